@@ -1,0 +1,67 @@
+"""How every stage talks to a node: a program goes in on stdin, its output comes back; nothing else crosses."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from reconciler.ids import NodeId
+from reconciler.model.node import Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on one exchange; passing one of them is a NodeError, never a shorter answer."""
+
+    idle: timedelta = timedelta(seconds=30)
+    """No byte for this long: NodeTimeout."""
+    total: timedelta = timedelta(seconds=120)
+    """A node that sends one byte every 5 s must not hold a pass."""
+    answer_bytes: int = 16 * 1024 * 1024
+    """A Debian node with 3,000 packages answers 300 KB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """POSIX sh text that the loader checks (length, checksum) and then runs with stdin closed."""
+
+    text: bytes
+    become: bool = False
+    """Run as root by the node's `Become`; with Become none it runs as the login user."""
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a program printed after the loader's greeting, and how it ended."""
+
+    stdout: bytes
+    stderr: bytes
+    exit_status: int
+
+
+class Session(Protocol):
+    """An open connection to one node. Raises NodeError only; safe for one thread at a time."""
+
+    @property
+    def node(self) -> NodeId:
+        """Which node this talks to."""
+        ...
+
+    @property
+    def host_key(self) -> str | None:
+        """`TYPE BASE64` of the key the node showed; None on the local transport."""
+        ...
+
+    def run(self, program: Program) -> Answer:
+        """Run one program to its end: one round trip."""
+        ...
+
+    def stream(self, program: Program) -> Iterator[bytes]:
+        """Run one program and yield its stdout as it comes; ends with the program."""
+        ...
+
+
+Connect = Callable[[Node], AbstractContextManager[Session]]
+"""Open (or take from the pool) a session; leaving the context gives it back."""

@@ -1,0 +1,33 @@
+"""What to ask one node, beyond the standard facts that every node is asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.ids import Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Check:
+    """One `Checks` entry: sh text, and whether it runs as root or as the login user."""
+
+    script: str
+    as_root: bool = False
+
+    @property
+    def key(self) -> str:
+        """The fact's key in section `checks`: `root:SCRIPT` or `user:SCRIPT`."""
+        return f"{'root' if self.as_root else 'user'}:{self.script}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """What expectations name. Sorted, without doubles, so that equal questions are equal records."""
+
+    files: tuple[str, ...] = ()
+    sysctls: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    """Names of services that expectations name: asked one by one where systemd is not running."""
+    checks: tuple[Check, ...] = ()
+    custom: bool = True
+    held: Mapping[str, Digest] = field(default_factory=dict)
+    """Section -> fingerprint of what we hold: the node answers `unchanged` where it is the same."""
