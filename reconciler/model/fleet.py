@@ -6,7 +6,6 @@ from datetime import timedelta
 from reconciler.ids import FleetId
 from reconciler.model.node import Mode
 
-
 DEFAULT_FLEET = FleetId("fleet")
 
 

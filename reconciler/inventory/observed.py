@@ -1,0 +1,88 @@
+"""The facts of one node, as the node told them: sections of rows, each Known or Unknown.
+
+Sections, their keys and values (JSON values; what is committed is exactly this, less what `VOLATILE` names):
+
+========== ================================ =====================================================================
+os         id, version_id, codename, name,  text; family is debian, rpm, suse or other; init is systemd or other
+           family, arch, init
+kernel     release, newest                  text; newest: the newest installed release, null where none is found
+identity   machine_id, hostname, boot_id,   text; user: who we are after login; boot_id is volatile
+           user
+packages   NAME (dpkg: NAME:ARCH where      "VERSION ARCH" (rpm: [EPOCH:]VERSION-RELEASE); a sorted list of them
+           foreign)                         where several are installed
+services   NAME without `.service`          {"active": "active", "sub": "running", "enabled": "enabled"}
+interfaces NAME                             {"mac": ..., "addresses": [...]}; no loopback, veth and the like
+ports      "tcp 0.0.0.0:22", "udp6 [::]:53" true; listening sockets, ephemeral ports left out
+users      NAME                             {"uid": 1, "gid": 1, "home": ..., "shell": ...}; no comment field
+groups     NAME                             {"gid": 1, "members": [...]}, members sorted
+mounts     PATH                             {"device": ..., "type": ..., "options": [...]}; no /run/user, no proc
+files      PATH (as asked)                  null where there is none, else {"kind": "file", "sha256": ...,
+                                            "size": 1, "mode": "0644", "owner": "root", "group": "root"}
+sysctls    KEY (as asked)                   text, null where the kernel has none
+checks     questions.Check.key              exit status (int)
+custom     "Custom:TYPE"                    list of flat text maps
+holds      NAME of the hold file            its text, at most 500 characters
+runs       RUN ID                           text of the run folder's summary (see rollout); volatile
+clock      epoch, uptime                    seconds; volatile
+========== ================================ =====================================================================
+
+A single row that could not be read is `{"unknown": "why"}` in place of its value.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from reconciler.ids import NodeId
+from reconciler.model.known import JsonValue, Known, Observed, Unknown
+
+SECTIONS: Final = (
+    "os",
+    "kernel",
+    "identity",
+    "packages",
+    "services",
+    "interfaces",
+    "ports",
+    "users",
+    "groups",
+    "mounts",
+    "files",
+    "sysctls",
+    "checks",
+    "custom",
+    "holds",
+    "runs",
+    "clock",
+)
+VOLATILE: Final = frozenset({"runs", "clock"})
+"""Sections that are never committed."""
+VOLATILE_ROWS: Final = frozenset({("identity", "boot_id")})
+"""Rows of other sections that are never committed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """One node's facts. A section that is missing was not asked for and answers Unknown."""
+
+    node: NodeId
+    sections: Mapping[str, Observed[Mapping[str, JsonValue]]] = field(default_factory=dict)
+    unreachable: str | None = None
+    """Why the node did not answer at all; its sections are then the last known ones, and none of them may be used."""
+
+    def section(self, name: str) -> Observed[Mapping[str, JsonValue]]:
+        """Give a whole section."""
+        if self.unreachable is not None:
+            return Unknown(self.unreachable)
+        return self.sections.get(name, Unknown(f"section {name} was not collected"))
+
+    def get(self, section: str, key: str) -> Observed[JsonValue]:
+        """Give one row: `Known(None)` where the section is known and has no such row."""
+        match self.section(section):
+            case Unknown() as unknown:
+                return unknown
+            case Known(rows):
+                value = rows.get(key)
+        if isinstance(value, Mapping) and "unknown" in value:
+            return Unknown(str(value["unknown"]))
+        return Known(value)
