@@ -6,8 +6,8 @@ Sections, their keys and values (JSON values; what is committed is exactly this,
 os         id, version_id, codename, name,  text; family is debian, rpm, suse or other; init is systemd or other
            family, arch, init
 kernel     release, newest                  text; newest: the newest installed release, null where none is found
-identity   machine_id, hostname, boot_id,   text; user: who we are after login; boot_id is volatile
-           user
+identity   machine_id, hostname, boot_id,   text; user: who we are after login; acknowledged: the number the node keeps
+           user, acknowledged               (null: none); boot_id and acknowledged are volatile
 packages   NAME (dpkg: NAME:ARCH where      "VERSION ARCH" (rpm: [EPOCH:]VERSION-RELEASE); a sorted list of them
            foreign)                         where several are installed
 services   NAME without `.service`          {"active": "active", "sub": "running", "enabled": "enabled"}
@@ -22,7 +22,8 @@ sysctls    KEY (as asked)                   text, null where the kernel has none
 checks     questions.Check.key              exit status (int)
 custom     "Custom:TYPE"                    list of flat text maps
 holds      NAME of the hold file            its text, at most 500 characters
-runs       RUN ID                           text of the run folder's summary (see rollout); volatile
+runs       RUN ID                           {"manifest": text, "state": text} of a run folder left on the node; volatile
+markers    ASSOCIATION                      text of its marker: one line of JSON, what was last applied; volatile
 clock      epoch, uptime                    seconds; volatile
 ========== ================================ =====================================================================
 
@@ -53,11 +54,12 @@ SECTIONS: Final = (
     "custom",
     "holds",
     "runs",
+    "markers",
     "clock",
 )
-VOLATILE: Final = frozenset({"runs", "clock"})
+VOLATILE: Final = frozenset({"runs", "markers", "clock"})
 """Sections that are never committed."""
-VOLATILE_ROWS: Final = frozenset({("identity", "boot_id")})
+VOLATILE_ROWS: Final = frozenset({("identity", "boot_id"), ("identity", "acknowledged")})
 """Rows of other sections that are never committed."""
 
 
