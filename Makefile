@@ -1,0 +1,49 @@
+# Everything a maintainer runs. A fresh machine needs Python 3.11, make, git and, for the real test nodes, root.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= 4
+
+.PHONY: help demo check format lint types test bench soak packages clean
+
+help:
+	@echo "make demo    sets up nodes and a throw-away repository, and shows the main job"
+	@echo "make check   format, lint, types, layers, all tests: what CI runs"
+	@echo "make bench   the figures of docs/benchmarks.md"
+	@echo "make soak    the long versions of the fault tests, for docs/reliability.md"
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: install python3-venv (Debian: apt-get install python3-venv) and run make again" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# sshd, debootstrap and friends for real nodes: installed where we are root and apt is there, else said plainly.
+packages:
+	@tests/support/install_packages.sh
+
+demo: $(STAMP) packages
+	@$(BIN)/reconciler demo
+
+check: $(STAMP) packages format lint types test
+
+format: $(STAMP)
+	$(BIN)/ruff format --check .
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy --strict
+
+test: $(STAMP)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not soak'
+
+bench: $(STAMP) packages
+	$(BIN)/python -m benchmarks
+
+soak: $(STAMP) packages
+	REQUIRE_NODES=1 $(BIN)/pytest -m soak -p no:xdist --timeout 14400 -s
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,77 @@
+"""What a pass found -> what is reported: adds since when each finding stands, and rolls it up; pure."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from itertools import groupby
+
+from reconciler.compliance.report import FleetSummary, NodeReport, ReportedFinding, Status
+from reconciler.drift.finding import Finding
+from reconciler.ids import AssociationName, CommitId, FleetId, NodeId
+from reconciler.inventory.observed import Facts
+from reconciler.model.association import Severity
+from reconciler.model.history import History, NodeHistory
+
+
+def judge(
+    findings: Iterable[Finding],
+    facts: Mapping[NodeId, Facts],
+    history: History,
+    before: Mapping[NodeId, NodeReport],
+    now: datetime,
+) -> Mapping[NodeId, NodeReport]:
+    """Give a report for every node in `facts`; `before` is what the last pass reported, for `since`."""
+    by_node: dict[NodeId, tuple[Finding, ...]] = {
+        node: tuple(group) for node, group in groupby(findings, key=lambda finding: finding.node)
+    }
+    return {
+        node: NodeReport(
+            node=node,
+            findings=_dated(by_node.get(node, ()), before.get(node), now),
+            history=history.nodes.get(node, NodeHistory(node=node)),
+            facts=facts[node],
+        )
+        for node in sorted(facts)
+    }
+
+
+def _dated(findings: tuple[Finding, ...], before: NodeReport | None, now: datetime) -> tuple[ReportedFinding, ...]:
+    known = {} if before is None else {r.finding.association: r for r in before.findings}
+    dated: list[ReportedFinding] = []
+    for finding in findings:
+        old = known.get(finding.association)
+        same = old is not None and (old.finding.state, old.finding.cause) == (finding.state, finding.cause)
+        if same and old is not None:
+            dated.append(old if old.finding == finding else ReportedFinding(finding=finding, since=old.since))
+        else:
+            dated.append(ReportedFinding(finding=finding, since=now))
+    return tuple(dated)
+
+
+def summarise(
+    reports: Mapping[NodeId, NodeReport],
+    *,
+    fleet: FleetId,
+    state_commit: CommitId | None,
+    target_counts: Mapping[AssociationName, int],
+    problems: tuple[str, ...] = (),
+) -> FleetSummary:
+    """Count nodes by status, findings by state, and both by association and severity."""
+    states: Counter[str] = Counter()
+    associations: dict[AssociationName, Counter[str]] = defaultdict(Counter)
+    for report in reports.values():
+        for reported in report.findings:
+            states[reported.finding.state.value] += 1
+            associations[reported.finding.association][reported.finding.state.value] += 1
+    statuses = Counter(report.status for report in reports.values())
+    wrong = Counter(report.severity for report in reports.values() if report.status is Status.NON_COMPLIANT)
+    return FleetSummary(
+        fleet=fleet,
+        state_commit=state_commit,
+        nodes={status: statuses.get(status, 0) for status in Status},
+        states=dict(sorted(states.items())),
+        severities={severity: wrong[severity] for severity in Severity if wrong[severity]},
+        associations={name: dict(sorted(associations[name].items())) for name in sorted(associations)},
+        target_counts=dict(sorted(target_counts.items())),
+        problems=problems,
+    )

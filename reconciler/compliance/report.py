@@ -1,0 +1,84 @@
+"""What is reported about a node and about the fleet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from reconciler.drift.finding import Finding
+from reconciler.ids import AssociationName, CommitId, FleetId, NodeId
+from reconciler.inventory.observed import Facts
+from reconciler.model.association import Severity
+from reconciler.model.history import NodeHistory
+
+
+class Status(Enum):
+    """SSM: the status of an item or a resource; UNKNOWN is ours (SSM leaves such nodes out of every count)."""
+
+    COMPLIANT = "COMPLIANT"
+    NON_COMPLIANT = "NON_COMPLIANT"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedFinding:
+    """A finding, and since when it stands so."""
+
+    finding: Finding
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReport:
+    """Everything that is committed about one node."""
+
+    node: NodeId
+    findings: tuple[ReportedFinding, ...] = ()
+    history: NodeHistory
+    facts: Facts
+    notes: tuple[str, ...] = ()
+    """Holds and the like: shown with the node, whatever its findings."""
+
+    @property
+    def status(self) -> Status:
+        """The worst over its findings: NON_COMPLIANT is worse than UNKNOWN, UNKNOWN than COMPLIANT (SSM: 5.2, ours)."""
+        statuses = {item_status(reported.finding) for reported in self.findings}
+        if Status.NON_COMPLIANT in statuses:
+            return Status.NON_COMPLIANT
+        if Status.UNKNOWN in statuses or self.facts.unreachable is not None:
+            return Status.UNKNOWN
+        return Status.COMPLIANT
+
+    @property
+    def severity(self) -> Severity:
+        """The highest severity among the findings that are not compliant (SSM: OverallSeverity)."""
+        wrong = [r.finding.severity for r in self.findings if item_status(r.finding) is Status.NON_COMPLIANT]
+        return min(wrong, key=list(Severity).index, default=Severity.UNSPECIFIED)
+
+
+def item_status(finding: Finding) -> Status:
+    """SSM's word for a finding: InSync is COMPLIANT, Unknown (or Waiting on an Unknown) is UNKNOWN, all else NON_COMPLIANT."""
+    match finding.state.value, finding.cause.value:
+        case "InSync", _:
+            return Status.COMPLIANT
+        case ("Unknown", _) | ("Waiting", "Unknown"):
+            return Status.UNKNOWN
+        case _:
+            return Status.NON_COMPLIANT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSummary:
+    """The report in numbers, for programs and for the top of the page."""
+
+    fleet: FleetId
+    state_commit: CommitId | None
+    nodes: Mapping[Status, int]
+    states: Mapping[str, int]
+    """State name -> number of findings."""
+    severities: Mapping[Severity, int]
+    """Of the nodes that are not compliant, by their severity."""
+    associations: Mapping[AssociationName, Mapping[str, int]]
+    target_counts: Mapping[AssociationName, int]
+    problems: tuple[str, ...] = field(default=())
+    """What keeps the newest commit from being in force, a rewound branch, a pause: shown first."""
