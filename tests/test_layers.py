@@ -92,7 +92,7 @@ def test_imports_point_only_up_the_list(stage: str, path: Path) -> None:
         if first == "reconciler":
             target = rest.partition(".")[0]
             assert at_top or stage == "cli", f"{path}: import of {name} inside a function hides a cycle"
-            if target == "__version__" or target == stage or stage == "cli":
+            if target in {"__version__", stage} or stage == "cli":
                 continue
             assert target in LAYERS[stage], f"{path}: {stage} may not import {target}"
         elif first in ONLY_IN:

@@ -1,0 +1,129 @@
+"""Reports -> the files of the compliance branch: canonical bytes, so that the same facts make no commit."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from reconciler.compliance.encode import encode_applied, encode_finding
+from reconciler.compliance.page import page
+from reconciler.compliance.paths import inventory_path, node_path
+from reconciler.compliance.report import FleetSummary, NodeReport, Status
+from reconciler.ids import NodeId
+from reconciler.inventory.canonical import canonical
+
+VERSION = 1
+"""Of the layout below; a reader refuses a higher one."""
+
+
+def lines(value: Mapping[str, Any]) -> bytes:
+    """Give a JSON object with sorted keys, one item of it (and of its object members) a line."""
+    parts: list[bytes] = []
+    for key in sorted(value):
+        member = value[key]
+        if isinstance(member, Mapping) and member:
+            rows = b",\n".join(b"  %s: %s" % (_json(name), _json(member[name])) for name in sorted(member))
+            parts.append(b"%s: {\n%s\n}" % (_json(key), rows))
+        else:
+            parts.append(b"%s: %s" % (_json(key), _json(member)))
+    return b"{\n" + b",\n".join(parts) + b"\n}\n"
+
+
+def _json(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def node_file(report: NodeReport) -> bytes:
+    """Give the bytes of `nodes/ab/ID.json`."""
+    value: dict[str, Any] = {
+        "version": VERSION,
+        "node": report.node,
+        "status": report.status.value,
+        "findings": {r.finding.association: encode_finding(r) for r in report.findings},
+        "applied": {name: encode_applied(applied) for name, applied in report.history.applied.items()},
+    }
+    if report.history.acknowledged:
+        value["acknowledged"] = report.history.acknowledged
+    if report.history.machine_id is not None:
+        value["machine_id"] = report.history.machine_id
+    if report.history.host_key is not None:
+        value["host_key"] = report.history.host_key
+    if report.notes:
+        value["notes"] = list(report.notes)
+    return lines(value)
+
+
+def summary_file(summary: FleetSummary) -> bytes:
+    """Give the bytes of `compliance.json`."""
+    return lines(
+        {
+            "version": VERSION,
+            "fleet": summary.fleet,
+            "state_commit": summary.state_commit,
+            "nodes": {status.value: count for status, count in summary.nodes.items()},
+            "findings": dict(summary.states),
+            "severities": {severity.value: count for severity, count in summary.severities.items()},
+            "associations": {name: dict(counts) for name, counts in summary.associations.items()},
+            "targets": dict(summary.target_counts),
+            "problems": list(summary.problems),
+        }
+    )
+
+
+def report_files(
+    reports: Mapping[NodeId, NodeReport],
+    summary: FleetSummary,
+    *,
+    before: Mapping[NodeId, NodeReport],
+    gone: Iterable[NodeId] = (),
+) -> Mapping[str, bytes | None]:
+    """Give the files that may differ from the branch: path -> bytes, or None for a file to delete.
+
+    A node whose report equals the one in `before` is not rendered; a node that did not answer keeps its last known facts.
+    """
+    files: dict[str, bytes | None] = {}
+    for node, report in reports.items():
+        old = before.get(node)
+        if old is report:
+            continue
+        if old is None or (old.findings, old.history, old.notes) != (report.findings, report.history, report.notes):
+            files[node_path(node)] = node_file(report)
+        if old is None or old.facts is not report.facts:
+            files[inventory_path(node)] = canonical(report.facts)
+    for node in gone:
+        files[node_path(node)] = None
+        files[inventory_path(node)] = None
+    files["compliance.json"] = summary_file(summary)
+    files["README.md"] = page(summary, reports).encode()
+    return files
+
+
+def changes_in_words(reports: Mapping[NodeId, NodeReport], before: Mapping[NodeId, NodeReport]) -> tuple[str, ...]:
+    """Give one line for each node and association whose state moved, most telling first; for the commit's message."""
+    moved: list[tuple[int, str]] = []
+    for node, report in sorted(reports.items()):
+        old = before.get(node)
+        known = {} if old is None else {r.finding.association: r.finding for r in old.findings}
+        for reported in report.findings:
+            finding = reported.finding
+            earlier = known.get(finding.association)
+            if earlier is not None and (earlier.state, earlier.cause) == (finding.state, finding.cause):
+                continue
+            was = f" (was {earlier.state.value})" if earlier is not None else ""
+            rank = ("Failed", "Drifted", "Unknown", "Pending", "Waiting", "InSync").index(finding.state.value)
+            moved.append((rank, f"{node}: {finding.association} {finding.state.value}{was}: {finding.reason}"))
+    return tuple(line for _, line in sorted(moved))
+
+
+def headline(summary: FleetSummary, changes: tuple[str, ...]) -> str:
+    """Give the subject of the commit: where the fleet stands."""
+    total = sum(summary.nodes.values())
+    wrong, unknown = summary.nodes[Status.NON_COMPLIANT], summary.nodes[Status.UNKNOWN]
+    parts = [f"{summary.nodes[Status.COMPLIANT]} of {total} nodes compliant"]
+    if wrong:
+        parts.append(f"{wrong} not")
+    if unknown:
+        parts.append(f"{unknown} unknown")
+    if changes:
+        parts.append(f"{len(changes)} finding{'s' if len(changes) > 1 else ''} moved")
+    return ", ".join(parts)
