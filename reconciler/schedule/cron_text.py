@@ -71,10 +71,8 @@ def parse_cron(body: str, offset: int) -> Cron:
     pieces = [_Piece(found[0].upper(), offset + found.start()) for found in re.finditer(r"[^ ]+", body)]
     if len(pieces) not in (_FIELDS, _FIELDS_WITH_SECONDS):
         raise _wrong_count(body, pieces, offset)
-    if body != body.strip(" "):
-        raise ScheduleError("blanks next to a bracket", body, f"write cron({body.strip(' ')})", offset)
     minute, hour, day_of_month, month, day_of_week, year = pieces[-_FIELDS:]
-    return Cron(
+    cron = Cron(
         fields=tuple(piece.text for piece in pieces),
         seconds=_values(pieces[0], _SECOND) if len(pieces) == _FIELDS_WITH_SECONDS else (0,),
         minutes=_values(minute, _MINUTE),
@@ -83,6 +81,9 @@ def parse_cron(body: str, offset: int) -> Cron:
         months=_values(month, _MONTH),
         years=_values(year, _YEAR),
     )
+    if body != body.strip(" "):
+        raise ScheduleError("blanks next to a bracket", body, f"write {cron}", offset)
+    return cron
 
 
 def _wrong_count(body: str, pieces: list[_Piece], offset: int) -> ScheduleError:

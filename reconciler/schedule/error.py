@@ -8,7 +8,7 @@ class ScheduleError(ValueError):
         super().__init__(problem, value, remedy, offset)
         self.problem = problem
         self.value = value
-        """The offending part, as written: foreign text."""
+        """The offending part, as written, or in capitals within cron(): foreign text."""
         self.remedy = remedy
         self.offset = offset
         """Where the offending part begins, in characters from the start of the expression, from 0."""

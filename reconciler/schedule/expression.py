@@ -29,10 +29,10 @@ def parse(text: str) -> Expression:
         raise _unwrapped(text)
     closed = text.find(")")
     if closed < 0:
-        raise ScheduleError("the closing bracket is missing", text, f"write {text})", len(text))
+        raise ScheduleError("the closing bracket is missing", "", _write(f"{text})"), len(text))
     if text[closed + 1 :]:
         rest, end = text[closed + 1 :], closed + 1
-        raise ScheduleError("text after the closing bracket", rest, f"write {text[:end]}", end)
+        raise ScheduleError("text after the closing bracket", rest, _write(text[:end]), end)
     return _parse_body(opened[1].lower(), text[opened.end() : closed], opened.end())
 
 
@@ -50,6 +50,11 @@ def _unwrapped(text: str) -> ScheduleError:
         if guess != text and _reads(guess):
             return ScheduleError(problem, text, f"write {guess}")
     return ScheduleError(problem, text)
+
+
+def _write(text: str) -> str:
+    """Tell to write a text, unless that would be refused as well."""
+    return f"write {text}" if _reads(text) else ""
 
 
 def _reads(text: str) -> bool:
@@ -107,4 +112,4 @@ def _parse_at(body: str, offset: int) -> At:
 def _at_remedy(body: str) -> str:
     found = re.match(r" *([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?)?", body, re.IGNORECASE)
     guess = f"at({found[1]}T{found[2] or '00:00'}{found[3] or ':00'})" if found else ""
-    return f"write {guess}" if guess and _reads(guess) else "write at(2026-07-07T15:55:00)"
+    return _write(guess) or "write at(2026-07-07T15:55:00)"
