@@ -5,11 +5,13 @@ drift and back-off are the business of `drift`.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from reconciler.ids import AssociationName, NodeId
-from reconciler.schedule.cron import wall_times
+from reconciler.schedule.cron import last_wall_time, wall_times
 from reconciler.schedule.error import ScheduleError
 from reconciler.schedule.expression import parse
 from reconciler.schedule.lints import lints
@@ -137,15 +139,44 @@ def _cron_due(cron: Cron, past: Past, offset: timedelta, now: datetime) -> Due |
     """
     known = _latest(past.definition_changed, past.first_matched) or past.definition_changed
     answered = _latest(known, past.last_started, past.last_completed, past.passed_over, past.drift_found) or known
-    first = max(known, answered - offset).astimezone(UTC)
-    for wall in wall_times(cron, first.replace(tzinfo=None)):
-        base = _utc(wall)
+    around = _around(cron, offset, now)
+    if known <= now - offset and (around.latest is None or around.latest <= max(known, answered - offset)):
+        return around.waiting
+    for base in _bases_after(cron, max(known, answered - offset)):
         run = base + offset
-        if base > known and run > answered:
-            if run <= now:
-                return Due(since=run, reason=f"{cron}: due since {_text(run)}")
-            return NotDue(until=run, reason=f"{cron}: next due at {_text(run)}")
+        if run <= now:
+            return Due(since=run, reason=f"{cron}: due since {_text(run)}")
+        return NotDue(until=run, reason=f"{cron}: next due at {_text(run)}")
     return NotDue(until=None, reason=f"{cron}: it never runs again")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Around:
+    """What every node of an association shares in one pass."""
+
+    latest: datetime | None
+    """The last base whose run is not ahead any more."""
+    waiting: NotDue
+    """The answer for a node that has answered it."""
+
+
+@lru_cache(maxsize=1024)
+def _around(cron: Cron, offset: timedelta, now: datetime) -> _Around:
+    """Work out once what would be the same for 10,000 nodes."""
+    threshold = (now - offset).astimezone(UTC)
+    latest = last_wall_time(cron, threshold.replace(tzinfo=None))
+    waiting = NotDue(until=None, reason=f"{cron}: it never runs again")
+    for base in _bases_after(cron, threshold):
+        waiting = NotDue(until=base + offset, reason=f"{cron}: next due at {_text(base + offset)}")
+        break
+    return _Around(latest=None if latest is None else _utc(latest), waiting=waiting)
+
+
+def _bases_after(cron: Cron, instant: datetime) -> Iterator[datetime]:
+    for wall in wall_times(cron, instant.astimezone(UTC).replace(tzinfo=None)):
+        base = _utc(wall)
+        if base > instant:
+            yield base
 
 
 def _at_due(instant: datetime, past: Past, now: datetime) -> Due | NotDue:
@@ -166,7 +197,7 @@ def _at_due(instant: datetime, past: Past, now: datetime) -> Due | NotDue:
 
 
 def _latest(*instants: datetime | None) -> datetime | None:
-    return max((instant for instant in instants if instant is not None), default=None)
+    return max(filter(None, instants), default=None)
 
 
 def _utc(wall: datetime) -> datetime:
@@ -174,4 +205,5 @@ def _utc(wall: datetime) -> datetime:
 
 
 def _text(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    in_utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+    return f"{in_utc.isoformat()[:19]}Z"

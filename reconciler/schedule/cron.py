@@ -4,7 +4,7 @@ Years and months that cannot match are skipped, so that a fifth Sunday in Februa
 no daylight saving: `next_run` does.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from itertools import pairwise
@@ -47,6 +47,32 @@ def wall_times(cron: Cron, first: datetime) -> Iterator[datetime]:
     for day in matching_dates(cron, first.date()):
         for clock in times_of_day(cron, first.time() if day == first.date() else time.min):
             yield datetime.combine(day, clock)
+
+
+def last_wall_time(cron: Cron, until: datetime) -> datetime | None:
+    """Give the latest matching wall time at or before `until`; None: there was none since 1970."""
+    last = until.date()
+    for year in reversed(cron.years[: bisect_right(cron.years, last.year)]):
+        for month in reversed(cron.months):
+            if (year, month) > (last.year, last.month):
+                continue
+            for day in reversed(days_in(cron.days, year, month)):
+                found = date(year, month, day)
+                latest = time.max if found < last else until.time()
+                clock = _last_time_of_day(cron, latest) if found <= last else None
+                if clock is not None:
+                    return datetime.combine(found, clock)
+    return None
+
+
+def _last_time_of_day(cron: Cron, latest: time) -> time | None:
+    for hour in reversed(cron.hours[: bisect_right(cron.hours, latest.hour)]):
+        for minute in reversed(cron.minutes):
+            for second in reversed(cron.seconds):
+                found = time(hour, minute, second)
+                if found <= latest:
+                    return found
+    return None
 
 
 def smallest_gap(cron: Cron) -> timedelta:

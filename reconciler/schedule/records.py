@@ -1,6 +1,6 @@
 """What an expression says, once read. `expression.parse` makes these; `str()` gives the canonical text, which reads back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -47,17 +47,20 @@ class At:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cron:
-    """`cron(...)`: at matching wall times. The number fields are ascending and never empty."""
+    """`cron(...)`: at matching wall times. The number fields are ascending and never empty.
+
+    The text alone is compared: what follows from it need not be, and a cron is looked up once for every node.
+    """
 
     fields: tuple[str, ...]
     """As written, in capitals: six, or seven with the seconds first."""
-    seconds: tuple[int, ...]
-    minutes: tuple[int, ...]
-    hours: tuple[int, ...]
-    days: DayRule
+    seconds: tuple[int, ...] = field(compare=False)
+    minutes: tuple[int, ...] = field(compare=False)
+    hours: tuple[int, ...] = field(compare=False)
+    days: DayRule = field(compare=False)
     """Of the one day field that is not `?`."""
-    months: tuple[int, ...]
-    years: tuple[int, ...]
+    months: tuple[int, ...] = field(compare=False)
+    years: tuple[int, ...] = field(compare=False)
 
     @property
     def day_of_week(self) -> str:

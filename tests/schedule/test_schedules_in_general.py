@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from reconciler.schedule.association import Due, NotDue, Past, due
-from reconciler.schedule.cron import smallest_gap
+from reconciler.schedule.cron import last_wall_time, smallest_gap, wall_times
 from reconciler.schedule.days import DayRule, days_in
 from reconciler.schedule.expression import parse
 from reconciler.schedule.next_run import Timetable, preview, upcoming
@@ -23,7 +23,7 @@ from reconciler.schedule.time_zone import time_zone
 WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 MINUTE = timedelta(minutes=1)
-unhurried = settings(deadline=None)
+unhurried = settings(deadline=None, max_examples=60)
 """No test here is about time: a busy machine is no failure."""
 
 
@@ -201,6 +201,21 @@ def a_change_of_clocks() -> st.SearchStrategy[tuple[str, datetime]]:
 
 
 @unhurried
+@given(written=a_cron(), until=INSTANTS)
+def test_the_last_run_before_an_instant_is_the_one_that_a_look_ahead_ends_with(
+    written: Written, until: datetime
+) -> None:
+    expression = parse(written.text)
+    assert isinstance(expression, Cron)
+    wall = until.replace(tzinfo=None)
+    found = last_wall_time(expression, wall)
+    assert found is None or found <= wall
+    between = wall_times(expression, found + MINUTE if found else datetime.min)  # noqa: DTZ901  wall times have no zone
+    assert next(between, wall + MINUTE) > wall
+    assert found is None or next(wall_times(expression, found)) == found
+
+
+@unhurried
 @given(
     change=a_change_of_clocks(),
     minute=a_field(0, 59),
@@ -300,8 +315,10 @@ def test_a_due_schedule_is_due_no_more_after_one_run(
     expression = parse(written.text)
     decision = due(expression, past, now=now)
     floor = max(changed, matched, ran)
+    unanswered = next(upcoming(Timetable(expression=expression, effective_from=floor, end=now + MINUTE), floor), None)
+    assert isinstance(decision, Due) is (unanswered is not None and unanswered <= now)
     if isinstance(decision, Due):
-        assert floor < decision.since <= now
+        assert decision.since == unanswered
         after = Past(definition_changed=changed, first_matched=matched, last_started=now, last_completed=now)
         decision = due(expression, after, now=now)
     assert isinstance(decision, NotDue)
