@@ -1,0 +1,279 @@
+"""The one place that starts git: an argument list and bytes in, its answer out. It interprets nothing.
+
+What a git of ours is: no settings but those below, no hooks, no prompts, no helpers, a clean environment, its own
+process group, a limit on time, on output and on the size of a file it writes. gitpython starts the process.
+"""
+
+import os
+import selectors
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from threading import Timer
+from typing import IO, TYPE_CHECKING
+
+from reconciler.errors import SourceError
+from reconciler.source.address import RepositoryAddress
+
+if TYPE_CHECKING:  # for the type of one function alone; see there why it is not imported here
+    from git.cmd import Git
+
+QUICK = timedelta(seconds=120)
+"""For what touches only this disk: generous, because a cold disk with 10,000 files is slow, and a hang must end."""
+NETWORK = timedelta(seconds=600)
+"""For fetch and push: the first clone of a long history over a slow line."""
+MAX_OUTPUT = 256 * 1024 * 1024
+"""Bytes of one answer kept in memory; a listing of a million files is less."""
+MAX_FILE_BLOCKS = 16 * 1024 * 1024
+"""In 512-byte blocks, as `ulimit -f` counts: no file of more than 8 GiB is written, whatever a remote sends."""
+_MAX_STDERR = 64 * 1024
+
+_KEPT_ENVIRONMENT = (
+    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "SSH_AUTH_SOCK",
+    "http_proxy", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY",
+    "SSL_CERT_FILE", "SSL_CERT_DIR",
+)  # fmt: skip
+"""All else is dropped: GIT_DIR, GIT_CONFIG_*, GIT_TRACE*, GIT_SSH and friends redirect git or run programs."""
+
+_SETTINGS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.alternateRefsCommand=true",  # a repository's own config may name a shell command here; `true` prints nothing
+    "core.askPass=",
+    "core.logAllRefUpdates=false",
+    "credential.helper=",
+    "protocol.allow=never",
+    "protocol.file.allow=always",
+    "protocol.ssh.allow=always",
+    "protocol.https.allow=always",
+    "protocol.ext.allow=never",
+    "protocol.version=2",
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
+    "push.recurseSubmodules=no",
+    "transfer.fsckObjects=true",
+    "fetch.fsckObjects=true",
+    "receive.fsckObjects=true",
+    "fetch.writeCommitGraph=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "commit.gpgSign=false",
+    "push.gpgSign=false",
+    "http.followRedirects=initial",
+    "http.lowSpeedLimit=100",
+    "http.lowSpeedTime=60",
+)
+_ON_THE_OTHER_SIDE = tuple(
+    setting
+    for setting in _SETTINGS
+    if setting.startswith(("core.", "protocol.", "submodule.", "transfer.", "receive.", "maintenance."))
+)
+"""What git at the other end of a push or fetch is told where that end is a folder on this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitOptions:
+    """What the management host decides about git; nothing of it comes from a repository."""
+
+    ssh_identity: Path | None = None
+    """The private key for git over ssh; None: the ssh agent, and what the host's ssh_config says."""
+    ssh_known_hosts: Path | None = None
+    """Host keys for git over ssh; None: the host's own known_hosts. Always strict."""
+    quick: timedelta = QUICK
+    network: timedelta = NETWORK
+    max_file_blocks: int = MAX_FILE_BLOCKS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What one git said."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def complaint(self) -> str:
+        """Give git's own words in one line; foreign text: render it before printing."""
+        lines = [line.strip() for line in self.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+        return " / ".join(lines[-6:]) or f"git ended with status {self.status} and said nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitProcess:
+    """Starts git in one bare repository."""
+
+    folder: Path
+    options: GitOptions = field(default_factory=GitOptions)
+    users: int | None = None
+    """A descriptor every git of ours inherits and holds locked: while one lives, nobody calls its locks stale."""
+
+    def ask(self, *arguments: str, stdin: bytes = b"", limit: timedelta | None = None) -> bytes:
+        """Give what git answers; anything but status 0 is a `SourceError` with git's words."""
+        finished = self.run(*arguments, stdin=stdin, limit=limit)
+        if finished.status != 0:
+            raise SourceError(f"git {arguments[0]} in {self.folder}: {finished.complaint}")
+        return finished.stdout
+
+    def run(self, *arguments: str, stdin: bytes = b"", limit: timedelta | None = None) -> Finished:
+        """Run one git to its end; only a passed limit of time or output is an error here."""
+        limit = limit or self.options.quick
+        with self._started(arguments, stdin) as process:
+            stdout, stderr = _drain(process, arguments[0], limit)
+            return Finished(status=process.wait(), stdout=stdout, stderr=stderr)
+
+    @contextmanager
+    def stream(self, *arguments: str, stdin: bytes = b"", limit: timedelta | None = None) -> Iterator[IO[bytes]]:
+        """Give git's answer while it is being written; the process ends with the block, read to its end or not."""
+        limit = limit or self.options.quick
+        with self._started(arguments, stdin) as process:
+            timer = Timer(limit.total_seconds(), _end, args=(process,))
+            timer.start()
+            try:
+                assert process.stdout is not None  # noqa: S101  it was started with a pipe
+                yield process.stdout
+            finally:
+                timer.cancel()
+                timer.join()
+
+    @contextmanager
+    def _started(self, arguments: Sequence[str], stdin: bytes) -> Iterator[subprocess.Popen[bytes]]:
+        program = _gitpython(self.folder)
+        command = (*_limited(self.options.max_file_blocks), *_clean(self._environment()), *self._git(), *arguments)
+        with tempfile.TemporaryFile() as given:
+            given.write(stdin)
+            given.seek(0)
+            running = program.execute(
+                list(command),
+                istream=given,
+                as_process=True,
+                shell=False,
+                start_new_session=True,
+                pass_fds=() if self.users is None else (self.users,),
+            )
+            process: subprocess.Popen[bytes] | None = running.proc
+            if process is None:  # only where the type of gitpython's wrapper allows for it
+                raise SourceError("git could not be started")
+            try:
+                yield process
+            finally:
+                _end(process)
+                for pipe in (process.stdout, process.stderr):
+                    if pipe is not None:
+                        pipe.close()
+
+    def _git(self) -> tuple[str, ...]:
+        settings = (argument for setting in _SETTINGS for argument in ("-c", setting))
+        return (
+            "git",
+            "--no-pager",
+            "--no-replace-objects",
+            "--literal-pathspecs",
+            f"--git-dir={self.folder}",
+            *settings,
+        )
+
+    def _environment(self) -> Mapping[str, str]:
+        kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+        return kept | {
+            "LC_ALL": "C",
+            "LANGUAGE": "C",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_SYSTEM": "/dev/null",
+            "GIT_CONFIG_GLOBAL": str(self.folder / OWN_SETTINGS),
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ALLOW_PROTOCOL": "ssh:https:file",
+            "GIT_PROTOCOL_FROM_USER": "0",
+            "GIT_NO_LAZY_FETCH": "1",
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_SSH_COMMAND": self._ssh(),
+            "GIT_SSH_VARIANT": "ssh",
+            "SSH_ASKPASS_REQUIRE": "never",
+        }
+
+    def _ssh(self) -> str:
+        chosen = ["BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=20", "ClearAllForwardings=yes"]
+        chosen += ["PermitLocalCommand=no", "ForwardAgent=no", "ServerAliveInterval=15", "ServerAliveCountMax=4"]
+        if self.options.ssh_identity is not None:
+            chosen += [f'IdentityFile="{self.options.ssh_identity}"', "IdentitiesOnly=yes"]
+        if self.options.ssh_known_hosts is not None:
+            chosen += [f'UserKnownHostsFile="{self.options.ssh_known_hosts}"']
+        return shlex.join(["ssh", *(part for choice in chosen for part in ("-o", choice))])
+
+
+OWN_SETTINGS = "reconciler.gitconfig"
+OWN_SETTINGS_TEXT = "[safe]\n\tdirectory = *\n"
+"""Git refuses a repository that somebody else owns unless a file of this rank allows it (`-c` is not enough for the git
+at the other end of a local fetch). Ours only ever opens its own clone and the one repository the operator named, with
+hooks and every setting that runs a program off."""
+
+
+def other_side(address: RepositoryAddress, service: str) -> tuple[str, ...]:
+    """Give the option that keeps a local remote's hooks and settings from running anything; none for another host."""
+    if not address.is_local:
+        return ()
+    settings = " ".join(f"-c {setting}" for setting in _ON_THE_OTHER_SIDE)
+    return (f"--{service}=git {settings} {service}",)
+
+
+def _limited(blocks: int) -> tuple[str, ...]:
+    return ("/bin/sh", "-c", f'ulimit -f {blocks} 2>/dev/null; exec "$@"', "sh")
+
+
+def _clean(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Gitpython adds to the environment and cannot take from it: `env -i` can."""
+    return ("env", "-i", *(f"{name}={value}" for name, value in environment.items()))
+
+
+def _gitpython(folder: Path) -> "Git":
+    try:
+        from git.cmd import Git  # noqa: PLC0415  importing it runs `git version`: without git that must be our own error
+    except ImportError as exc:
+        raise SourceError("git cannot be started: install git, or put it on PATH") from exc
+    return Git(str(folder))
+
+
+def _drain(process: subprocess.Popen[bytes], name: str, limit: timedelta) -> tuple[bytes, bytes]:
+    """Read both pipes to their ends, within the limits."""
+    assert process.stdout is not None  # noqa: S101  it was started with pipes
+    assert process.stderr is not None  # noqa: S101
+    end = time.monotonic() + limit.total_seconds()
+    read: dict[str, list[bytes]] = {"out": [], "err": []}
+    size = {"out": 0, "err": 0}
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(process.stdout, selectors.EVENT_READ, "out")
+        waiting.register(process.stderr, selectors.EVENT_READ, "err")
+        while waiting.get_map():
+            left = end - time.monotonic()
+            if left <= 0:
+                raise SourceError(f"git {name} took longer than {limit.total_seconds():g} s and was ended")
+            for key, _ in waiting.select(left):
+                chunk = os.read(key.fd, 1 << 20)
+                size[key.data] += len(chunk)
+                if not chunk:
+                    waiting.unregister(key.fileobj)
+                elif size["out"] > MAX_OUTPUT:
+                    raise SourceError(f"git {name} answered more than {MAX_OUTPUT} bytes and was ended")
+                elif key.data == "out" or size["err"] <= _MAX_STDERR:
+                    read[key.data].append(chunk)
+    return b"".join(read["out"]), b"".join(read["err"])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End git and all it started: politely first, because then it removes its own lock files."""
+    if process.poll() is not None:
+        return
+    for number, patience in ((signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=patience)
+            return

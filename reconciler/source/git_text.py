@@ -1,0 +1,156 @@
+"""Git's formats, read and written: bytes to records and back. Pure; what is not understood is a `SourceError`."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import IO
+
+from reconciler.errors import SourceError
+from reconciler.ids import CommitId
+from reconciler.source.records import CommitRecord, RefResult, RefUpdate, RemoteRefs, TreeEntry, WriteRequest
+
+
+def read_tree_listing(answer: bytes) -> Iterator[TreeEntry]:
+    """Read `ls-tree -z --long`."""
+    for line in answer.split(b"\0")[:-1]:
+        head, tab, path = line.partition(b"\t")
+        parts = head.split()
+        if not tab or len(parts) != 4:  # noqa: PLR2004  mode, kind, id, size
+            raise SourceError(f"git listed a tree in a way we do not know: {line[:120]!r}")
+        mode, kind, object_id, size = (part.decode("ascii", "replace") for part in parts)
+        yield TreeEntry(
+            mode=mode,
+            kind=kind,
+            id=object_id,
+            size=int(size) if size.isdigit() else 0,
+            path=path.decode("utf-8", "surrogateescape"),
+        )
+
+
+def read_remote_refs(answer: bytes) -> RemoteRefs:
+    """Read `ls-remote --symref`."""
+    head_branch = head = None
+    ids: dict[str, str] = {}
+    for line in answer.decode("utf-8", "surrogateescape").splitlines():
+        value, tab, ref = line.partition("\t")
+        if not tab:
+            raise SourceError(f"the remote listed its refs in a way we do not know: {line[:120]!r}")
+        if value.startswith("ref: "):
+            if ref == "HEAD" and value.startswith("ref: refs/heads/"):
+                head_branch = value.removeprefix("ref: refs/heads/")
+        elif ref == "HEAD":
+            head = value
+        else:
+            ids[ref] = value
+    return RemoteRefs(head_branch=head_branch, head=head, ids=ids)
+
+
+def read_batch(stream: IO[bytes], wanted: Iterable[str]) -> Iterator[bytes]:
+    """Read `cat-file --batch`, which answers in the order it was asked."""
+    for object_id in wanted:
+        header = stream.readline(512)
+        parts = header.split()
+        if len(parts) != 3:  # noqa: PLR2004  id, kind, size
+            raise SourceError(f"object {object_id} could not be read from the clone: {header[:120]!r}")
+        size = int(parts[2])
+        body = stream.read(size + 1)
+        if len(body) != size + 1:
+            raise SourceError(f"object {object_id} was cut: {len(body)} of {size} bytes")
+        yield body[:size]
+
+
+_PERSON_LINE = re.compile(r"(?P<who>.*) (?P<at>-?[0-9]{1,15}) (?P<sign>[+-])(?P<hours>[0-9]{2})(?P<minutes>[0-9]{2})\Z")
+
+
+def read_commit(object_id: str, body: bytes) -> CommitRecord:
+    """Read a commit object."""
+    head, _, message = body.decode("utf-8", "replace").partition("\n\n")
+    lines = [line.partition(" ") for line in head.split("\n") if not line.startswith(" ")]
+    author = next((rest for key, _, rest in lines if key == "author"), "")
+    committer = next((rest for key, _, rest in lines if key == "committer"), "")
+    match = _PERSON_LINE.match(author)
+    return CommitRecord(
+        id=CommitId(object_id),
+        tree=next((rest for key, _, rest in lines if key == "tree"), ""),
+        parents=tuple(CommitId(rest) for key, _, rest in lines if key == "parent"),
+        author=match["who"] if match else author,
+        committed=_instant(committer),
+        message=message,
+    )
+
+
+def _instant(person: str) -> datetime:
+    match = _PERSON_LINE.match(person)
+    if match is None:
+        return datetime.fromtimestamp(0, UTC)
+    try:
+        return datetime.fromtimestamp(0, UTC) + timedelta(seconds=int(match["at"]))
+    except OverflowError:
+        return datetime.fromtimestamp(0, UTC)
+
+
+def read_push_result(answer: bytes, updates: Sequence[RefUpdate], complaint: str) -> tuple[RefResult, ...]:
+    """Read `push --porcelain`: what came of each update; one that is not named was not accepted."""
+    said: dict[str, tuple[bool, str]] = {}
+    for line in answer.decode("utf-8", "replace").splitlines():
+        fields = line.split("\t")
+        if len(fields) == 3 and len(fields[0]) == 1:  # noqa: PLR2004  flag, from:to, summary
+            said[fields[1].rpartition(":")[2]] = (fields[0] != "!", fields[2])
+    return tuple(
+        RefResult(ref=update.ref, accepted=accepted, reason="" if accepted else f"{summary}; {complaint}")
+        for update in updates
+        for accepted, summary in [said.get(update.ref, (False, "the remote did not answer for this ref"))]
+    )
+
+
+def import_stream(ref: str, request: WriteRequest) -> bytes:
+    """Write the one commit of `request` in the language of `fast-import`; it prints the commit's id."""
+    who = f"{request.person.name} <{request.person.email}> {int(request.when.timestamp())} +0000".encode()
+    message = request.message.encode("utf-8", "replace")
+    parts = [
+        b"feature done\n",
+        f"commit {ref}\nmark :1\n".encode(),
+        b"author " + who + b"\ncommitter " + who + b"\n",
+        b"data %d\n" % len(message) + message + b"\n",
+    ]
+    parts += [
+        (b"from " if number == 0 else b"merge ") + parent.encode() + b"\n"
+        for number, parent in enumerate(request.parents)
+    ]
+    for path, content in sorted(request.changes.items()):
+        if content is None:
+            parts.append(b"D " + _quoted(path) + b"\n")
+        else:
+            parts.append(b"M 100644 inline " + _quoted(path) + b"\ndata %d\n" % len(content) + content + b"\n")
+    parts += [
+        b"M 100644 " + blob.encode() + b" " + _quoted(path) + b"\n"
+        for path, blob in sorted(request.known_blobs.items())
+    ]
+    parts.append(b"get-mark :1\ndone\n")
+    return b"".join(parts)
+
+
+def _quoted(path: str) -> bytes:
+    r"""Quote as C does: git reads \" \\ and octal back."""
+    plain = path.encode("utf-8", "surrogateescape")
+    return b'"' + b"".join(_quoted_byte(byte) for byte in plain) + b'"'
+
+
+def _quoted_byte(byte: int) -> bytes:
+    if byte in b'"\\' or not 0x20 <= byte < 0x7F:  # noqa: PLR2004  printable ASCII
+        return b"\\%03o" % byte
+    return bytes([byte])
+
+
+_TRAILER = re.compile(r"(?P<key>[A-Za-z][A-Za-z0-9-]{0,60}): *(?P<value>.*)\Z")
+
+
+def trailers(message: str) -> tuple[tuple[str, str], ...]:
+    """Give the `Key: value` lines of a message's last paragraph, if all its lines are such; keys as written."""
+    paragraphs = [part for part in re.split(r"\n\s*\n", message.strip()) if part]
+    if len(paragraphs) < 2:  # noqa: PLR2004  a subject alone holds no trailers
+        return ()
+    matches = [_TRAILER.match(line.strip()) for line in paragraphs[-1].splitlines()]
+    if not all(matches):
+        return ()
+    return tuple((match["key"], match["value"].strip()) for match in matches if match)

@@ -1,0 +1,337 @@
+"""One git repository as we use it: a bare clone of our own, what its remotes hold, and what we write to them.
+
+Takes addresses, ref names and ids; gives records and bytes. No work tree is ever made, and nothing the repository
+holds is executed: see `git_process.py`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from reconciler.errors import CommitError, SourceError
+from reconciler.ids import CommitId
+from reconciler.source.address import OBJECT_ID, SHORT_ID, RepositoryAddress, branch_name, parse_revision
+from reconciler.source.clone import SCRATCH, clear_stale_locks, clone_folder, close_clone, open_clone
+from reconciler.source.git_process import GitOptions, GitProcess, other_side
+from reconciler.source.git_text import import_stream, read_push_result, read_remote_refs
+from reconciler.source.local import locate, remote_address
+from reconciler.source.objects import DEFAULT_LIMITS, Objects
+from reconciler.source.records import (
+    CommitRecord,
+    ReadLimits,
+    RefResult,
+    RefRule,
+    RefUpdate,
+    Remote,
+    RemoteRefs,
+    WriteRequest,
+)
+from reconciler.source.snapshot import STATE_ROOTS, Snapshot
+
+HEARTBEAT_REF = "refs/reconciler/heartbeat"
+LEASE_REF = "refs/reconciler/lease"
+_HEAD = "HEAD-commit"
+_MAX_REFS_A_CALL = 500
+_NO_ID = "0" * 40
+
+
+class Repository:
+    """Open with `Repository.open(...)`, close when done; or use it in a `with`."""
+
+    def __init__(self, git: GitProcess, address: RepositoryAddress) -> None:
+        self._git = git
+        self._objects = Objects(git)
+        self.address = address
+        self.state = Remote(name="state", address=address)
+        """Where the state branch is read."""
+
+    @classmethod
+    def open(cls, address: RepositoryAddress, *, state_dir: Path, options: GitOptions | None = None) -> Self:
+        """Open our clone of `address` below `state_dir`, made where there is none yet. Nothing is fetched."""
+        found = locate(address)
+        return cls(open_clone(clone_folder(state_dir, found), found, options or GitOptions()), found)
+
+    def close(self) -> None:
+        """Let go of the clone."""
+        close_clone(self._git)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def folder(self) -> Path:
+        """The bare clone."""
+        return self._git.folder
+
+    # Remotes
+
+    def remote_address(self, name: str) -> RepositoryAddress:
+        """Give where `Reports.Remote: NAME` points, from `remote.NAME.url` of a local repository alone."""
+        return remote_address(self._git, self.address, name)
+
+    def look(self, remote: Remote, refs: Sequence[str]) -> RemoteRefs:
+        """Ask a remote which of `refs` (full names; a trailing `*` is allowed) it has, without fetching."""
+        where = remote.address
+        asked = (
+            "ls-remote",
+            "--symref",
+            *other_side(where, "upload-pack"),
+            "--end-of-options",
+            where.text,
+            "HEAD",
+            *refs,
+        )
+        finished = self._git.run(*asked, limit=self._git.options.network)
+        if finished.status != 0:
+            raise SourceError(f"{where.shown} cannot be read: {_without(where, finished.complaint)}")
+        found = read_remote_refs(finished.stdout)
+        return RemoteRefs(
+            head_branch=found.head_branch,
+            head=found.head,
+            ids={ref: value for ref, value in found.ids.items() if _asked_for(ref, refs)},
+        )
+
+    def fetch(self, remote: Remote, refs: Sequence[str]) -> RemoteRefs:
+        """Bring our tracking refs of `remote` to what it has: moved, added, and removed where it has them no more.
+
+        HEAD's commit comes along. Where nothing changed, one question is all that is asked.
+        """
+        seen = self.look(remote, refs)
+        known = self.refs(remote.tracking("refs/"))
+        wanted = {remote.tracking(ref): (ref, value) for ref, value in seen.ids.items()}
+        if seen.head is not None and remote.name == self.state.name:
+            wanted[remote.tracking(_HEAD)] = ("HEAD", seen.head)
+            if seen.head_branch is not None:
+                branch = f"refs/heads/{branch_name(seen.head_branch)}"
+                wanted[remote.tracking(branch)] = (branch, seen.head)
+        prefix = remote.tracking("refs/")
+        gone = {
+            name: value
+            for name, value in known.items()
+            if name not in wanted and (name == prefix + _HEAD or _asked_for("refs/" + name.removeprefix(prefix), refs))
+        }
+        if gone:
+            self.update_refs({name: (value, None) for name, value in gone.items()})
+        moved = [f"+{ref}:{name}" for name, (ref, value) in wanted.items() if known.get(name) != value]
+        for start in range(0, len(moved), _MAX_REFS_A_CALL):
+            self._fetch(remote.address, moved[start : start + _MAX_REFS_A_CALL])
+        if remote.name == self.state.name:
+            self._remember_head(seen)
+        return seen
+
+    def _fetch(self, where: RepositoryAddress, refspecs: Sequence[str]) -> None:
+        options = [
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+            "--no-show-forced-updates",
+        ]
+        options += ["--update-shallow"] if where.is_local else []
+        asked = ("fetch", *options, *other_side(where, "upload-pack"), "--end-of-options", where.text, *refspecs)
+        finished = self._git.run(*asked, limit=self._git.options.network)
+        if finished.status != 0 and clear_stale_locks(self._git):
+            finished = self._git.run(*asked, limit=self._git.options.network)
+        if finished.status != 0:
+            raise SourceError(f"{where.shown} cannot be fetched: {_without(where, finished.complaint)}")
+
+    def fetch_state(self, branch: str | None = None) -> RemoteRefs:
+        """Fetch the state branch (None: the remote's HEAD)."""
+        return self.fetch(self.state, () if branch is None else (f"refs/heads/{branch_name(branch)}",))
+
+    def fetch_everything(self) -> RemoteRefs:
+        """Fetch all branches and tags: for `plan --base REV --head REV`."""
+        return self.fetch(self.state, ("refs/heads/*", "refs/tags/*"))
+
+    def has_commit(self, commit: str) -> bool:
+        """Tell whether the clone holds this commit; asks the remote for it where not."""
+        if self._id_of(f"{commit}^{{commit}}") is not None:
+            return True
+        try:
+            self._fetch(self.address, [commit])
+        except SourceError:
+            return False
+        return self._id_of(f"{commit}^{{commit}}") is not None
+
+    def _remember_head(self, seen: RemoteRefs) -> None:
+        head = self.state.tracking("HEAD")
+        if seen.head_branch is not None:
+            self._git.ask("symbolic-ref", head, self.state.tracking(f"refs/heads/{branch_name(seen.head_branch)}"))
+
+    def push(self, remote: Remote, updates: Sequence[RefUpdate]) -> tuple[RefResult, ...]:
+        """Move refs of a remote, each by its own rule; what it refused is in the results, only no answer is an error."""
+        where = remote.address
+        leases = [
+            f"--force-with-lease={update.ref}:{update.expected or ''}"
+            for update in updates
+            if update.rule is RefRule.COMPARE_AND_SWAP
+        ]
+        specs = [f"{update.new}:{update.ref}" for update in updates]
+        options = ("--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no", *leases)
+        asked = ("push", *options, *other_side(where, "receive-pack"), "--end-of-options", where.text, *specs)
+        finished = self._git.run(*asked, limit=self._git.options.network)
+        complaint = _without(where, finished.complaint)
+        if finished.status != 0 and not finished.stdout.startswith(b"To "):
+            raise CommitError(f"{where.shown} cannot be pushed to: {complaint}")
+        results = read_push_result(finished.stdout, updates, complaint)
+        self.update_refs(
+            {
+                remote.tracking(update.ref): (None, update.new)
+                for update, result in zip(updates, results, strict=True)
+                if result.accepted
+            },
+            checked=False,
+        )
+        return results
+
+    # Our own refs
+
+    def refs(self, prefix: str) -> Mapping[str, str]:
+        """Give our clone's refs whose names start with `prefix`, with their ids."""
+        listed = self._git.ask("for-each-ref", "--format=%(refname) %(objectname)", prefix.rstrip("/"))
+        lines = listed.decode("utf-8", "surrogateescape").splitlines()
+        return {name: value for name, _, value in (line.partition(" ") for line in lines)}
+
+    def ref(self, name: str) -> str | None:
+        """Give the id one ref of our clone holds."""
+        return self._id_of(name)
+
+    def update_refs(self, changes: Mapping[str, tuple[str | None, str | None]], *, checked: bool = True) -> None:
+        """Move refs of our clone, all or none: name -> (what it holds now, what it shall hold; None: no such ref).
+
+        With `checked=False` what they hold now does not matter.
+        """
+        if not changes:
+            return
+        commands = "".join(_ref_command(name, old, new, checked=checked) for name, (old, new) in changes.items())
+        stdin = commands.encode("utf-8", "surrogateescape")
+        finished = self._git.run("update-ref", "--no-deref", "--stdin", "-z", stdin=stdin)
+        if finished.status != 0 and clear_stale_locks(self._git):
+            finished = self._git.run("update-ref", "--no-deref", "--stdin", "-z", stdin=stdin)
+        if finished.status != 0:
+            raise CommitError(f"refs of {self.folder} could not be moved: {finished.complaint}")
+
+    # Reading
+
+    def head_branch(self) -> str | None:
+        """Give the branch the remote's HEAD named when last fetched."""
+        found = self._git.run("symbolic-ref", "--quiet", self.state.tracking("HEAD"))
+        prefix = self.state.tracking("refs/heads/")
+        name = found.stdout.decode("utf-8", "surrogateescape").strip()
+        return name.removeprefix(prefix) if found.status == 0 and name.startswith(prefix) else None
+
+    def resolve(self, rev: str) -> CommitId:
+        """Give the commit a branch, tag, HEAD or id means, in what was last fetched; `~N` and `^N` go back from it."""
+        revision = parse_revision(rev)
+        for name in self._candidates(revision.name):
+            found = self._id_of(f"{name}^{{commit}}{revision.steps}")
+            if found is not None:
+                return CommitId(found)
+        raise SourceError(f"{self.address.shown} has no revision {rev!r}")
+
+    def _candidates(self, name: str) -> Iterator[str]:
+        if OBJECT_ID.match(name):
+            yield name
+            return
+        if name == "HEAD":
+            yield self.state.tracking(_HEAD)
+            return
+        yield self.state.tracking(f"refs/heads/{name}")
+        yield self.state.tracking(f"refs/tags/{name}")
+        if name.startswith("refs/"):
+            yield self.state.tracking(name)
+        if SHORT_ID.match(name):
+            yield name
+
+    def _id_of(self, name: str) -> str | None:
+        answer = self._git.ask("cat-file", "--batch-check", stdin=name.encode("utf-8", "surrogateescape") + b"\n")
+        parts = answer.decode("utf-8", "replace").split()
+        return parts[0] if len(parts) == 3 and OBJECT_ID.match(parts[0]) else None  # noqa: PLR2004  id, kind, size
+
+    def is_ancestor(self, older: CommitId, newer: CommitId) -> bool:
+        """Tell whether `newer` descends from `older`, or is it. A commit we do not hold descends from nothing."""
+        return older == newer or self._git.run("merge-base", "--is-ancestor", older, newer).status == 0
+
+    def commits_between(self, older: CommitId | None, newer: CommitId, limit: int = 10_000) -> tuple[CommitRecord, ...]:
+        """Give the commits that `newer` has and `older` has not, oldest first: their messages carry the trailers."""
+        without = () if older is None else (f"^{older}",)
+        listed = self._git.ask("rev-list", "--reverse", "--topo-order", f"--max-count={limit}", newer, *without)
+        return self._objects.commit_records(listed.decode("ascii").split())
+
+    def commit_record(self, commit: CommitId) -> CommitRecord:
+        """Read one commit: author, instant, message, parents."""
+        return self._objects.commit_record(commit)
+
+    def trees(self, commit: CommitId, roots: tuple[str, ...] = STATE_ROOTS) -> Mapping[str, str]:
+        """Give the tree ids of `state`, `documents`, `baselines` at a commit; an absent folder has no entry."""
+        return self._objects.trees(commit, roots)
+
+    def read_files(
+        self, commit: CommitId, roots: tuple[str, ...] = STATE_ROOTS, limits: ReadLimits = DEFAULT_LIMITS
+    ) -> Snapshot:
+        """Read every file below `roots`; a later commit costs only what changed since the last call."""
+        return self._objects.read_files(commit, roots, limits)
+
+    def stream(self, commit: CommitId, roots: tuple[str, ...] = ()) -> Iterator[tuple[str, bytes]]:
+        """Give (path, content) of every file below `roots` (all: none given), one at a time, by path."""
+        return self._objects.stream(commit, roots)
+
+    def read_file(self, commit: CommitId, path: str) -> bytes | None:
+        """Read one file; None: it is not there."""
+        return self._objects.read_file(commit, path)
+
+    def read_blob(self, blob: str) -> bytes:
+        """Read one blob of our own making (lease, heartbeat)."""
+        return self._objects.read_blobs((blob,))[blob]
+
+    def blob_ids(self, commit: CommitId) -> Mapping[str, str]:
+        """Give path -> blob id of every file of a commit."""
+        return {entry.path: entry.id for entry in self._objects.listing(commit) if entry.kind == "blob"}
+
+    # Writing
+
+    def write_blob(self, content: bytes) -> str:
+        """Put a blob into our clone; give its id."""
+        return self._git.ask("hash-object", "-w", "--no-filters", "--stdin", stdin=content).decode("ascii").strip()
+
+    def write_commit(self, request: WriteRequest) -> CommitId:
+        """Make a commit in our clone; no ref names it yet but a scratch one, which `update_refs` should remove."""
+        scratch = f"{SCRATCH}{uuid4().hex}"
+        stream = import_stream(scratch, request)
+        answer = self._git.ask("fast-import", "--quiet", "--done", "--date-format=raw", "--cat-blob-fd=1", stdin=stream)
+        made = answer.decode("ascii", "replace").strip()
+        if not OBJECT_ID.match(made):
+            raise CommitError(f"git made a commit and did not say which: {made[:120]!r}")
+        return CommitId(made)
+
+    def forget_scratch(self) -> None:
+        """Remove the names commits had while they were being made."""
+        self.update_refs({name: (value, None) for name, value in self.refs(SCRATCH).items()})
+
+    def tidy(self) -> None:
+        """Pack what piled up, if it is much: for an idle moment, at most a few minutes."""
+        settings = ("-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.pruneExpire=2.days.ago")
+        self._git.ask(*settings, "gc", "--auto", "--quiet", limit=self._git.options.network)
+
+
+def _ref_command(name: str, old: str | None, new: str | None, *, checked: bool) -> str:
+    if not checked:
+        return f"update {name}\0{new}\0\0" if new is not None else f"delete {name}\0\0"
+    if new is None:
+        return f"delete {name}\0{old or ''}\0"
+    return f"update {name}\0{new}\0{old or _NO_ID}\0"
+
+
+def _asked_for(ref: str, asked: Sequence[str]) -> bool:
+    return any(ref == name or (name.endswith("*") and ref.startswith(name[:-1])) for name in asked)
+
+
+def _without(address: RepositoryAddress, complaint: str) -> str:
+    return complaint.replace(address.text, address.shown)
