@@ -1,0 +1,271 @@
+"""Our own index of an OpenSSH known_hosts text: which keys are pinned for a node.
+
+Takes the text of `state/known_hosts` and gives, for a node's id, address and port, the pinned, revoked and certifying keys;
+lines that do not read become Problems with file and line. It opens no file and no connection, and knows nothing of paramiko.
+A line whose host is the node's id pins that node alone and wins over lines for its address: the same private address may
+stand behind two gateways.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from reconciler.ids import NodeId
+from reconciler.model.node import Node
+from reconciler.problem import Problem
+
+SSH_PORT = 22
+
+KEY_TYPES = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "ssh-rsa",
+)
+"""What we can verify, in the order in which we prefer them."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostKey:
+    """One public key as known_hosts writes it."""
+
+    type: str
+    base64: str
+
+    @property
+    def fingerprint(self) -> str:
+        """`SHA256:...` as ssh-keygen prints it."""
+        digest = hashlib.sha256(base64.b64decode(self.base64)).digest()
+        return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.base64}"
+
+
+class Marker(Enum):
+    """What a line says about its key."""
+
+    PINNED = ""
+    REVOKED = "@revoked"
+    AUTHORITY = "@cert-authority"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pins:
+    """What known_hosts says about one node."""
+
+    keys: tuple[HostKey, ...] = ()
+    revoked: frozenset[HostKey] = frozenset()
+    authorities: tuple[HostKey, ...] = ()
+    """Keys that may sign a host key of this node."""
+    matched: str = ""
+    """The name under which the lines were found: the node's id, `[address]:port` or the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    marker: Marker
+    key: HostKey
+
+
+@dataclass(frozen=True, slots=True)
+class _Patterns:
+    """A host field that has to be tried: wildcards, or names that must not match."""
+
+    wanted: tuple[re.Pattern[str], ...]
+    unwanted: tuple[re.Pattern[str], ...]
+    line: _Line
+
+    def match(self, name: str) -> bool:
+        """Say whether one pattern fits and no negated one does."""
+        return any(p.fullmatch(name) for p in self.wanted) and not any(p.fullmatch(name) for p in self.unwanted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hashed:
+    salt: bytes
+    digest: bytes
+    line: _Line
+
+    def match(self, name: str) -> bool:
+        """Say whether `name` hashes to the line's host."""
+        return hmac.digest(self.salt, name.encode(), "sha1") == self.digest
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHosts:
+    """A read known_hosts file."""
+
+    problems: tuple[Problem, ...] = ()
+    _exact: Mapping[str, tuple[_Line, ...]] = field(default_factory=dict)
+    _tried: tuple[_Patterns | _Hashed, ...] = ()
+
+    def pins(self, node: NodeId, address: str | None, port: int) -> Pins:
+        """Give what is known of a node: by its id, else by `[address]:port`, else by the address alone."""
+        names = [str(node).lower(), *_address_names(address, port)]
+        by_name = [(name, tuple(self._lines(name))) for name in names]
+        # A revoked key stays refused under whichever of the names it was revoked.
+        revoked = frozenset(line.key for _, lines in by_name for line in lines if line.marker is Marker.REVOKED)
+        for name, lines in by_name:
+            keys = tuple(dict.fromkeys(line.key for line in lines if line.marker is Marker.PINNED))
+            authorities = tuple(dict.fromkeys(line.key for line in lines if line.marker is Marker.AUTHORITY))
+            if keys or authorities:
+                return Pins(keys=keys, revoked=revoked, authorities=authorities, matched=name)
+        return Pins(revoked=revoked)
+
+    def _lines(self, name: str) -> Iterator[_Line]:
+        yield from self._exact.get(name, ())
+        for candidate in self._tried:
+            if candidate.match(name):
+                yield candidate.line
+
+
+def parse(text: str, *, file: str = "state/known_hosts") -> KnownHosts:
+    """Read a whole known_hosts text; a line that does not read is a Problem, and pins nothing."""
+    exact: dict[str, list[_Line]] = {}
+    tried: list[_Patterns | _Hashed] = []
+    problems: list[Problem] = []
+    for number, raw in enumerate(text.split("\n"), start=1):
+        fields = raw.split()
+        if not fields or fields[0].startswith("#"):
+            continue
+        try:
+            _add_line(fields, exact, tried)
+        except ValueError as error:
+            problems.append(
+                Problem(file=file, line=number, column=1, message=str(error), value=raw.strip()[:80], remedy=_REMEDY)
+            )
+    return KnownHosts(tuple(problems), {name: tuple(lines) for name, lines in exact.items()}, tuple(tried))
+
+
+_REMEDY = "write `HOST TYPE BASE64` as ssh-keyscan prints it, or run `reconciler node scan-keys`"
+
+
+def _add_line(fields: list[str], exact: dict[str, list[_Line]], tried: list[_Patterns | _Hashed]) -> None:
+    marker = Marker.PINNED
+    if fields[0].startswith("@"):
+        try:
+            marker = Marker(fields[0])
+        except ValueError:
+            raise ValueError("unknown marker: only @revoked and @cert-authority exist") from None
+        fields = fields[1:]
+    if len(fields) < 3:  # noqa: PLR2004  (host, type, key)
+        raise ValueError("a line holds a host, a key type and a key")
+    hosts, line = fields[0], _Line(marker, _host_key(fields[1], fields[2]))
+    if hosts.startswith("|"):
+        tried.append(_hashed(hosts, line))
+        return
+    names = hosts.split(",")
+    if "" in names:
+        raise ValueError("an empty host name stands in the list of hosts")
+    if _WILD.search(hosts):
+        tried.append(_patterns(names, line))
+        return
+    for name in names:
+        exact.setdefault(_canonical(name), []).append(line)
+
+
+_WILD = re.compile(r"[*?!]")
+
+
+def _host_key(kind: str, text: str) -> HostKey:
+    if kind not in KEY_TYPES:
+        if kind.isdecimal():
+            raise ValueError("an SSH 1 key: the protocol is dead, scan the node again")
+        raise ValueError(f"key type not supported: use one of {', '.join(KEY_TYPES)}")
+    try:
+        blob = binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error:
+        raise ValueError("the key is not base64: it may have been cut") from None
+    head = len(kind).to_bytes(4, "big") + kind.encode()
+    if not blob.startswith(head) or len(blob) <= len(head):
+        raise ValueError("the key does not hold what its type says: it may have been cut")
+    if not _is_whole(blob):
+        raise ValueError("the key is cut")
+    return HostKey(kind, text)
+
+
+def _is_whole(blob: bytes) -> bool:
+    """Say whether the blob is a sequence of whole length-prefixed fields."""
+    at = 0
+    while at + 4 <= len(blob):
+        at += 4 + int.from_bytes(blob[at : at + 4], "big")
+    return at == len(blob)
+
+
+def _hashed(hosts: str, line: _Line) -> _Hashed:
+    parts = hosts.split("|")
+    if len(parts) != 4 or parts[1] != "1":  # noqa: PLR2004  (|1|SALT|HASH)
+        raise ValueError("a hashed host has the form |1|SALT|HASH")
+    try:
+        salt, digest = (binascii.a2b_base64(part, strict_mode=True) for part in parts[2:])
+    except binascii.Error:
+        raise ValueError("a hashed host has the form |1|SALT|HASH, both in base64") from None
+    if len(digest) != hashlib.sha1(usedforsecurity=False).digest_size:
+        raise ValueError("the hash of a hashed host has 20 bytes")
+    return _Hashed(salt, digest, line)
+
+
+def _patterns(names: list[str], line: _Line) -> _Patterns:
+    wanted = tuple(_pattern(name) for name in names if not name.startswith("!"))
+    unwanted = tuple(_pattern(name[1:]) for name in names if name.startswith("!"))
+    if not wanted:
+        raise ValueError("only negated hosts: such a line never matches")
+    return _Patterns(wanted, unwanted, line)
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    # A run of `*` means the same as one, and would make the match slow.
+    name = re.sub(r"\*+", "*", _canonical(name))
+    return re.compile("".join({"*": ".*?", "?": "."}.get(char) or re.escape(char) for char in name), re.DOTALL)
+
+
+def _address_names(address: str | None, port: int) -> list[str]:
+    if address is None:
+        return []
+    plain = _canonical(address)
+    return [plain, f"[{plain}]:{port}"] if port == SSH_PORT else [f"[{plain}]:{port}", plain]
+
+
+def _canonical(name: str) -> str:
+    """Write a host name as it is compared: lower case, IPv6 in its short form; `[address]:22` is the address."""
+    name = name.lower()
+    if name.startswith("["):
+        inner, closed, port = name[1:].partition("]")
+        if closed and port == f":{SSH_PORT}":
+            return _canonical_address(inner)
+        return f"[{_canonical_address(inner)}{closed}{port}" if ":" in inner else name
+    return _canonical_address(name)
+
+
+def _canonical_address(name: str) -> str:
+    if ":" not in name:
+        return name
+    try:
+        return ipaddress.IPv6Address(name).compressed
+    except ValueError:
+        return name
+
+
+def host_name(address: str, port: int) -> str:
+    """Give the host field for an address and port, as ssh writes it."""
+    return address if port == SSH_PORT else f"[{address}]:{port}"
+
+
+def host_key_line(host: str, key: HostKey) -> str:
+    """Give the known_hosts line that pins `key` for `host`: a node id or what `host_name` gives."""
+    if not host or re.search(r"[\s,|*?!@#]", host):
+        raise ValueError(f"not a host name for known_hosts: {host!r}")
+    return f"{host} {key}"
+
+
+def lines_for(node: Node, keys: Iterable[HostKey]) -> tuple[str, ...]:
+    """Give the lines that pin `keys` for a node, by its id: they hold behind any gateway and on any address."""
+    return tuple(host_key_line(node.id, key) for key in keys)

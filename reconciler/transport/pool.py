@@ -1,0 +1,303 @@
+"""Connections that stay warm between passes: gives the `Connect` that every stage is handed.
+
+Takes the nodes and known_hosts of the accepted commit and the host's key directory. A connection is kept for as long as the
+node's way of being reached is the same and its host key still pinned; nothing is ever evicted to make room, because a pass that
+visits more nodes than are kept would then never find one warm. It decides neither the order of nodes nor what runs.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+from reconciler.errors import NodeError, NodeUnreachable
+from reconciler.ids import NodeId
+from reconciler.model.command import Answer, Program, Session
+from reconciler.model.node import Node, Transport
+from reconciler.transport.keys import KeyDirectory
+from reconciler.transport.known_hosts import KnownHosts, Pins
+from reconciler.transport.local import LocalSession
+from reconciler.transport.ssh import NothingSent, Patience, SshConnection, Started, check_host_key, connect_ssh
+
+GATEWAY_PAUSE = timedelta(seconds=10)
+"""A gateway that could not be reached is not tried again for this long: its nodes share the answer instead of waiting in line."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """Everything that must stay the same for a kept connection to be the right one."""
+
+    node: NodeId
+    address: str | None
+    port: int
+    user: str | None
+    identity_file: str | None
+    become: str
+    gateway: "_Route | None"
+
+
+@dataclass(slots=True)
+class _Gateway:
+    """The one connection through which a gateway's nodes are reached, or the failure they share."""
+
+    opened: "Future[SshConnection]" = field(default_factory=Future)
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_usable(self) -> bool:
+        """Say whether waiting for it, or using it, is better than trying again."""
+        if not self.opened.done():
+            return True
+        if self.opened.exception() is not None:
+            return time.monotonic() - self.since < GATEWAY_PAUSE.total_seconds()
+        return self.opened.result().is_alive
+
+
+class ConnectionPool:
+    """Opens sessions, and keeps up to `keep` connections open. Threads may share it; a session belongs to one thread."""
+
+    def __init__(
+        self,
+        *,
+        known_hosts: KnownHosts,
+        nodes: Mapping[NodeId, Node],
+        key_directory: Path,
+        max_handshakes: int = 20,
+        keep: int = 256,
+        patience: Patience | None = None,
+    ) -> None:
+        self._known_hosts = known_hosts
+        self._nodes = nodes
+        self._keys = KeyDirectory(key_directory)
+        self._max_handshakes = max_handshakes
+        self._handshakes = threading.BoundedSemaphore(max_handshakes)
+        self._gateway_handshakes: dict[NodeId, threading.BoundedSemaphore] = {}
+        self._keep = keep
+        self._patience = patience or Patience()
+        self._lock = threading.Lock()
+        self._idle: dict[_Route, SshConnection] = {}
+        self._gateways: dict[_Route, _Gateway] = {}
+        self._closed = False
+
+    def update(self, *, known_hosts: KnownHosts, nodes: Mapping[NodeId, Node]) -> None:
+        """Take over what a new commit says, between passes; connections that no longer fit it are closed."""
+        with self._lock:
+            self._known_hosts, self._nodes = known_hosts, nodes
+            closing = [self._idle.pop(route) for route in tuple(self._idle) if not self._fits(route, self._idle[route])]
+            for route, gateway in tuple(self._gateways.items()):
+                if not _is_open(gateway.opened) or not self._fits(route, gateway.opened.result()):
+                    del self._gateways[route]
+                    closing += [gateway.opened.result()] if _is_open(gateway.opened) else []
+        for connection in closing:
+            connection.close()
+
+    def _fits(self, route: _Route, connection: SshConnection) -> bool:
+        node = self._nodes.get(route.node)
+        if node is None or self._route(node) != route:
+            return False
+        try:
+            check_host_key(node, self._pins(node), connection.host_key)
+        except NodeError:
+            return False
+        return True
+
+    def _pins(self, node: Node) -> Pins:
+        return self._known_hosts.pins(node.id, node.address, node.port)
+
+    def is_warm(self, node: NodeId) -> bool:
+        """Say whether a kept connection to the node stands."""
+        with self._lock:
+            return any(route.node == node and kept.is_alive for route, kept in self._idle.items())
+
+    @contextmanager
+    def connect(self, node: Node) -> Iterator[Session]:
+        """Give a session, from a kept connection where there is one; leaving the context gives it back."""
+        if node.transport is Transport.LOCAL:
+            yield LocalSession(node)
+            return
+        route = self._route(node)
+        session = _PooledSession(self, node, route)
+        try:
+            yield session
+        finally:
+            session.give_back()
+
+    def close(self) -> None:
+        """Close every connection; nothing of the pool is left behind."""
+        with self._lock:
+            self._closed = True
+            closing = list(self._idle.values())
+            gateways = list(self._gateways.values())
+            self._idle.clear()
+            self._gateways.clear()
+        closing += [gateway.opened.result() for gateway in gateways if _is_open(gateway.opened)]
+        for connection in closing:
+            connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def take(self, route: _Route) -> SshConnection | None:
+        """Give the kept connection for a route, if it stands and its host key is still pinned."""
+        with self._lock:
+            kept = self._idle.pop(route, None)
+        if kept is None:
+            return None
+        if kept.is_alive and self._fits(route, kept):
+            return kept
+        kept.close()
+        return None
+
+    def put(self, route: _Route, connection: SshConnection) -> None:
+        """Keep a connection for the next pass, where there is room for it."""
+        with self._lock:
+            has_room = not self._closed and len(self._idle) < self._keep and route not in self._idle
+            if has_room and connection.is_alive:
+                self._idle[route] = connection
+                return
+        connection.close()
+
+    def open(self, node: Node) -> SshConnection:
+        """Open a new connection, through the node's gateway where it has one."""
+        gateway = None if node.gateway is None else self._gateway(node, node.gateway)
+        return connect_ssh(
+            node,
+            self._pins(node),
+            self._keys,
+            gateway=gateway,
+            patience=self._patience,
+            handshakes=self._slots(node.gateway),
+        )
+
+    def _slots(self, gateway: NodeId | None) -> tuple[threading.BoundedSemaphore, ...]:
+        """Give the slots to take, in this order everywhere: who holds one of the fleet waits for no other."""
+        if gateway is None:
+            return (self._handshakes,)
+        with self._lock:
+            new = threading.BoundedSemaphore(self._max_handshakes)
+            return (self._gateway_handshakes.setdefault(gateway, new), self._handshakes)
+
+    def _gateway(self, node: Node, gateway_id: NodeId) -> SshConnection:
+        """Give the shared connection to a gateway; whoever comes first opens it, the others wait for that one attempt."""
+        gateway = self._nodes.get(gateway_id)
+        if gateway is None:
+            raise NodeUnreachable(node.id, f"its Gateway {gateway_id!r} is no node of this fleet")
+        self._check_circle(node)
+        route = self._route(gateway)
+        with self._lock:
+            shared = self._gateways.get(route)
+            is_first = shared is None or not shared.is_usable
+            if shared is None or is_first:
+                shared = self._gateways[route] = _Gateway()
+        if is_first:
+            self._open_gateway(gateway, shared)
+        try:
+            return shared.opened.result()
+        except NodeError as error:
+            raise NodeUnreachable(node.id, f"gateway {gateway_id}: {error.problem}") from error
+
+    def _open_gateway(self, gateway: Node, shared: _Gateway) -> None:
+        try:
+            connection = self.open(gateway)
+        except BaseException as error:  # noqa: BLE001  (handed to everybody who waits, ourselves included)
+            shared.since = time.monotonic()
+            shared.opened.set_exception(error)
+            return
+        shared.opened.set_result(connection)
+        if self._closed:
+            connection.close()
+
+    def _check_circle(self, node: Node) -> None:
+        """Refuse gateways that lead in a circle before anything waits for itself."""
+        chain = [node.id]
+        gateway = node.gateway
+        while gateway is not None:
+            if gateway in chain:
+                raise NodeUnreachable(node.id, f"its gateways lead in a circle: {' -> '.join((*chain, gateway))}")
+            chain.append(gateway)
+            gateway = self._nodes[gateway].gateway if gateway in self._nodes else None
+
+    def _route(self, node: Node, behind: frozenset[NodeId] = frozenset()) -> _Route:
+        gateway = None if node.gateway is None else self._nodes.get(node.gateway)
+        inner = None if gateway is None or gateway.id in behind else self._route(gateway, behind | {node.id})
+        become = node.become.value
+        return _Route(node.id, node.address, node.port, node.user, node.identity_file, become, inner)
+
+
+def _is_open(opened: "Future[SshConnection]") -> bool:
+    return opened.done() and opened.exception() is None
+
+
+class _PooledSession:
+    """A session that holds one connection: a kept one, or one opened now."""
+
+    def __init__(self, pool: ConnectionPool, node: Node, route: _Route) -> None:
+        self._pool = pool
+        self._node = node
+        self._route = route
+        self._connection = pool.take(route)
+        self._was_kept = self._connection is not None
+        if self._connection is None:
+            self._connection = pool.open(node)
+
+    @property
+    def node(self) -> NodeId:
+        """Which node this talks to."""
+        return self._node.id
+
+    @property
+    def host_key(self) -> str | None:
+        """The key the node showed when the connection was opened."""
+        return None if self._connection is None else str(self._connection.host_key)
+
+    def run(self, program: Program) -> Answer:
+        """Run one program to its end."""
+        with self._dropped_on_error():
+            return self._start(program).answer()
+
+    def stream(self, program: Program) -> Iterator[bytes]:
+        """Run one program and give its stdout as it comes."""
+        with self._dropped_on_error():
+            yield from self._start(program).stream()
+
+    def _start(self, program: Program) -> Started:
+        """Send a program; a kept connection that turns out dead before any byte was sent is replaced, once."""
+        if self._connection is None:
+            self._connection = self._pool.open(self._node)
+        was_kept, self._was_kept = self._was_kept, False
+        try:
+            return self._connection.start(program)
+        except NothingSent:
+            if not was_kept:
+                raise
+            self._drop()
+        self._connection = self._pool.open(self._node)
+        return self._connection.start(program)
+
+    @contextmanager
+    def _dropped_on_error(self) -> Iterator[None]:
+        """Close the connection after any trouble: what is still under way on it must not meet the next program."""
+        try:
+            yield
+        except BaseException:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def give_back(self) -> None:
+        """Return the connection to the pool."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.put(self._route, connection)
