@@ -1,0 +1,1 @@
+"""How a document becomes commands: takes a Document and given parameters, gives rendered steps with a digest; pure."""

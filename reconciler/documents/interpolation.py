@@ -1,0 +1,110 @@
+"""`{{ name }}` and `{{ssm:name}}` -> values. Takes any JSON value of a step's inputs; one pass each, never recursive; pure.
+
+A string that is exactly one token takes the parameter's own type; anywhere else its text is pasted, without any quoting.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from reconciler.documents.compact_json import as_text
+from reconciler.documents.error import RenderError
+from reconciler.model.desired import StoredParameter
+from reconciler.model.known import JsonValue
+
+_TOKEN = re.compile(r"\{\{\s*([^\s{}]+)\s*\}\}")
+_STORED = re.compile(r"\{\{ *ssm:([/\w.:-]+) *\}\}", re.ASCII)
+
+
+def interpolate(value: JsonValue, values: Mapping[str, JsonValue]) -> JsonValue:
+    """Replace parameters in a string, or in every string of a list or map; map keys stay as they are."""
+    if isinstance(value, str):
+        return _interpolate_text(value, values)
+    if isinstance(value, Mapping):
+        return {key: interpolate(entry, values) for key, entry in value.items()}
+    if isinstance(value, Sequence):
+        return [interpolate(entry, values) for entry in value]
+    return value
+
+
+def _interpolate_text(text: str, values: Mapping[str, JsonValue]) -> JsonValue:
+    whole = _TOKEN.fullmatch(text)
+    if whole and whole[1] in values:
+        return values[whole[1]]
+    return _TOKEN.sub(lambda token: _pasted(token, values), text)
+
+
+def _pasted(token: re.Match[str], values: Mapping[str, JsonValue]) -> str:
+    if token[1] not in values:
+        return token[0]
+    # SSM's agent pastes through a replacement template, where `$$` means one dollar: documents rely on it.
+    return as_text(values[token[1]]).replace("$$", "$")
+
+
+def parameter_names(text: str, declared: Mapping[str, JsonValue]) -> frozenset[str]:
+    """Name the declared parameters that `text` refers to."""
+    return frozenset(token[1] for token in _TOKEN.finditer(text) if token[1] in declared)
+
+
+def refers_to_store(value: JsonValue) -> bool:
+    """Whether a `{{ssm:...}}` reference stands anywhere in `value`."""
+    if isinstance(value, str):
+        return _STORED.search(value) is not None
+    if isinstance(value, Mapping):
+        return any(refers_to_store(entry) for entry in value.values())
+    if isinstance(value, Sequence):
+        return any(refers_to_store(entry) for entry in value)
+    return False
+
+
+def resolve_stored(value: JsonValue, stored: Mapping[str, StoredParameter]) -> JsonValue:
+    """Replace `{{ssm:NAME}}` and `{{ssm:NAME:VERSION}}`; a StringList only as a whole element of a list."""
+    if isinstance(value, str):
+        return _STORED.sub(lambda token: _scalar(token, stored), value)
+    if isinstance(value, Mapping):
+        return {key: resolve_stored(entry, stored) for key, entry in value.items()}
+    if isinstance(value, Sequence):
+        resolved: list[JsonValue] = []
+        for entry in value:
+            spliced = _list_element(entry, stored)
+            resolved.extend([resolve_stored(entry, stored)] if spliced is None else spliced)
+        return resolved
+    return value
+
+
+def _list_element(entry: JsonValue, stored: Mapping[str, StoredParameter]) -> list[str] | None:
+    """Give the elements of a StringList that stands alone as `entry`; None where it is something else."""
+    token = _STORED.fullmatch(entry) if isinstance(entry, str) else None
+    if token is None:
+        return None
+    kind, value = _look_up(token[1], stored)
+    return value.split(",") if kind == "StringList" else None
+
+
+def _scalar(token: re.Match[str], stored: Mapping[str, StoredParameter]) -> str:
+    kind, value = _look_up(token[1], stored)
+    if kind == "StringList":
+        raise RenderError(
+            f"{token[0]} is a StringList: it can only stand alone, as a whole element of a list "
+            "(write it as its own element, or store it as a String)"
+        )
+    return value
+
+
+def _look_up(reference: str, stored: Mapping[str, StoredParameter]) -> tuple[str, str]:
+    """Give type and value of `NAME` or `NAME:VERSION`."""
+    name, colon, version = reference.partition(":")
+    parameter = stored.get(name)
+    if parameter is None or not parameter.values:
+        raise RenderError(
+            f"there is no stored parameter {name}: add it under state/parameters/, or correct the reference"
+        )
+    if parameter.type == "SecureString":
+        raise RenderError(f"the stored parameter {name} is a SecureString: type SecureString is not supported here")
+    if not colon:
+        return parameter.type, parameter.values[-1]
+    if not version.isdecimal() or not version.isascii():
+        raise RenderError(f"{reference}: a version is a number, labels are not supported (write {name}:1)")
+    number = int(version)
+    if not 1 <= number <= len(parameter.values):
+        raise RenderError(f"the stored parameter {name} has versions 1 to {len(parameter.values)}, not {version}")
+    return parameter.type, parameter.values[number - 1]
