@@ -1,0 +1,1 @@
+"""Which nodes an association means, and why each one: takes the desired state, gives `Targets`; pure."""

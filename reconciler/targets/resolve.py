@@ -1,0 +1,83 @@
+"""Associations x nodes -> Targets: takes the desired state, gives which nodes each association means and why; pure.
+
+Membership is live: it is worked out anew for every commit, from that commit alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from reconciler.ids import AssociationName, NodeId
+from reconciler.model.association import Association
+from reconciler.model.desired import DesiredState
+from reconciler.model.node import Node
+from reconciler.targets.match import TagIndex, why
+
+
+class Targeted(NamedTuple):
+    """One node that an association means, and what makes it one, in words."""
+
+    node: NodeId
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """Which nodes each association means. `nodes` is every node of the fleet, targeted or not: all are looked at."""
+
+    nodes: tuple[NodeId, ...]
+    members: Mapping[AssociationName, tuple[NodeId, ...]]
+    """Every association, sorted; its nodes, sorted. The reasons are worked out only where one asks for them."""
+    by_association: Mapping[AssociationName, tuple[Targeted, ...]]
+    """The same with reasons."""
+    _of_node: Mapping[NodeId, tuple[AssociationName, ...]] = field(repr=False)
+
+    def associations_of(self, node: NodeId) -> tuple[AssociationName, ...]:
+        """Give the associations that mean `node`, sorted."""
+        return self._of_node.get(node, ())
+
+
+class _Reasons(Mapping[AssociationName, tuple[Targeted, ...]]):
+    """Reasons on demand: half a million sentences would cost more than the whole plan."""
+
+    def __init__(self, desired: DesiredState, members: Mapping[AssociationName, tuple[NodeId, ...]]) -> None:
+        self._nodes: Mapping[NodeId, Node] = desired.nodes
+        self._associations: Mapping[AssociationName, Association] = desired.associations
+        self._members = members
+
+    def __getitem__(self, name: AssociationName) -> tuple[Targeted, ...]:
+        targets = self._associations[name].targets
+        return tuple(Targeted(node, why(targets, self._nodes[node])) for node in self._members[name])
+
+    def __iter__(self) -> Iterator[AssociationName]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+
+def resolve_targets(desired: DesiredState) -> Targets:
+    """Find the nodes of every association."""
+    index = TagIndex(desired.nodes.values(), desired.groups)
+    nodes = tuple(sorted(desired.nodes))
+    members: dict[AssociationName, tuple[NodeId, ...]] = {}
+    for name in sorted(desired.associations):
+        meant = index.nodes(desired.associations[name].targets)
+        members[name] = nodes if len(meant) == len(nodes) else tuple(sorted(meant))
+    return Targets(
+        nodes=nodes,
+        members=members,
+        by_association=_Reasons(desired, members),
+        _of_node=_by_node(nodes, members),
+    )
+
+
+def _by_node(
+    nodes: tuple[NodeId, ...], members: Mapping[AssociationName, tuple[NodeId, ...]]
+) -> dict[NodeId, tuple[AssociationName, ...]]:
+    lists: dict[NodeId, list[AssociationName]] = {node: [] for node in nodes}
+    for name, meant in members.items():
+        for node in meant:
+            lists[node].append(name)
+    interned: dict[tuple[AssociationName, ...], tuple[AssociationName, ...]] = {}
+    return {node: interned.setdefault(found, found) for node, names in lists.items() for found in (tuple(names),)}
