@@ -298,6 +298,20 @@ class _KeyLogin:
         return True
 
 
+class _PromptSocket(socket.socket):
+    """Acknowledges at once while a connection is young: sshd sends small packets then, and its kernel holds each back, 40 ms."""
+
+    _reads_left = 64
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """Receive, and acknowledge."""
+        received = super().recv(bufsize, flags)
+        if self._reads_left:
+            self._reads_left -= 1
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return received
+
+
 def open_tcp(node: Node, patience: Patience) -> socket.socket:
     """Open a TCP connection to a node, to whichever of its addresses answers first in turn."""
     with node_errors(node.id, f"connecting to {node.address} port {node.port}"):
@@ -305,7 +319,7 @@ def open_tcp(node: Node, patience: Patience) -> socket.socket:
         last: OSError = OSError("the name has no address")
         for family, kind, protocol, _, address in socket.getaddrinfo(node.address, node.port, type=socket.SOCK_STREAM):
             try:
-                return _open_tcp(socket.socket(family, kind, protocol), address, ends, patience)
+                return _open_tcp(_PromptSocket(family, kind, protocol), address, ends, patience)
             except OSError as error:
                 last = error
         raise last
