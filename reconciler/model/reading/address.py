@@ -1,0 +1,44 @@
+"""Addresses of nodes: takes text, gives the address or says what is wrong; resolves nothing.
+
+The grammar is strict because an address ends up beside a program's arguments: no `user@`, no port, no leading dash.
+"""
+
+import ipaddress
+import re
+
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_LONGEST_NAME = 253
+
+
+def address_trouble(text: str) -> tuple[str, str] | None:
+    """Give what is wrong with an address and the remedy, or None where it is one."""
+    if "@" in text:
+        return "an address holds no user", f"write User: {text.split('@')[0][:40]} and the address alone"
+    if text.startswith("-"):
+        return "an address does not begin with a dash", "write a host name, an IPv4 or an IPv6 address"
+    if text.startswith("[") or re.fullmatch(r"[^:]*:[0-9]{1,5}", text):
+        return "an address holds no port and no brackets", "write the address alone, and the port as Port:"
+    if _is_ip(text):
+        return None
+    if ":" in text:
+        return "not an IPv6 address", "write it as in 2001:db8::1; a link-local one needs its %interface"
+    if re.fullmatch(r"[0-9.]+", text):
+        return "not an IPv4 address", "write four numbers from 0 to 255 without leading zeros"
+    if len(text) > _LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in text.removesuffix(".").split(".")):
+        return "not a host name", "write letters, digits, dots and dashes, or an IP address"
+    return None
+
+
+def is_ip_address(text: str) -> bool:
+    """Whether a text is an IPv4 or IPv6 address."""
+    return _is_ip(text)
+
+
+def _is_ip(text: str) -> bool:
+    if "%" in text and not re.fullmatch(r"[0-9A-Fa-f:.]+%[A-Za-z0-9_.-]{1,15}", text):
+        return False
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,267 @@
+"""One document file: YAML or JSON values -> a Document record, by the rules of schema 1.x and 2.x; renders nothing.
+
+As lenient as the node agent where real documents need it (case of keys, numbers for text, stray keys), each time with a
+lint; strict where a document would not do what it says (names, versions, doubled steps).
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+
+from reconciler.ids import Digest, DocumentName
+from reconciler.model.document import Document, Parameter, Step
+from reconciler.model.known import JsonValue
+from reconciler.model.reading.mistakes import Mistakes, nearest
+from reconciler.model.reading.schema import check
+from reconciler.model.reading.values import Items, Scalar, Table, Value, as_written, is_null, plain_json, resolve
+
+SCHEMA_VERSIONS = ("1.0", "1.2", "2.0", "2.0.1", "2.0.2", "2.0.3", "2.2")
+_TOP = ("schemaVersion", "description", "parameters", "runtimeConfig", "mainSteps")
+_TOP_IGNORED = ("$schema", "assumeRole", "outputs", "files", "variables")
+_STEP = ("action", "name", "inputs", "precondition")
+_STEP_IGNORED = ("description", "settings", "isCritical", "isEnd", "nextStep", "onCancel", "outputs")
+_STEP_NOT_HERE = ("maxAttempts", "onFailure", "timeoutSeconds", "onSuccess", "finallyStep")
+"""At step level they do nothing in Command documents: most authors believe they do."""
+_PARAMETER = (
+    "type",
+    "description",
+    "default",
+    "allowedValues",
+    "allowedPattern",
+    "displayType",
+    "minChars",
+    "maxChars",
+    "minItems",
+    "maxItems",
+    "interpolationType",
+)
+_PLUGIN = ("properties", "settings", "description")
+_MOST = 2**31 - 1
+_CONTENT_LIMIT = 64 * 1024
+_SCRIPT_KEYS = {"runcommand", "commands"}
+
+
+def read_document(value: Value, data: bytes, name: DocumentName, version: str, mistakes: Mistakes) -> Document | None:
+    """Read one version of a document; None after a mistake."""
+    value = _spelled(value, (*_TOP, *_TOP_IGNORED), mistakes)
+    schema_version = _schema_version(value, mistakes)
+    if schema_version is None:
+        return None
+    value = _spelled_within(value, mistakes)
+    if not check("document", value, mistakes) or not isinstance(value, Table):
+        return None
+    if len(data) > _CONTENT_LIMIT:
+        mistakes.lint((0, 0), f"{len(data)} bytes: SSM takes at most {_CONTENT_LIMIT}")
+    steps = _plugins(value, mistakes) if schema_version.startswith("1") else _steps(value, schema_version, mistakes)
+    return Document(
+        name=name,
+        version=version,
+        schema_version=schema_version,
+        description=value.scalar("description") or "",
+        parameters=_parameters(value.table("parameters"), mistakes),
+        steps=steps,
+        digest=Digest(hashlib.sha256(data).hexdigest()),
+        file=mistakes.file,
+    )
+
+
+def _schema_version(value: Value, mistakes: Mistakes) -> str | None:
+    """Give the schema version; None after saying why such a document does not run here."""
+    if not isinstance(value, Table):
+        check("document", value, mistakes)
+        return None
+    found = value.entries.get("schemaVersion")
+    text = value.scalar("schemaVersion")
+    if found is None or text is None:
+        mistakes.error(value, "schemaVersion is missing", value="", remedy="begin with schemaVersion: '2.2'")
+    elif text == "0.3":
+        mistakes.error(
+            found, "an Automation runbook: these do not run on nodes", remedy="write a Command document, 2.2"
+        )
+    elif text == "1.0" and ("sessionType" in value.entries or "inputs" in value.entries):
+        mistakes.error(found, "a Session document: it holds preferences and runs nothing", remedy="remove the file")
+    elif text not in SCHEMA_VERSIONS:
+        mistakes.error(found, "an unsupported schemaVersion", remedy=f"write one of {', '.join(SCHEMA_VERSIONS)}")
+    else:
+        return text
+    return None
+
+
+def _spelled_within(value: Value, mistakes: Mistakes) -> Value:
+    """Give the document with the keys of its parameters, steps and plugins in their documented spelling."""
+    if not isinstance(value, Table):
+        return value
+    entries = dict(value.entries)
+    for key, known in (("parameters", _PARAMETER), ("runtimeConfig", _PLUGIN)):
+        inner = entries.get(key)
+        if isinstance(inner, Table):
+            spelled = {name: _spelled(one, known, mistakes) for name, one in inner.entries.items()}
+            entries[key] = inner._replace(entries=spelled)
+    steps = entries.get("mainSteps")
+    if isinstance(steps, Items):
+        known = (*_STEP, *_STEP_IGNORED, *_STEP_NOT_HERE)
+        entries["mainSteps"] = steps._replace(items=[_spelled(one, known, mistakes) for one in steps.items])
+    return value._replace(entries=entries)
+
+
+def _spelled(value: Value, known: Sequence[str], mistakes: Mistakes) -> Value:
+    """Give a mapping with its keys as documented, whatever their case; lint these and unknown ones, which are ignored."""
+    if not isinstance(value, Table):
+        return value
+    folded = {key.lower(): key for key in known}
+    entries: dict[str, Value] = {}
+    places: dict[str, tuple[int, int]] = {}
+    for key, item in value.entries.items():
+        right = folded.get(key.lower())
+        if right is None:
+            guess = nearest(key, known)
+            remedy = f"did you mean {guess}?" if guess else "remove it"
+            mistakes.lint(value.places[key], "an unknown key, which is ignored", value=key, remedy=remedy)
+        elif right != key:
+            mistakes.lint(
+                value.places[key], "the case of this key is not the documented one", value=key, remedy=f"write {right}"
+            )
+        name = right if right is not None and right not in value.entries else key
+        entries[name] = item
+        places[name] = value.places[key]
+    return Table(entries, places, value.line, value.column)
+
+
+# ---------------------------------------------------------------- parameters
+
+
+def _parameters(value: Table | None, mistakes: Mistakes) -> Mapping[str, Parameter]:
+    found: dict[str, Parameter] = {}
+    for name, one in () if value is None else value.entries.items():
+        if value is not None and not re.fullmatch(r"[a-zA-Z0-9]+", name):
+            message = "a parameter's name has letters and digits only: on AWS a value given for another never arrives"
+            mistakes.error(value.places[name], message, value=name, remedy="rename it")
+        elif isinstance(one, Table):
+            found[name] = _parameter(name, one, mistakes)
+    return found
+
+
+def _parameter(name: str, value: Table, mistakes: Mistakes) -> Parameter:
+    kind = _type(value)
+    scalar = as_written if kind in {"String", "StringList"} else resolve
+    default, allowed = value.entries.get("default"), value.entries.get("allowedValues")
+    interpolation = value.scalar("interpolationType")
+    if interpolation not in {None, "ENV_VAR"}:
+        mistakes.lint(value.entries["interpolationType"], "known is ENV_VAR alone: ignored")
+    return Parameter(
+        name=name,
+        type=kind,
+        required=default is None or is_null(default),
+        default=None if default is None else plain_json(default, scalar),
+        allowed_values=tuple(plain_json(item, scalar) for item in allowed.items)
+        if isinstance(allowed, Items)
+        else None,
+        allowed_pattern=value.scalar("allowedPattern"),
+        min_chars=_limit(value, "minChars", mistakes),
+        max_chars=_limit(value, "maxChars", mistakes),
+        min_items=_limit(value, "minItems", mistakes),
+        max_items=_limit(value, "maxItems", mistakes),
+        env_var=interpolation == "ENV_VAR",
+    )
+
+
+def _type(value: Table) -> str:
+    text = value.scalar("type") or "String"
+    if text.startswith("AWS::"):
+        return "String"
+    return "StringList" if text == "Array" or text.startswith("List<") else text
+
+
+def _limit(value: Table, key: str, mistakes: Mistakes) -> int | None:
+    """Read a number that may be text; out of range it means no limit, as to the agent."""
+    found = value.entries.get(key)
+    if found is None or is_null(found):
+        return None
+    number = value.integer(key)
+    if number is None:
+        mistakes.lint(found, f"{key}: not a whole number: ignored", remedy="write a number")
+        return None
+    return number if 0 <= number <= _MOST else None
+
+
+# ---------------------------------------------------------------- steps
+
+
+def _steps(value: Table, schema_version: str, mistakes: Mistakes) -> tuple[Step, ...]:
+    if "mainSteps" not in value.entries:
+        mistakes.error(value, "mainSteps is missing", value="", remedy=f"schema {schema_version} has mainSteps")
+        return ()
+    seen: dict[str, int] = {}
+    steps = []
+    for one in value.tables("mainSteps"):
+        name = one.scalar("name") or ""
+        if name in seen:
+            message = f"two steps with one name, the first at line {seen[name]}"
+            mistakes.error(one.entries["name"], message, remedy="rename one: results are kept by name")
+        seen.setdefault(name, one.line)
+        _say_ignored(one, mistakes)
+        steps.append(
+            Step(
+                name=name,
+                action=one.scalar("action") or "",
+                inputs=_inputs(one.entries.get("inputs")),
+                precondition=_precondition(one, schema_version, mistakes),
+                line=one.line,
+            )
+        )
+    return tuple(steps)
+
+
+def _say_ignored(step: Table, mistakes: Mistakes) -> None:
+    for key in _STEP_NOT_HERE:
+        found = step.entries.get(key)
+        if found is not None and not (isinstance(found, Scalar) and not found.text):
+            mistakes.lint(step.places[key], "ignored beside inputs", value=key, remedy=f"move {key} into inputs")
+
+
+def _precondition(step: Table, schema_version: str, mistakes: Mistakes) -> Mapping[str, JsonValue] | None:
+    found = step.table("precondition")
+    if found is None:
+        return None
+    if schema_version != "2.2":
+        message = f"schema {schema_version} has no preconditions: the step will fail"
+        mistakes.lint(step.places["precondition"], message, value="precondition", remedy="write schemaVersion: '2.2'")
+    for operator in found.entries:
+        if operator != "StringEquals":
+            message = "known is StringEquals alone: the step will fail"
+            mistakes.lint(found.places[operator], message, value=operator, remedy="write StringEquals")
+    return {operator: plain_json(item, as_written) for operator, item in found.entries.items()}
+
+
+def _plugins(value: Table, mistakes: Mistakes) -> tuple[Step, ...]:
+    """Read schema 1.x: each plugin is a step of its own name, in file order."""
+    plugins = value.table("runtimeConfig")
+    if plugins is None:
+        mistakes.error(
+            value, "runtimeConfig is missing", value="", remedy="schema 1.2 has runtimeConfig, 2.2 mainSteps"
+        )
+        return ()
+    steps = []
+    for name, one in plugins.entries.items():
+        if isinstance(one, Table):
+            inputs = _inputs(one.entries.get("properties"))
+            steps.append(Step(name=name, action=name, inputs=inputs, line=plugins.places[name][0]))
+    return tuple(steps)
+
+
+def _inputs(value: Value | None) -> Mapping[str, JsonValue] | tuple[Mapping[str, JsonValue], ...]:
+    if isinstance(value, Table):
+        return _input(value)
+    if isinstance(value, Items):
+        return tuple(_input(item) for item in value.items if isinstance(item, Table))
+    if value is None or is_null(value):
+        return {}
+    return {"properties": value.text}
+
+
+def _input(value: Table) -> Mapping[str, JsonValue]:
+    """Keep values as they are, but commands as written: `- true` is a program, not a boolean."""
+    return {
+        key: plain_json(item, as_written if key.lower() in _SCRIPT_KEYS else resolve)
+        for key, item in value.entries.items()
+    }

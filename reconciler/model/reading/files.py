@@ -1,0 +1,198 @@
+"""Which file holds what: repository paths and bytes -> records with their places, every file read by the reader of its kind.
+
+What one file says about another is not looked at here: `cross_checks` does that.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Generic, TypeVar
+
+from reconciler.ids import BaselineName, DocumentName
+from reconciler.model.association import Association
+from reconciler.model.desired import Group, StoredParameter, Unevaluated
+from reconciler.model.document import DocumentVersions
+from reconciler.model.fleet import Fleet
+from reconciler.model.node import Node
+from reconciler.model.reading.associations import CheckSchedule, read_association
+from reconciler.model.reading.document_files import Library, read_library
+from reconciler.model.reading.fleet import SshDefaults, read_fleet
+from reconciler.model.reading.mistakes import Mistakes
+from reconciler.model.reading.nodes import read_group, read_node
+from reconciler.model.reading.policies import read_baseline, read_calendar, read_parameter, read_window
+from reconciler.model.reading.text import decode
+from reconciler.model.reading.values import Table, Value, is_null
+from reconciler.model.reading.yaml_text import read_yaml
+from reconciler.problem import Gravity, Problem
+
+T = TypeVar("T")
+
+MOST_BYTES = 64 * 1024 * 1024
+"""All files together: 10,000 nodes with 500 documents are 20 MB."""
+_KINDS: Mapping[str, re.Pattern[str]] = {
+    "fleet": re.compile(r"state/fleet\.yaml"),
+    "known_hosts": re.compile(r"state/known_hosts"),
+    "node": re.compile(r"state/nodes/[^/]+\.ya?ml"),
+    "group": re.compile(r"state/groups/[^/]+\.ya?ml"),
+    "association": re.compile(r"state/associations/[^/]+\.ya?ml"),
+    "window": re.compile(r"state/windows/[^/]+\.ya?ml"),
+    "calendar": re.compile(r"state/calendars/[^/]+\.ics"),
+    "parameter": re.compile(r"state/parameters/(?:[^/]+/)*[^/]+\.ya?ml"),
+    "document": re.compile(r"documents/[^/]+\.(?:ya?ml|json)|documents/[^/]+/(?:[^/]+\.(?:ya?ml|json)|default)"),
+    "baseline": re.compile(r"baselines/[^/]+\.ya?ml"),
+}
+_OURS = re.compile(r"(?:state|documents|baselines)/")
+_OTHER = re.compile(r"(?:.*/)?(?:\.[^/]*|[^/]*\.(?:md|txt|rst)|LICENSE[^/]*)", re.IGNORECASE)
+"""Files that nobody takes for state: no word about them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Generic[T]):
+    """A record, and where it was read: for mistakes that only show beside other records."""
+
+    record: T
+    table: Table
+    mistakes: Mistakes
+
+
+@dataclass(slots=True)
+class Repository:
+    """Everything that was read, in file order, good or not; filled file by file."""
+
+    files: dict[str, Mistakes] = field(default_factory=dict)
+    fleet: Fleet = field(default_factory=Fleet)
+    ssh: SshDefaults = field(default_factory=SshDefaults)
+    nodes: list[Read[Node]] = field(default_factory=list)
+    groups: list[Read[Group]] = field(default_factory=list)
+    associations: list[Read[Association]] = field(default_factory=list)
+    windows: list[Read[Unevaluated]] = field(default_factory=list)
+    parameters: list[Read[StoredParameter]] = field(default_factory=list)
+    baseline_reads: list[Read[Unevaluated]] = field(default_factory=list)
+    calendars: dict[str, Unevaluated] = field(default_factory=dict)
+    library: Library = field(default_factory=Library)
+    bundled_baselines: dict[BaselineName, Unevaluated] = field(default_factory=dict)
+
+    @property
+    def documents(self) -> Mapping[DocumentName, DocumentVersions]:
+        """Every document by name."""
+        return self.library.documents
+
+    @property
+    def baselines(self) -> Mapping[BaselineName, Unevaluated]:
+        """Every baseline by name: the repository's own win over the bundled ones."""
+        own = {BaselineName(read.record.name): read.record for read in self.baseline_reads}
+        return self.bundled_baselines | own
+
+    def mistakes(self, file: str) -> Mistakes:
+        """Give what is known to be wrong with one file."""
+        return self.files.setdefault(file, Mistakes(file))
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Give every problem, by file, line, column."""
+        found = (problem for mistakes in self.files.values() for problem in mistakes.problems)
+        return tuple(sorted(found, key=_order))
+
+
+def _order(problem: Problem) -> tuple[str, int, int, bool, str]:
+    return problem.file, problem.line, problem.column, problem.gravity is Gravity.LINT, problem.message
+
+
+def read_files(
+    files: Mapping[str, bytes], bundled: Mapping[str, bytes], check_schedule: CheckSchedule | None
+) -> Repository:
+    """Read every file by its kind; the fleet's settings first, since nodes take defaults from them."""
+    repository = Repository()
+    if sum(map(len, files.values())) > MOST_BYTES:
+        remedy = "a state repository holds text for review: move the rest elsewhere"
+        repository.mistakes("state").error((0, 0), f"the files come to more than {MOST_BYTES} bytes", remedy=remedy)
+        return repository
+    kinds = _by_kind(files, repository)
+    _read_fleet(kinds["fleet"], repository)
+    for kind, reader in _readers(repository, check_schedule).items():
+        for path, data in kinds[kind].items():
+            reader(path, data)
+    for path, data in kinds["known_hosts"].items():
+        decode(data, repository.mistakes(path), longest=16 * 1024 * 1024)
+    for path, data in kinds["calendar"].items():
+        calendar = read_calendar(data, PurePosixPath(path).stem, repository.mistakes(path))
+        if calendar is not None:
+            repository.calendars[calendar.name] = calendar
+    bundled_documents = {path: data for path, data in bundled.items() if path.startswith("documents/")}
+    repository.library = read_library(kinds["document"], bundled_documents, repository.mistakes)
+    _read_bundled_baselines(files, bundled, repository)
+    return repository
+
+
+def _by_kind(files: Mapping[str, bytes], repository: Repository) -> dict[str, dict[str, bytes]]:
+    kinds: dict[str, dict[str, bytes]] = {kind: {} for kind in _KINDS}
+    for path in sorted(files):
+        kind = next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(path)), None)
+        if kind is not None:
+            kinds[kind][path] = files[path]
+        elif _OURS.match(path) and not _OTHER.fullmatch(path):
+            repository.mistakes(path).lint((0, 0), "this file is not read", remedy=_where(path))
+    return kinds
+
+
+def _where(path: str) -> str:
+    folder = "/".join(path.split("/")[:2])
+    if path.startswith("state/fleet."):
+        return "name it state/fleet.yaml"
+    return f"put YAML files directly into {folder}/" if path.count("/") > 1 else "move it to where its kind belongs"
+
+
+def _readers(
+    repository: Repository, check_schedule: CheckSchedule | None
+) -> Mapping[str, Callable[[str, bytes], None]]:
+    """Give a reader for each kind whose files hold any number of YAML documents."""
+
+    def each(kept: list[Read[T]], read: Callable[[Value, Mistakes], T | None]) -> Callable[[str, bytes], None]:
+        def reader(path: str, data: bytes) -> None:
+            mistakes = repository.mistakes(path)
+            for value in read_yaml(data, mistakes):
+                record = None if is_null(value) else read(value, mistakes)
+                if record is not None and isinstance(value, Table):
+                    kept.append(Read(record, value, mistakes))
+
+        return reader
+
+    ssh, reasons = repository.ssh, repository.fleet.require_reasons
+    return {
+        "node": each(repository.nodes, lambda value, mistakes: read_node(value, ssh, mistakes)),
+        "group": each(repository.groups, read_group),
+        "association": each(
+            repository.associations, lambda value, mistakes: read_association(value, check_schedule, mistakes)
+        ),
+        "window": each(repository.windows, read_window),
+        "parameter": each(repository.parameters, read_parameter),
+        "baseline": each(
+            repository.baseline_reads,
+            lambda value, mistakes: read_baseline(value, mistakes, require_reasons=reasons),
+        ),
+    }
+
+
+def _read_fleet(files: Mapping[str, bytes], repository: Repository) -> None:
+    for path, data in files.items():
+        mistakes = repository.mistakes(path)
+        values = [value for value in read_yaml(data, mistakes) if not is_null(value)]
+        if len(values) > 1:
+            mistakes.error(values[1], "a second YAML document", value="", remedy="keep one fleet")
+        repository.fleet, repository.ssh = read_fleet(values[0] if values else None, mistakes)
+
+
+def _read_bundled_baselines(files: Mapping[str, bytes], bundled: Mapping[str, bytes], repository: Repository) -> None:
+    own = {read.record.name: read for read in repository.baseline_reads}
+    for path, data in bundled.items():
+        if not _KINDS["baseline"].fullmatch(path) or files.get(path) == data:
+            continue
+        mistakes = repository.mistakes(path) if path not in files else Mistakes(path)
+        for value in read_yaml(data, mistakes):
+            record = read_baseline(value, mistakes, require_reasons=False)
+            if record is None:
+                continue
+            repository.bundled_baselines[BaselineName(record.name)] = record
+            mine = own.get(record.name)
+            if mine is not None:
+                mine.mistakes.lint(mine.table, "this baseline wins over the bundled one", value=record.name)
