@@ -1,5 +1,6 @@
 """Git's formats, read and written: bytes to records and back. Pure; what is not understood is a `SourceError`."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,7 @@ from typing import IO
 
 from reconciler.errors import SourceError
 from reconciler.ids import CommitId
+from reconciler.source.address import why_not_a_ref
 from reconciler.source.records import CommitRecord, RefResult, RefUpdate, RemoteRefs, TreeEntry, WriteRequest
 
 
@@ -27,6 +29,18 @@ def read_tree_listing(answer: bytes) -> Iterator[TreeEntry]:
         )
 
 
+def read_changes(answer: bytes) -> dict[str, str | None]:
+    """Read `diff-tree -r -z --raw --no-renames`: path -> new blob id; None: the file is gone."""
+    fields = answer.split(b"\0")[:-1]
+    changes: dict[str, str | None] = {}
+    for head, path in zip(fields[0::2], fields[1::2], strict=True):
+        parts = head.decode("ascii", "replace").split()
+        if len(parts) != 5 or not parts[0].startswith(":"):  # noqa: PLR2004  modes, ids, letter
+            raise SourceError(f"git listed changes in a way we do not know: {head[:120]!r}")
+        changes[path.decode("utf-8", "surrogateescape")] = None if parts[4] == "D" else parts[3]
+    return changes
+
+
 def read_remote_refs(answer: bytes) -> RemoteRefs:
     """Read `ls-remote --symref`."""
     head_branch = head = None
@@ -36,11 +50,12 @@ def read_remote_refs(answer: bytes) -> RemoteRefs:
         if not tab:
             raise SourceError(f"the remote listed its refs in a way we do not know: {line[:120]!r}")
         if value.startswith("ref: "):
-            if ref == "HEAD" and value.startswith("ref: refs/heads/"):
-                head_branch = value.removeprefix("ref: refs/heads/")
+            name = value.removeprefix("ref: refs/heads/")
+            if ref == "HEAD" and name != value and why_not_a_ref(name) is None:
+                head_branch = name
         elif ref == "HEAD":
             head = value
-        else:
+        elif why_not_a_ref(ref) is None:
             ids[ref] = value
     return RemoteRefs(head_branch=head_branch, head=head, ids=ids)
 
@@ -60,6 +75,12 @@ def read_batch(stream: IO[bytes], wanted: Iterable[str]) -> Iterator[bytes]:
 
 
 _PERSON_LINE = re.compile(r"(?P<who>.*) (?P<at>-?[0-9]{1,15}) (?P<sign>[+-])(?P<hours>[0-9]{2})(?P<minutes>[0-9]{2})\Z")
+
+
+def blob_id(content: bytes, *, like: str) -> str:
+    """Work out the id git gives a blob, by the hash that made the id `like`."""
+    make = hashlib.sha256 if len(like) == 64 else hashlib.sha1  # noqa: PLR2004  hexadecimal digits of SHA-256
+    return make(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def read_commit(object_id: str, body: bytes) -> CommitRecord:

@@ -15,7 +15,7 @@ from reconciler.ids import CommitId
 from reconciler.source.address import OBJECT_ID, SHORT_ID, RepositoryAddress, branch_name, parse_revision
 from reconciler.source.clone import SCRATCH, clear_stale_locks, clone_folder, close_clone, open_clone
 from reconciler.source.git_process import GitOptions, GitProcess, other_side
-from reconciler.source.git_text import import_stream, read_push_result, read_remote_refs
+from reconciler.source.git_text import import_stream, read_changes, read_push_result, read_remote_refs
 from reconciler.source.local import locate, remote_address
 from reconciler.source.objects import DEFAULT_LIMITS, Objects
 from reconciler.source.records import (
@@ -264,6 +264,23 @@ class Repository:
         without = () if older is None else (f"^{older}",)
         listed = self._git.ask("rev-list", "--reverse", "--topo-order", f"--max-count={limit}", newer, *without)
         return self._objects.commit_records(listed.decode("ascii").split())
+
+    def count_between(self, older: CommitId | None, newer: CommitId) -> int:
+        """Count the commits that `newer` has and `older` has not."""
+        return int(self._git.ask("rev-list", "--count", newer, *(() if older is None else (f"^{older}",))))
+
+    def merge_base(self, one: CommitId, other: CommitId) -> CommitId | None:
+        """Give the last commit both descend from; None: they have nothing in common."""
+        found = self._git.run("merge-base", one, other).stdout.decode("ascii").strip()
+        return CommitId(found) if OBJECT_ID.match(found) else None
+
+    def changes_between(self, older: CommitId | None, newer: CommitId) -> Mapping[str, str | None]:
+        """Give path -> blob id of what `newer` changed against `older` (None: everything); None: it removed the file."""
+        if older is None:
+            return dict(self.blob_ids(newer))
+        return read_changes(
+            self._git.ask("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", older, newer)
+        )
 
     def commit_record(self, commit: CommitId) -> CommitRecord:
         """Read one commit: author, instant, message, parents."""

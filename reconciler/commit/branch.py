@@ -1,0 +1,261 @@
+"""The compliance branch: files in, a commit or none, pushed and never forced; and the whole branch out, as a stream.
+
+What is committed waits in our clone until every place has it, so a remote that is away for a day loses nothing. Where
+somebody else pushed first, our commits are made again on top of theirs.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from reconciler.commit.fence import check_epoch
+from reconciler.commit.heartbeat import Heartbeat, prepare_heartbeat
+from reconciler.commit.join import join
+from reconciler.commit.message import EPOCH, Message
+from reconciler.commit.places import Places
+from reconciler.errors import CommitError, SourceError
+from reconciler.ids import CommitId
+from reconciler.source.address import branch_name
+from reconciler.source.git_text import blob_id
+from reconciler.source.records import Person, RefRule, RefUpdate, Remote, WriteRequest
+from reconciler.source.repository import HEARTBEAT_REF, LEASE_REF, Repository
+
+PUSH_TRIES = 6
+"""Each try loses only to a push that somebody else got through; six in a row is not a race any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The branch as it is now, with what is ours and waits."""
+
+    tip: CommitId | None
+    """What to read, and to commit upon; None: there is no branch yet."""
+    lost: str | None = None
+    """Why its history cannot be trusted: deleted or rewound since we last saw it. Nothing is written then."""
+    unreachable: tuple[str, ...] = ()
+    """Places that could not be asked; what they hold is as old as our last look."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What became of our commits."""
+
+    tip: CommitId | None
+    waiting: int = 0
+    """Commits that some place has not yet."""
+    reasons: tuple[str, ...] = ()
+    """Why they wait."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every place has everything."""
+        return not self.reasons
+
+
+@dataclass(slots=True, kw_only=True)
+class ReportsBranch:
+    """One branch at its places. Only the holder of the lease writes; everybody may read."""
+
+    repository: Repository
+    places: Places
+    branch: str
+    person: Person
+    _known: tuple[CommitId, dict[str, str]] | None = field(default=None, init=False)
+    """The files of the last tip we committed upon."""
+
+    def __post_init__(self) -> None:
+        branch_name(self.branch)
+
+    @property
+    def ref(self) -> str:
+        """The branch's name at its places."""
+        return f"refs/heads/{self.branch}"
+
+    def look(self) -> Standing:
+        """Fetch branch, heartbeat and lease of every place, and put what waits on top of what they have."""
+        unreachable: list[str] = []
+        for place in self.places.all:
+            try:
+                self.repository.fetch(place, (self.ref, HEARTBEAT_REF, LEASE_REF))
+            except SourceError as exc:
+                unreachable.append(str(exc))
+        lost = self._lost(self.places.home)
+        if lost is None:
+            self._join()
+        return Standing(tip=self.tip(), lost=lost, unreachable=tuple(unreachable))
+
+    def tip(self) -> CommitId | None:
+        """Give the branch with what waits, as of the last look; asks nobody."""
+        return self._commit(self._queue) or self._commit(self.places.home.tracking(self.ref))
+
+    def write(
+        self, changes: Mapping[str, bytes | None], message: Message, *, now: datetime, epoch: int | None = None
+    ) -> CommitId | None:
+        """Commit changed files (None: the file goes) in our clone; None: they all are there already. No change, no commit."""
+        tip = self.tip()
+        there = self._files(tip)
+        news = {path: content for path, content in changes.items() if _differs(there.get(path), content)}
+        if not news:
+            return None
+        _check_paths(news)
+        tied = message.trailers if epoch is None else {**message.trailers, EPOCH: str(epoch)}
+        text = Message(subject=message.subject, body=message.body, trailers=tied).text()
+        parents = () if tip is None else (tip,)
+        request = WriteRequest(parents=parents, changes=news, message=text, person=self.person, when=now)
+        made = self.repository.write_commit(request)
+        self.repository.update_refs({self._queue: (self.repository.ref(self._queue), made)})
+        self.repository.forget_scratch()
+        self._known = (made, _with(there, news))
+        return made
+
+    def publish(self, heartbeat: Heartbeat | None = None, *, epoch: int | None = None) -> Publication:
+        """Bring what waits, and the heartbeat, to every place; what a place does not take goes on waiting.
+
+        `LeaseLost` where a lease or heartbeat with a higher epoch than ours stands there: then nothing was pushed.
+        """
+        refused: tuple[str, ...] = ()
+        beating = set() if heartbeat is None else {place.name for place in self.places.all}
+        for _ in range(PUSH_TRIES):
+            standing = self.look()
+            if standing.lost is not None:
+                return Publication(tip=standing.tip, waiting=self._waiting(), reasons=(standing.lost,))
+            self._check_epoch(epoch)
+            refused, away = self._push(heartbeat, beating)
+            if not refused:
+                return Publication(tip=self.tip(), waiting=self._waiting(), reasons=(*standing.unreachable, *away))
+        return Publication(tip=self.tip(), waiting=self._waiting(), reasons=refused)
+
+    def start_anew(self, now: datetime) -> None:
+        """Take the places as they are now for the truth: for `--new-history`, by a person's word.
+
+        What we had is kept in our clone under `refs/abandoned/`.
+        """
+        old = self.repository.ref(self._queue)
+        if old is not None:
+            kept = f"refs/abandoned/{self.branch}/{int(now.timestamp())}"
+            self.repository.update_refs({kept: (None, old), self._queue: (old, None)}, checked=False)
+        for place in self.places.all:
+            seen = self.repository.ref(self._published(place))
+            if seen is not None:
+                self.repository.update_refs({self._published(place): (seen, None)})
+            self._remember(place)
+
+    @property
+    def _queue(self) -> str:
+        return f"refs/queue/{self.branch}"
+
+    def _published(self, place: Remote) -> str:
+        return f"refs/published/{place.name}/{self.branch}"
+
+    def _commit(self, ref: str) -> CommitId | None:
+        found = self.repository.ref(ref)
+        return None if found is None else CommitId(found)
+
+    def _lost(self, place: Remote) -> str | None:
+        """Say how a place lost what we know it had."""
+        last, there = self._commit(self._published(place)), self._commit(place.tracking(self.ref))
+        where = f"{self.branch} at {place.address.shown}"
+        remedy = "push that commit back, or begin a new history"
+        if last is None:
+            return self._foreign(place, there)
+        if there is None:
+            return f"{where} was deleted; it was at {last}: {remedy}"
+        if not self.repository.is_ancestor(last, there):
+            return f"{where} was rewound or rewritten: {there} does not descend from {last}; {remedy}"
+        return None
+
+    def _foreign(self, place: Remote, there: CommitId | None) -> str | None:
+        ours = self._commit(self._queue)
+        if place == self.places.home or there is None or ours is None:
+            return None
+        if self.repository.merge_base(ours, there) is not None:
+            return None
+        return f"{self.branch} at {place.address.shown} is the branch of another history; name another branch or remote"
+
+    def _join(self) -> None:
+        queue = self._commit(self._queue)
+        sound = [place for place in self.places.all if self._lost(place) is None]
+        tips = [self._commit(place.tracking(self.ref)) for place in sound]
+        joined = join(self.repository, queue, tips, self.person)
+        if joined != queue:
+            self.repository.update_refs({self._queue: (queue, joined)})
+            self.repository.forget_scratch()
+        for place in sound:
+            self._remember(place)
+
+    def _remember(self, place: Remote) -> None:
+        there = self._commit(place.tracking(self.ref))
+        if there is not None and there != self.repository.ref(self._published(place)):
+            self.repository.update_refs({self._published(place): (None, there)}, checked=False)
+
+    def _check_epoch(self, epoch: int | None) -> None:
+        for place in self.places.all if epoch is not None else ():
+            check_epoch(self.repository, place, epoch or 0)
+
+    def _push(self, heartbeat: Heartbeat | None, beating: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Push to every place; give what was refused (worth another try) and what could not be asked (is not)."""
+        refused: list[str] = []
+        away: list[str] = []
+        for place in self.places.all:
+            lost = self._lost(place)
+            if lost is not None:
+                away.append(lost)
+                continue
+            updates = self._updates(place, heartbeat if place.name in beating else None)
+            try:
+                results = self.repository.push(place, updates) if updates else ()
+            except CommitError as exc:
+                away.append(str(exc))
+                continue
+            refused += [f"{place.address.shown} refused {r.ref}: {r.reason}" for r in results if not r.accepted]
+            if any(r.accepted and r.ref == HEARTBEAT_REF for r in results):
+                beating.discard(place.name)
+            self._remember(place)
+        return tuple(refused), tuple(away)
+
+    def _updates(self, place: Remote, heartbeat: Heartbeat | None) -> tuple[RefUpdate, ...]:
+        tip = self.tip()
+        updates: list[RefUpdate] = []
+        if tip is not None and tip != self.repository.ref(place.tracking(self.ref)):
+            updates.append(RefUpdate(ref=self.ref, new=tip, rule=RefRule.FAST_FORWARD))
+        if heartbeat is not None:
+            updates.append(prepare_heartbeat(self.repository, place, heartbeat, fetch=False))
+        return tuple(updates)
+
+    def _waiting(self) -> int:
+        tip = self.tip()
+        if tip is None:
+            return 0
+        return max(
+            self.repository.count_between(self._commit(place.tracking(self.ref)), tip) for place in self.places.all
+        )
+
+    def _files(self, tip: CommitId | None) -> dict[str, str]:
+        if tip is None:
+            return {}
+        if self._known is None or self._known[0] != tip:
+            self._known = (tip, dict(self.repository.blob_ids(tip)))
+        return self._known[1]
+
+
+def read_branch(repository: Repository, commit: CommitId, roots: tuple[str, ...] = ()) -> Iterator[tuple[str, bytes]]:
+    """Give (path, content) of every file of the branch at one commit, one at a time, in the order of paths."""
+    return repository.stream(commit, roots)
+
+
+def _differs(there: str | None, content: bytes | None) -> bool:
+    if content is None or there is None:
+        return (content is None) != (there is None)
+    return blob_id(content, like=there) != there
+
+
+def _with(there: Mapping[str, str], news: Mapping[str, bytes | None]) -> dict[str, str]:
+    like = next(iter(there.values()), "0" * 40)
+    kept = {path: blob for path, blob in there.items() if path not in news}
+    return kept | {path: blob_id(content, like=like) for path, content in news.items() if content is not None}
+
+
+def _check_paths(changes: Mapping[str, bytes | None]) -> None:
+    for path in changes:
+        if {"", ".", "..", ".git"} & set(path.split("/")) or "\0" in path:
+            raise CommitError(f"{path!r} is no path in the compliance branch")

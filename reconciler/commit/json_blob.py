@@ -1,0 +1,50 @@
+"""One small JSON record on a ref of its own, without history: read it, or replace it by compare-and-swap."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from reconciler.model.known import JsonValue
+from reconciler.source.records import RefResult, RefRule, RefUpdate, Remote
+from reconciler.source.repository import Repository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What a ref held when we looked."""
+
+    blob: str | None
+    """None: there is no such ref."""
+    value: Mapping[str, JsonValue]
+    trouble: str = ""
+    """Why it cannot be understood; the value is empty then."""
+
+
+def read_held(repository: Repository, remote: Remote, ref: str, *, fetch: bool = True) -> Held:
+    """Read the record; with `fetch=False` as it was when last fetched or written."""
+    if fetch:
+        repository.fetch(remote, (ref,))
+    blob = repository.ref(remote.tracking(ref))
+    if blob is None:
+        return Held(blob=None, value={})
+    try:
+        value = orjson.loads(repository.read_blob(blob))
+    except orjson.JSONDecodeError as exc:
+        return Held(blob=blob, value={}, trouble=f"{ref} of {remote.address.shown} is not JSON: {exc}")
+    if not isinstance(value, dict):
+        return Held(blob=blob, value={}, trouble=f"{ref} of {remote.address.shown} is no JSON object")
+    return Held(blob=blob, value=value)
+
+
+def replacement(repository: Repository, ref: str, value: Mapping[str, JsonValue], seen: str | None) -> RefUpdate:
+    """Write the record as a blob of our clone; the update moves the ref to it, if the ref still holds `seen`."""
+    blob = repository.write_blob(orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE))
+    return RefUpdate(ref=ref, new=blob, rule=RefRule.COMPARE_AND_SWAP, expected=seen)
+
+
+def swap(
+    repository: Repository, remote: Remote, ref: str, value: Mapping[str, JsonValue], seen: str | None
+) -> RefResult:
+    """Replace the record now; whether the remote took it is in the result."""
+    return repository.push(remote, (replacement(repository, ref, value, seen),))[0]
