@@ -1,0 +1,141 @@
+r"""The one function that makes strings from nodes and repositories fit for a sink.
+
+Takes whatever a node or a repository said; gives a short string of one line that the sink shows and does not obey: control
+characters, escape sequences, bidirectional overrides and invisible characters become visible (`\n`, `\x1b`, `\u202e`), and what
+the sink itself would interpret is neutralised. It never raises on any input, and does not shorten names to make them nice.
+"""
+
+import html
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from enum import Enum
+
+
+class Sink(Enum):
+    """Where a string goes."""
+
+    TERMINAL = "terminal"
+    """A terminal or a pipe; safe under Rich as well, should its markup be on."""
+    LOG = "log"
+    MARKDOWN = "markdown"
+    """Running text, a list item or a table cell; not inside a code span, where nothing can be escaped."""
+    HTML = "html"
+    """Text, or an attribute's value in quotes."""
+    CSV = "csv"
+    """One cell; quoting it is the writer's business."""
+    CI = "ci"
+    """A line of a build's log, or the message of an annotation."""
+
+
+LIMIT = 500
+"""Characters: more is no message any more."""
+
+
+def fit(text: str | bytes, sink: Sink, *, limit: int = LIMIT) -> str:
+    """Give `text` as one harmless line for `sink`; of more than `limit` characters the rest is counted, not shown."""
+    if isinstance(text, bytes):
+        shown = text[: 4 * limit].decode("utf-8", "backslashreplace")
+        is_cut, unit = len(shown) > limit or len(text) > 4 * limit, "bytes"
+    else:
+        shown, is_cut, unit = text, len(text) > limit, "characters"
+    more = f" ... ({len(text)} {unit} in all)" if is_cut else ""
+    return _NEUTRALISE[sink](_visible(shown[:limit])) + more
+
+
+def _visible(text: str) -> str:
+    """Write every character that is not plainly seen as an escape."""
+    if _PLAIN.fullmatch(text):
+        return text
+    text = _NOT_PLAIN.sub(lambda match: _escape(match[0]) if _is_hidden(match[0]) else match[0], text)
+    return _PILES.sub(lambda match: match[1] + "".join(map(_escape, match[2])), text)
+
+
+_PLAIN = re.compile(r"[\x20-\x7e]*")
+_NOT_PLAIN = re.compile(r"[^\x20-\x7e]")
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"}
+"""Controls, formats (bidirectional and zero-width among them), surrogates, private and unassigned ones, and odd spaces."""
+
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Letters and marks that show nothing."""
+
+_VARIATIONS = re.compile("[\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+"""Variation selectors carry bits that nobody sees."""
+
+_PILES = re.compile(
+    "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3})"
+    "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+)"
+)
+"""More combining marks on one letter than any language has: they paint over the lines around them."""
+
+
+def _is_hidden(char: str) -> bool:
+    return unicodedata.category(char) in _HIDDEN or char in _BLANK or _VARIATIONS.match(char) is not None
+
+
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if char in _SHORT:
+        return _SHORT[char]
+    if code <= 0xFF:  # noqa: PLR2004  (what two hexadecimal digits hold)
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004  (and four)
+
+
+def _for_terminal(text: str) -> str:
+    """Escape what Rich would take for markup: foreign text is printed with markup off, but one slip must do no harm."""
+    text = re.sub(r"(\\*)(\[[a-z#/@][^\[]*?\])", r"\1\1\\\2", text)
+    odd_end = len(text) - len(text.rstrip("\\"))
+    return text + "\\" if odd_end % 2 else text
+
+
+def _for_markdown(text: str) -> str:
+    """Escape what Markdown reads, and cut what GitHub and GitLab turn into links: addresses, mentions, references."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"[\\`*_{}\[\]|~$]", r"\\\g<0>", text)
+    text = re.sub(r"^( *)(?:([#+=-])|(\d+)([.)]))", _not_a_block, text)
+    text = re.sub(r"[@#!](?=\S)", "\\g<0>&#8203;", text)  # GitHub's mentions and issues, GitLab's merge requests
+    text = re.sub(r"(?i)\b(GH)-(?=\d)", r"\1&#8203;-", text)
+    text = re.sub(r"(?i)(www)\.", r"\1&#46;", text).replace("://", "&#58;//")
+    return "&#32;" + text[1:] if text.startswith(" ") else text  # four spaces would be a block of code
+
+
+def _not_a_block(match: re.Match[str]) -> str:
+    """Escape what would start a heading, a rule or a list at the beginning of a line."""
+    space, sign, number, stop = match.groups()
+    return f"{space}\\{sign}" if sign else f"{space}{number}\\{stop}"
+
+
+def _for_html(text: str) -> str:
+    return html.escape(text, quote=True)
+
+
+def _for_csv(text: str) -> str:
+    """Put an apostrophe before what a spreadsheet would compute."""
+    return "'" + text if text.lstrip(" '\"")[:1] in _FORMULA else text
+
+
+_FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\u2212")
+
+
+def _for_ci(text: str) -> str:
+    """Escape what GitHub's, GitLab's and Azure's runners take for a command in a line of output."""
+    return text.replace("%", "%25").replace("::", ":%3A").replace("##", "#%23")
+
+
+def _for_log(text: str) -> str:
+    return text
+
+
+_NEUTRALISE: Mapping[Sink, Callable[[str], str]] = {
+    Sink.TERMINAL: _for_terminal,
+    Sink.LOG: _for_log,
+    Sink.MARKDOWN: _for_markdown,
+    Sink.HTML: _for_html,
+    Sink.CSV: _for_csv,
+    Sink.CI: _for_ci,
+}
