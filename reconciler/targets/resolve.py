@@ -4,6 +4,7 @@ Membership is live: it is worked out anew for every commit, from that commit alo
 """
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -35,6 +36,32 @@ class Targets:
     def associations_of(self, node: NodeId) -> tuple[AssociationName, ...]:
         """Give the associations that mean `node`, sorted."""
         return self._of_node.get(node, ())
+
+    def only(self, nodes: AbstractSet[NodeId]) -> "Targets":
+        """Give the same restricted to some nodes: for a pass with a limit. Rates and guards count on the whole."""
+        return Targets(
+            nodes=tuple(node for node in self.nodes if node in nodes),
+            members={name: tuple(node for node in members if node in nodes) for name, members in self.members.items()},
+            by_association=_Restricted(self.by_association, nodes),
+            _of_node={node: names for node, names in self._of_node.items() if node in nodes},
+        )
+
+
+class _Restricted(Mapping[AssociationName, tuple[Targeted, ...]]):
+    """Reasons of some nodes, still on demand."""
+
+    def __init__(self, whole: Mapping[AssociationName, tuple[Targeted, ...]], nodes: AbstractSet[NodeId]) -> None:
+        self._whole = whole
+        self._nodes = nodes
+
+    def __getitem__(self, name: AssociationName) -> tuple[Targeted, ...]:
+        return tuple(targeted for targeted in self._whole[name] if targeted.node in self._nodes)
+
+    def __iter__(self) -> Iterator[AssociationName]:
+        return iter(self._whole)
+
+    def __len__(self) -> int:
+        return len(self._whole)
 
 
 class _Reasons(Mapping[AssociationName, tuple[Targeted, ...]]):
