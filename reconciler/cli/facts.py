@@ -1,0 +1,106 @@
+"""Facts: inventory collect, show, query."""
+
+from typing import Annotated
+
+import typer
+
+from reconciler.cli.exits import Exit
+from reconciler.cli.options import FormatOption, Limit, Repo, SettingsFile, StateDir
+from reconciler.cli.output import Format, say, say_json, shown, table
+
+inventory = typer.Typer(help="What is on the nodes.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.add_typer(inventory, name="inventory")
+
+
+@inventory.command()
+def collect(
+    repo: Repo = ".",
+    limit: Limit = None,
+    output: FormatOption = Format.TEXT,
+    state_dir: StateDir = None,
+    host_settings: SettingsFile = None,
+) -> int:
+    """Ask the nodes now, in one round trip each, and say how each answered. Changes and commits nothing.
+
+    Example: reconciler inventory collect --limit tag:Role=web
+    """
+    from reconciler.cli.opening import open_controller
+    from reconciler.model.known import Known, Unknown
+
+    with open_controller(repo, state_dir, host_settings) as controller:
+        collected = controller.collect(tuple(limit or ()))
+    rows: list[list[str]] = []
+    for node, found in sorted(collected.items()):
+        unknown = {
+            name: section.why for name, section in sorted(found.facts.sections.items()) if isinstance(section, Unknown)
+        }
+        known = sum(len(section.value) for section in found.facts.sections.values() if isinstance(section, Known))
+        why = found.facts.unreachable or "; ".join(f"{name}: {reason}" for name, reason in unknown.items())
+        rows.append([node, "unknown" if found.facts.unreachable else str(known), why])
+    if output is Format.JSON:
+        say_json(
+            {
+                "nodes": [
+                    {"node": n, "facts": None if f == "unknown" else int(f), "unknown": w or None} for n, f, w in rows
+                ]
+            }
+        )
+    else:
+        say(table(["NODE", "FACTS", "UNKNOWN"], rows))
+    return Exit.NOT_IN_SYNC if any(row[2] for row in rows) else Exit.DONE
+
+
+@inventory.command()
+def show(
+    node: Annotated[str, typer.Argument(help="The node's id.")],
+    repo: Annotated[str, typer.Option("--repo", help="The state repository.")] = ".",
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the node now instead of reading the compliance branch.")
+    ] = False,
+    state_dir: StateDir = None,
+    host_settings: SettingsFile = None,
+) -> int:
+    """Print one node's facts as JSON, one a line: as committed, or as it answers now.
+
+    Example: reconciler inventory show web-01 --live
+    """
+    from reconciler.cli.opening import open_controller
+    from reconciler.ids import NodeId
+    from reconciler.inventory.canonical import canonical
+
+    with open_controller(repo, state_dir, host_settings) as controller:
+        facts = controller.collect((node,))[NodeId(node)].facts if live else controller.facts_of(NodeId(node))
+    typer.echo(canonical(facts), nl=False)
+    return Exit.NOT_IN_SYNC if facts.unreachable else Exit.DONE
+
+
+@inventory.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT. Tables: see `reconciler inventory tables`.")],
+    repo: Annotated[str, typer.Option("--repo", help="The state repository.")] = ".",
+    output: FormatOption = Format.TEXT,
+    state_dir: StateDir = None,
+    host_settings: SettingsFile = None,
+) -> int:
+    """Ask the committed facts of the whole fleet with SQL (SQLite's dialect, reading only).
+
+    Example: reconciler inventory query "SELECT node, version FROM packages WHERE name = 'openssl'"
+    """
+    from reconciler.cli.opening import open_controller
+    from reconciler.inventory.query import query as run_query
+
+    with open_controller(repo, state_dir, host_settings) as controller:
+        answer = run_query(controller.committed_facts().values(), sql)
+    if output is Format.JSON:
+        say_json({"columns": list(answer.columns), "rows": [list(row) for row in answer.rows]})
+    else:
+        say(
+            table(
+                [shown(c) for c in answer.columns], [["" if v is None else str(v) for v in row] for row in answer.rows]
+            )
+        )
+    return Exit.DONE

@@ -1,0 +1,55 @@
+"""Opens what commands work with: host settings, state folder, the controller; and turns signals into a stop event."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from types import FrameType
+
+from reconciler.daemon.controller import Controller
+from reconciler.settings import read_host_settings
+
+
+def state_folder(given: Path | None) -> Path:
+    """Give the manager's state folder, made with mode 0700 where it is missing."""
+    if given is not None:
+        folder = given.expanduser().absolute()
+    elif os.geteuid() == 0:
+        folder = Path("/var/lib/reconciler-daemon")
+    else:
+        folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "reconciler-daemon"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def open_controller(repo: str, state_dir: object, host_settings: object) -> Iterator[Controller]:
+    """Open a controller and close it whatever happens: no thread and no connection outlives a command."""
+    settings = read_host_settings(host_settings if isinstance(host_settings, Path) else None)
+    folder = state_folder(state_dir if isinstance(state_dir, Path) else None)
+    controller = Controller(repo, settings=settings, state_dir=folder)
+    try:
+        yield controller
+    finally:
+        controller.close()
+
+
+@contextmanager
+def interruptible() -> Iterator[Event]:
+    """Give an event that SIGINT or SIGTERM sets; a second signal interrupts at once."""
+    stop = Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

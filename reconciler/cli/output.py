@@ -1,0 +1,72 @@
+"""How results reach people and programs: text on stdout for people, one versioned JSON document for programs."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from reconciler.foreign_text import Sink, fit
+
+
+class Format(StrEnum):
+    """For people or for programs."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def say(text: str = "", *, error: bool = False) -> None:
+    """Write one line of our own words (foreign parts already rendered)."""
+    stream = sys.stderr if error else sys.stdout
+    stream.write(text + "\n")
+    stream.flush()
+
+
+def shown(text: str, limit: int = 500) -> str:
+    """Render a foreign string for a terminal."""
+    return fit(text, Sink.TERMINAL, limit=limit)
+
+
+def say_json(value: Mapping[str, Any]) -> None:
+    """Write one JSON document; `version` comes first by being the reader's first question."""
+    sys.stdout.buffer.write(orjson.dumps({"version": 1, **value}, option=orjson.OPT_INDENT_2) + b"\n")
+    sys.stdout.flush()
+
+
+def colour(text: str, code: str) -> str:
+    """Colour our own word, on a terminal only; NO_COLOR is honoured."""
+    import os
+
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return f"\x1b[{code}m{text}\x1b[0m"
+
+
+STATE_COLOURS = {
+    "InSync": "32",
+    "COMPLIANT": "32",
+    "Pending": "36",
+    "Waiting": "36",
+    "Drifted": "33",
+    "Unknown": "35",
+    "UNKNOWN": "35",
+    "Failed": "31",
+    "NON_COMPLIANT": "31",
+}
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay out rows in columns; cells are rendered for the terminal, state words coloured on one."""
+    cells = [[shown(cell, 160) for cell in row] for row in rows]
+    widths = [max([len(header), *(len(row[i]) for row in cells)]) for i, header in enumerate(headers)]
+    out = ["  ".join(header.ljust(width) for header, width in zip(headers, widths, strict=True)).rstrip()]
+    for row in cells:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        coloured = [
+            colour(text, STATE_COLOURS[cell]) if cell in STATE_COLOURS else text
+            for cell, text in zip(row, padded, strict=True)
+        ]
+        out.append("  ".join(coloured).rstrip())
+    return "\n".join(out)

@@ -1,0 +1,80 @@
+"""The `reconciler` program: puts the command groups together, and turns what they raise into exit codes."""
+
+import sys
+
+import typer
+
+from reconciler import __version__
+from reconciler.cli import demo, facts, nodes, passes, repository, runs, standing
+from reconciler.cli.exits import Exit
+from reconciler.cli.output import say
+from reconciler.errors import DesiredStateError, ReconcilerError, UsageError
+
+EPILOG = """Exit codes: 0 done, nothing left; 1 no answer; 2 something is pending, waiting, drifted, failed or unknown; 64 usage;
+130 interrupted. Start with: reconciler init fleet; reconciler node add; reconciler plan fleet; reconciler once fleet."""
+
+app = typer.Typer(
+    name="reconciler",
+    help="Keeps a fleet of servers in the state that a git repository describes: over SSH, nothing installed on them.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        say(f"reconciler {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    *,
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    del version
+
+
+for _group in (repository, passes, standing, nodes, facts, runs, demo):
+    _group.register(app)
+
+
+def main() -> None:
+    """Run the command line and end the process with one of `Exit`'s codes."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command. Returns an exit code; anything that is not one of our errors is a bug and keeps its traceback."""
+    try:
+        result = app(arguments, standalone_mode=False, prog_name="reconciler")
+    except (typer.Abort, KeyboardInterrupt):
+        say("interrupted", error=True)
+        return Exit.INTERRUPTED
+    except UsageError as exc:
+        say(f"reconciler: {exc}", error=True)
+        return Exit.USAGE
+    except ReconcilerError as exc:
+        _complain(exc)
+        return Exit.NO_ANSWER
+    except typer.TyperException as exc:
+        exc.show()
+        return Exit.USAGE
+    return result if isinstance(result, int) else Exit.DONE
+
+
+def _complain(error: ReconcilerError) -> None:
+    from reconciler.cli.output import shown
+
+    if isinstance(error, DesiredStateError):
+        for problem in error.problems:
+            say(shown(str(problem), 1000), error=True)
+    else:
+        for line in str(error).splitlines():
+            say(f"reconciler: {shown(line, 2000)}", error=True)

@@ -1,0 +1,155 @@
+"""The state repository itself: init, validate; and `schedule next`, which tells what an expression means."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reconciler.cli.exits import Exit
+from reconciler.cli.options import FormatOption
+from reconciler.cli.output import Format, say, say_json, shown
+from reconciler.errors import UsageError
+
+
+class ProblemFormat(StrEnum):
+    """For people, programs, or annotations on a pull request."""
+
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
+
+
+schedules = typer.Typer(help="What a schedule expression means.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(init)
+    app.command()(validate)
+    app.add_typer(schedules, name="schedule")
+
+
+def init(
+    directory: Annotated[Path, typer.Argument(help="An empty or missing folder.")],
+    fleet: Annotated[
+        str, typer.Option(help="The fleet's id: part of every run id.", show_default="the folder's name")
+    ] = "",
+) -> int:
+    """Make a new state repository, committed, that validates and passes at once.
+
+    It names this machine, which is only observed, and holds one association at Mode: warn to start from.
+
+    Example: reconciler init fleet
+    """
+    from reconciler.daemon.starting import new_repository
+
+    for line in new_repository(directory, fleet=fleet or directory.absolute().name):
+        say(shown(line))
+    return Exit.DONE
+
+
+def validate(
+    repo: Annotated[
+        Path, typer.Argument(metavar="[REPO]", help="A checkout of the state repository.", show_default=False)
+    ] = Path(),
+    output: Annotated[
+        ProblemFormat, typer.Option("--format", help="text, json, or github (annotations).")
+    ] = ProblemFormat.TEXT,
+) -> int:
+    """Report every mistake in a state repository at once, as it lies on disk: file, line, column, value met, remedy.
+
+    Runs and fetches nothing. Lints alone leave the exit code at 0.
+
+    Examples:
+      reconciler validate
+      reconciler validate fleet --format github
+    """
+    from reconciler.daemon.accepting import read_folder
+    from reconciler.foreign_text import Sink, fit
+    from reconciler.problem import Gravity
+
+    if not repo.is_dir():
+        raise UsageError(f"{repo}: there is no such folder; name a checkout of the state repository")
+    desired, problems = read_folder(repo)
+    errors = [problem for problem in problems if problem.gravity is Gravity.ERROR]
+    if output is ProblemFormat.JSON:
+        say_json(
+            {
+                "valid": not errors,
+                "problems": [
+                    {
+                        "gravity": p.gravity.value,
+                        "file": p.file,
+                        "line": p.line,
+                        "column": p.column,
+                        "message": p.message,
+                        "value": p.value,
+                        "remedy": p.remedy,
+                    }
+                    for p in problems
+                ],
+            }
+        )
+    for problem in problems:
+        if output is ProblemFormat.TEXT:
+            say(f"{problem.gravity.value}: {shown(str(problem), 1000)}")
+        elif output is ProblemFormat.GITHUB:
+            kind = "error" if problem.gravity is Gravity.ERROR else "warning"
+            place = f"file={fit(problem.file, Sink.CI)},line={max(problem.line, 1)},col={max(problem.column, 1)}"
+            met = f" (met: {problem.value})" if problem.value else ""
+            remedy = f"; {problem.remedy}" if problem.remedy else ""
+            say(f"::{kind} {place}::{fit(f'{problem.message}{met}{remedy}', Sink.CI)}")
+    if output is ProblemFormat.TEXT:
+        if desired is not None and not errors:
+            say(
+                f"valid: {len(desired.nodes)} nodes, {len(desired.associations)} associations, "
+                f"{len(desired.documents)} documents, {len(desired.baselines)} baselines; {len(problems)} lints"
+            )
+        else:
+            say(f"not valid: {len(errors)} errors, {len(problems) - len(errors)} lints")
+    return Exit.NO_ANSWER if errors else Exit.DONE
+
+
+@schedules.command("next")
+def schedule_next(
+    expression: Annotated[str, typer.Argument(help="cron(...), rate(...) or at(...).")],
+    count: Annotated[int, typer.Option(help="How many instants to show.", min=1, max=1000)] = 5,
+    timezone: Annotated[
+        str, typer.Option(help="IANA zone of a window's schedule; associations are always UTC.")
+    ] = "UTC",
+    at: Annotated[str, typer.Option(help="Count from this instant instead of now.", show_default="now")] = "",
+    output: FormatOption = Format.TEXT,
+) -> int:
+    """Show when an expression runs next, in SSM's dialect (weekday 1 is Sunday).
+
+    Example: reconciler schedule next "cron(0 2 ? * SUN#2 *)"
+    """
+    from reconciler.cli.passes import instant_option
+    from reconciler.schedule.association import association_lints, parse_association_schedule
+    from reconciler.schedule.error import ScheduleError
+    from reconciler.schedule.next_run import preview
+    from reconciler.schedule.window import parse_window_schedule
+
+    now = instant_option(at or None) or datetime.now(UTC)
+    try:
+        parsed = parse_window_schedule(expression)
+        runs = preview(parsed, count=count, now=now, timezone=timezone)
+    except ScheduleError as exc:
+        raise UsageError(str(exc)) from exc
+    lints = list(association_lints(parsed))
+    try:
+        parse_association_schedule(expression)
+    except ScheduleError as exc:
+        lints.append(f"not for an association: {exc}")
+    if output is Format.JSON:
+        say_json({"expression": expression, "runs": [run.isoformat() for run in runs], "lints": lints})
+    else:
+        for run in runs:
+            say(run.strftime("%a %Y-%m-%d %H:%M:%S %Z"))
+        if not runs:
+            say("never runs")
+        for lint in lints:
+            say(f"note: {shown(lint)}", error=True)
+    return Exit.DONE

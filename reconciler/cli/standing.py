@@ -1,0 +1,141 @@
+"""What is, and why: status, nodes, drift, report, explain. Reads the compliance branch and the heartbeat; asks no node."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from reconciler.cli.exits import Exit
+from reconciler.cli.options import FormatOption, Limit, Repo, SettingsFile, StateDir
+from reconciler.cli.output import Format, say, say_json, shown, table
+
+if TYPE_CHECKING:  # what these commands load lazily, so that --help stays quick
+    from reconciler.daemon.standing import Standing
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(status)
+    app.command()(nodes)
+    app.command()(drift)
+    app.command()(report)
+    app.command()(explain)
+
+
+def _standing(repo: str, state_dir: object, settings: object, limit: list[str] | None) -> "Standing":
+    from reconciler.cli.opening import open_controller
+    from reconciler.daemon.standing import read_standing
+
+    with open_controller(repo, state_dir, settings) as controller:
+        return read_standing(controller, datetime.now(UTC), limit or [])
+
+
+def status(
+    repo: Repo = ".",
+    output: FormatOption = Format.TEXT,
+    limit: Limit = None,
+    state_dir: StateDir = None,
+    host_settings: SettingsFile = None,
+) -> int:
+    """Where the fleet stands, and whether that is fresh.
+
+    A report is as good as its heartbeat: nodes not seen for two intervals count as unknown.
+
+    Example: reconciler status fleet
+    """
+    standing = _standing(repo, state_dir, host_settings, limit)
+    if output is Format.JSON:
+        say_json(standing.as_json())
+    else:
+        for line in standing.in_words():
+            say(shown(line))
+    return Exit.DONE if standing.all_compliant else Exit.NOT_IN_SYNC
+
+
+def nodes(
+    repo: Repo = ".",
+    output: FormatOption = Format.TEXT,
+    limit: Limit = None,
+    state_dir: StateDir = None,
+    host_settings: SettingsFile = None,
+) -> int:
+    """List the nodes: status, last contact, operating system.
+
+    Example: reconciler nodes --limit tag:Role=web
+    """
+    standing = _standing(repo, state_dir, host_settings, limit)
+    if output is Format.JSON:
+        say_json({"nodes": [standing.node_json(node) for node in standing.nodes]})
+    else:
+        say(
+            table(
+                ["NODE", "STATUS", "LAST CONTACT", "SYSTEM", "ADDRESS"], [standing.node_row(n) for n in standing.nodes]
+            )
+        )
+    return Exit.DONE
+
+
+def drift(
+    repo: Repo = ".",
+    output: FormatOption = Format.TEXT,
+    limit: Limit = None,
+    state_dir: StateDir = None,
+    host_settings: SettingsFile = None,
+) -> int:
+    """List what is not in sync, with the reason and the differences, as last reported.
+
+    Example: reconciler drift --format json
+    """
+    standing = _standing(repo, state_dir, host_settings, limit)
+    wrong = standing.not_in_sync()
+    if output is Format.JSON:
+        say_json({"findings": [standing.finding_json(node, finding) for node, finding in wrong]})
+    elif not wrong:
+        say("nothing has drifted")
+    else:
+        for node, reported in wrong:
+            finding = reported.finding
+            state = (
+                finding.state.value
+                if finding.cause.value == finding.state.value
+                else f"{finding.state.value} ({finding.cause.value})"
+            )
+            say(f"{shown(node)}  {shown(finding.association)}  {state}: {shown(finding.reason)}")
+            for difference in finding.differences:
+                say(
+                    f"    {shown(difference.subject)}: {shown(difference.observed)}, should be {shown(difference.expected)}"
+                )
+    return Exit.NOT_IN_SYNC if wrong else Exit.DONE
+
+
+def report(repo: Repo = ".", state_dir: StateDir = None, host_settings: SettingsFile = None) -> int:
+    """Print the report that stands on the compliance branch, and whether it is fresh.
+
+    Example: reconciler report fleet
+    """
+    standing = _standing(repo, state_dir, host_settings, None)
+    if standing.page is None:
+        say("nothing was reported yet: run `reconciler once` first")
+        return Exit.NOT_IN_SYNC
+    say(standing.page.rstrip())
+    for line in standing.freshness():
+        say(shown(line))
+    return Exit.DONE if standing.all_compliant else Exit.NOT_IN_SYNC
+
+
+def explain(
+    node: Annotated[str, typer.Argument(help="The node's id.")],
+    association: Annotated[Optional[str], typer.Argument(help="Only this association.", show_default=False)] = None,
+    repo: Annotated[str, typer.Option("--repo", help="The state repository.")] = ".",
+    state_dir: StateDir = None,
+    host_settings: SettingsFile = None,
+) -> int:
+    """Why a node is in the state it is in: what targets it, what was applied when, what holds it back.
+
+    Example: reconciler explain web-01 motd
+    """
+    standing = _standing(repo, state_dir, host_settings, None)
+    found = standing.explain(node, association)
+    for line in found:
+        say(shown(line, 2000))
+    return Exit.DONE

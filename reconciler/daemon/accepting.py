@@ -1,0 +1,156 @@
+"""Which commit of the state repository is in force, and what it says: the last good one, whatever happens to the branch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.bundled import bundled_files
+from reconciler.errors import SourceError
+from reconciler.ids import AssociationName, CommitId
+from reconciler.model.desired import DesiredState
+from reconciler.model.read_state import read_state
+from reconciler.problem import Gravity, Problem
+from reconciler.schedule.association import association_lints, parse_association_schedule
+from reconciler.schedule.error import ScheduleError
+from reconciler.settings import HostSettings
+from reconciler.source.accept import Acceptance, Candidate, InForce, accept
+from reconciler.source.repository import Repository
+from reconciler.source.snapshot import STATE_ROOTS
+
+SHRINK_TRAILER = "Allow-Shrink:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What is in force, and why."""
+
+    in_force: InForce
+    desired: DesiredState | None
+    """None: nothing is in force, and nothing may be done."""
+    problems: tuple[str, ...] = ()
+    """Why the newest commit is not in force, for the report."""
+    refused: tuple[Problem, ...] = ()
+    """Every mistake of the newest commit, where it does not validate."""
+    allow_shrink: frozenset[AssociationName] = frozenset()
+
+
+def check_schedule(text: str) -> tuple[list[str], list[str]]:
+    """Give the errors and the lints of an association's schedule: what `read_state` may not import."""
+    try:
+        expression = parse_association_schedule(text)
+    except ScheduleError as exc:
+        return [str(exc)], []
+    return [], list(association_lints(expression))
+
+
+class StateBranch:
+    """The state branch of one repository, as this host may serve it."""
+
+    def __init__(self, repository: Repository, settings: HostSettings) -> None:
+        self._repository = repository
+        self._settings = settings
+        self._read: tuple[CommitId, DesiredState | None, tuple[Problem, ...]] | None = None
+
+    def look(self, accepted: CommitId | None, *, accept_rewind: CommitId | None = None) -> Accepted:
+        """Fetch, and decide what is in force; `accepted` is the last accepted commit as far as anybody knows."""
+        head, trouble = self._head()
+        here = accepted is not None and self._repository.has_commit(accepted)
+        desired, problems = (None, ()) if head is None else self.read(head)
+        errors = tuple(problem for problem in problems if problem.gravity is Gravity.ERROR)
+        if head is not None and desired is None:
+            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            trouble = f"it does not validate: {errors[0]}{more}"
+        if desired is not None:
+            trouble = self._refused_by_host(desired) or trouble
+        descends = head is not None and (accepted is None or (here and self._repository.is_ancestor(accepted, head)))
+        verdict = accept(
+            Candidate(head=head, trouble=trouble, descends=descends),
+            accepted=accepted,
+            accepted_is_here=here,
+            accept_rewind=accept_rewind,
+        )
+        if verdict.commit is None:
+            return Accepted(in_force=verdict, desired=None, problems=(verdict.reason,), refused=errors)
+        if verdict.commit != head:
+            desired, _ = self.read(verdict.commit)
+        kept = verdict.acceptance is Acceptance.KEPT
+        return Accepted(
+            in_force=verdict,
+            desired=desired,
+            problems=(verdict.reason,) if kept else (),
+            refused=errors,
+            allow_shrink=self._allowed_to_shrink(accepted if here else None, verdict.commit),
+        )
+
+    def read(self, commit: CommitId) -> tuple[DesiredState | None, tuple[Problem, ...]]:
+        """Read one commit: the state, or None with every mistake. The last one read is kept."""
+        if self._read is not None and self._read[0] == commit:
+            return self._read[1], self._read[2]
+        snapshot = self._repository.read_files(commit)
+        desired, problems = read_state(
+            snapshot.files,
+            commit=commit,
+            trees=snapshot.trees,
+            bundled=bundled_files(),
+            check_schedule=check_schedule,
+        )
+        problems = tuple(sorted((*snapshot.problems, *problems)))
+        if any(problem.gravity is Gravity.ERROR for problem in snapshot.problems):
+            desired = None
+        self._read = (commit, desired, problems)
+        return desired, problems
+
+    def _head(self) -> tuple[CommitId | None, str]:
+        """Give the head of the branch that counts: the host's, else fleet.yaml's at the remote's HEAD, else HEAD."""
+        try:
+            if self._settings.branch is not None:
+                self._repository.fetch_state(self._settings.branch)
+                return self._repository.resolve(f"refs/heads/{self._settings.branch}"), ""
+            self._repository.fetch_state()
+            head = self._repository.resolve("HEAD")
+            desired, _ = self.read(head)
+            branch = None if desired is None else desired.fleet.branch
+            if branch is None or branch == self._repository.head_branch():
+                return head, ""
+            self._repository.fetch_state(branch)
+            return self._repository.resolve(f"refs/heads/{branch}"), ""
+        except SourceError as exc:
+            return None, str(exc)
+
+    def _refused_by_host(self, desired: DesiredState) -> str:
+        wanted = self._settings.fleet
+        if wanted is not None and desired.fleet.id != wanted:
+            return f"it is of fleet {desired.fleet.id}, and this host serves {wanted} alone (host settings, Fleet)"
+        return ""
+
+    def _allowed_to_shrink(self, accepted: CommitId | None, commit: CommitId) -> frozenset[AssociationName]:
+        """Give what `Allow-Shrink: NAME` trailers name, in the commits since the last accepted one."""
+        if accepted == commit:
+            return frozenset()
+        commits = self._repository.commits_between(accepted, commit, limit=1000)
+        lines = (line.strip() for record in commits for line in record.message.splitlines())
+        return frozenset(
+            AssociationName(line.removeprefix(SHRINK_TRAILER).strip())
+            for line in lines
+            if line.startswith(SHRINK_TRAILER)
+        )
+
+
+def read_folder(folder: Path) -> tuple[DesiredState | None, tuple[Problem, ...]]:
+    """Read a checkout as it lies on disk, committed or not; links are not followed, and nothing is run."""
+    problems: list[Problem] = []
+    files: dict[str, bytes] = {}
+    for root in STATE_ROOTS:
+        for path in sorted((folder / root).rglob("*")):
+            name = path.relative_to(folder).as_posix()
+            if path.is_symlink():
+                problems.append(
+                    Problem(
+                        file=name,
+                        message="this is a symbolic link",
+                        remedy="put the file itself here; links are never followed",
+                    )
+                )
+            elif path.is_file() and not any(parent.is_symlink() for parent in path.relative_to(folder).parents):
+                files[name] = path.read_bytes()
+    desired, found = read_state(files, bundled=bundled_files(), check_schedule=check_schedule)
+    return desired, tuple(sorted((*problems, *found)))

@@ -1,0 +1,488 @@
+"""Everything one management host needs for passes over one state repository: opened once, used by commands and the daemon."""
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+from time import monotonic
+
+from reconciler.commit.branch import Publication, ReportsBranch, Standing, read_branch
+from reconciler.commit.heartbeat import Heartbeat, NodeBeat, read_heartbeat
+from reconciler.commit.lease import Held, HeldBy, LeaseKeeper, holder_name
+from reconciler.commit.message import Message
+from reconciler.commit.places import Places, find_places
+from reconciler.compliance.judge import judge, summarise
+from reconciler.compliance.read import Branch, read_branch_files
+from reconciler.compliance.report import FleetSummary, NodeReport, Status, item_status
+from reconciler.compliance.write import changes_in_words, headline, report_files
+from reconciler.daemon.accepting import Accepted, StateBranch
+from reconciler.errors import DesiredStateError, LeaseLost, SourceError, UsageError
+from reconciler.ids import AssociationName, CommitId, NodeId
+from reconciler.inventory.cache import load_collected, save_collected
+from reconciler.inventory.collect import Collected, collect
+from reconciler.inventory.observed import Facts
+from reconciler.model.desired import DesiredState
+from reconciler.model.node import Mode, Transport
+from reconciler.model.outcome import Outcome
+from reconciler.plan.plan import Plan
+from reconciler.reconcile import Asked, Ground, Pass, World, ground, reconcile
+from reconciler.rollout.settle import acknowledge
+from reconciler.settings import HostSettings
+from reconciler.source.address import parse_address
+from reconciler.source.records import Person
+from reconciler.source.repository import Repository
+from reconciler.targets.selector import parse_selectors
+from reconciler.transport.known_hosts import parse as parse_known_hosts
+from reconciler.transport.pool import ConnectionPool
+
+ACCEPTED_REF = "refs/accepted/state"
+"""In our own clone: the last commit this host accepted, for the time the compliance branch cannot be read."""
+
+LEASE_INTERVALS = 3
+"""A lease outlives two missed passes: a restart of the daemon must not hand the fleet to another one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What one pass is asked to do."""
+
+    limit: tuple[str, ...] = ()
+    dry_run: bool = False
+    apply: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassResult:
+    """What came of a pass, for whoever tells it."""
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    reports: Mapping[NodeId, NodeReport]
+    """Of every node; those outside the limit as last reported."""
+    summary: FleetSummary
+    problems: tuple[str, ...]
+    """What needs attention first; foreign text."""
+    dry_run: bool
+    report_commit: CommitId | None
+    """None: nothing changed, or nothing was to be committed."""
+    commit_words: str
+    seconds: float
+
+    @property
+    def all_in_sync(self) -> bool:
+        """Nothing pending, waiting, drifted, failed or unknown."""
+        return all(report.status is Status.COMPLIANT for report in self.reports.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan, and the findings it stands on."""
+
+    plan: Plan
+    nothing_left: bool
+
+
+@dataclass(slots=True)
+class _Reports:
+    """The compliance branch as this process knows it."""
+
+    branch: ReportsBranch
+    standing: Standing
+    read: Branch
+
+
+class Controller:
+    """One host, one repository, one state folder. Not for several threads at once; its passes use threads of their own."""
+
+    def __init__(
+        self,
+        repo: str,
+        *,
+        settings: HostSettings,
+        state_dir: Path,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        address = parse_address(repo, cwd=Path.cwd())
+        if settings.remote is not None:
+            served = parse_address(settings.remote, cwd=Path.cwd())
+            if served.text != address.text:
+                raise UsageError(f"{address.shown}: this host serves {served.shown} alone (host settings, Remote)")
+        self.settings = settings
+        self.state_dir = state_dir
+        self.clock = clock
+        self.repository = Repository.open(address, state_dir=state_dir)
+        self._state = StateBranch(self.repository, settings)
+        self._pool: ConnectionPool | None = None
+        self._ground: Ground | None = None
+        self._held: Mapping[NodeId, Collected] | None = None
+        self._reports: _Reports | None = None
+        self._beats: dict[NodeId, NodeBeat] = {}
+        self._lease: Held | None = None
+
+    # What the daemon's loop asks
+
+    @property
+    def shown_address(self) -> str:
+        """The repository, without credentials."""
+        return self.repository.address.shown
+
+    @property
+    def local_git_directory(self) -> Path | None:
+        """The folder to watch for new commits; None for a URL, which is polled."""
+        return self.repository.address.path if self.repository.address.is_local else None
+
+    @property
+    def interval(self) -> timedelta:
+        """From one pass to the next."""
+        return self._ground.desired.fleet.interval if self._ground else timedelta(minutes=1)
+
+    @property
+    def reports_branch(self) -> str:
+        """The branch that is ours, whose changes wake nobody."""
+        return self._ground.desired.fleet.reports_branch if self._ground else "compliance"
+
+    @property
+    def outputs(self) -> Path:
+        """Where full outputs of runs are kept."""
+        return self.state_dir / "runs"
+
+    def close(self) -> None:
+        """Let go of lease, connections and the clone; safe to call twice."""
+        if self._lease is not None and self._reports is not None:
+            self._keeper(self._reports.branch.places).release(self._lease, self.clock())
+            self._lease = None
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+        self.repository.close()
+
+    # Git: what is in force, and what was reported
+
+    def in_force(self) -> tuple[Ground, Accepted]:
+        """Fetch and decide what is in force. Raises DesiredStateError or SourceError where nothing is."""
+        known = self.repository.ref(ACCEPTED_REF)
+        accepted = self._state.look(None if known is None else CommitId(known))
+        if accepted.desired is None:
+            if accepted.refused:
+                raise DesiredStateError(accepted.refused)
+            raise SourceError("; ".join(accepted.problems))
+        return self._ground_of(accepted.desired), accepted
+
+    def _ground_of(self, desired: DesiredState) -> Ground:
+        if self._ground is None or self._ground.desired.commit != desired.commit:
+            self._ground = ground(self._narrowed(desired))
+        return self._ground
+
+    def _narrowed(self, desired: DesiredState) -> DesiredState:
+        """Local nodes only observe, unless the host settings allow more: a pull request cannot change this host."""
+        if self.settings.local_changes:
+            return desired
+        nodes = {
+            name: replace(node, mode=Mode.OBSERVE) if node.transport is Transport.LOCAL else node
+            for name, node in desired.nodes.items()
+        }
+        return replace(desired, nodes=nodes)
+
+    def committed(self) -> Branch:
+        """Give the compliance branch, read as it is now."""
+        base, _ = self.in_force()
+        return self._look(base.desired).read
+
+    def committed_facts(self) -> Mapping[NodeId, Facts]:
+        """Give every node's facts as committed."""
+        return self.committed().facts
+
+    def facts_of(self, node: NodeId) -> Facts:
+        """Give one node's committed facts. Raises UsageError for a node nobody reported."""
+        facts = self.committed_facts()
+        if node not in facts:
+            raise UsageError(f"no facts of a node {node!r} are committed; `reconciler nodes` lists the nodes")
+        return facts[node]
+
+    def page(self) -> str | None:
+        """Give the report's page as committed."""
+        base, _ = self.in_force()
+        tip = self._look(base.desired).standing.tip
+        content = None if tip is None else self.repository.read_file(tip, "README.md")
+        return None if content is None else content.decode("utf-8", "replace")
+
+    def heartbeat(self) -> Heartbeat | None:
+        """Give the heartbeat as it stands at its home."""
+        base, _ = self.in_force()
+        return read_heartbeat(self.repository, self._look(base.desired).branch.places.home)
+
+    def _look(self, desired: DesiredState) -> _Reports:
+        places = find_places(self.repository, desired.fleet.reports_remote)
+        known = self._reports
+        if known is None or known.branch.branch != desired.fleet.reports_branch or known.branch.places != places:
+            person = Person(email=f"reconciler@{socket.gethostname()}")
+            branch = ReportsBranch(
+                repository=self.repository, places=places, branch=desired.fleet.reports_branch, person=person
+            )
+            known = None
+        else:
+            branch = known.branch
+        standing = branch.look()
+        if known is not None and known.read.history.commit == standing.tip and known.standing.lost == standing.lost:
+            read = known.read
+        else:
+            files = () if standing.tip is None else read_branch(self.repository, standing.tip)
+            read = read_branch_files(files, standing.tip)
+            if standing.lost is not None:
+                read = replace(read, history=replace(read.history, lost=standing.lost))
+        self._reports = _Reports(branch=branch, standing=standing, read=read)
+        return self._reports
+
+    # Nodes
+
+    def limited(self, limit: tuple[str, ...]) -> tuple[NodeId, ...]:
+        """Give the nodes that `--limit` means. Raises UsageError where it means none."""
+        base, _ = self.in_force()
+        return self._limited(base, limit)
+
+    def _limited(self, base: Ground, limit: tuple[str, ...]) -> tuple[NodeId, ...]:
+        wanted = parse_selectors(limit, base.desired.groups)
+        found = tuple(name for name in sorted(base.desired.nodes) if wanted(base.desired.nodes[name]))
+        if limit and not found:
+            raise UsageError(f"no node of this fleet is meant by {', '.join(limit)}; `reconciler nodes` lists them")
+        return found
+
+    def pool(self, desired: DesiredState) -> ConnectionPool:
+        """Give the connections, brought up to what this commit says about nodes and keys."""
+        known_hosts = parse_known_hosts(desired.known_hosts)
+        if self._pool is None:
+            self._pool = ConnectionPool(
+                known_hosts=known_hosts,
+                nodes=desired.nodes,
+                key_directory=self.settings.key_directory.expanduser(),
+                max_handshakes=desired.fleet.max_handshakes,
+                keep=desired.fleet.keep_connections,
+            )
+        else:
+            self._pool.update(known_hosts=known_hosts, nodes=desired.nodes)
+        return self._pool
+
+    def collect(self, limit: tuple[str, ...]) -> Mapping[NodeId, Collected]:
+        """Ask nodes now; nothing is kept."""
+        base, _ = self.in_force()
+        nodes = [base.desired.nodes[name] for name in self._limited(base, limit)]
+        return collect(nodes, base.questions, self.pool(base.desired).connect, before={}, clock=self.clock)
+
+    def _warm_first(self, pool: ConnectionPool, nodes: tuple[NodeId, ...]) -> tuple[NodeId, ...]:
+        return tuple(sorted(nodes, key=lambda node: (not pool.is_warm(node), node)))
+
+    @property
+    def _facts_folder(self) -> Path:
+        return self.state_dir / "facts" / self.repository.folder.stem
+
+    def _collected(self) -> Mapping[NodeId, Collected]:
+        if self._held is None:
+            self._held = load_collected(self._facts_folder)
+        return self._held
+
+    # Passes
+
+    def plan(self, *, limit: tuple[str, ...], inventory: str | None = None, at: datetime | None = None) -> Planned:
+        """Plan without writing anything: from live facts, or from the facts of a commit of the compliance branch."""
+        base, accepted = self.in_force()
+        nodes = self._limited(base, limit)
+        reports = self._look(base.desired)
+        if inventory is not None:
+            return self._plan_from(base, accepted, self.repository_commit(inventory), nodes, at or self.clock())
+        pool = self.pool(base.desired)
+        asked = Asked(nodes=self._warm_first(pool, nodes), dry_run=True, allow_shrink=accepted.allow_shrink)
+        done = reconcile(base, reports.read.history, self._collected(), self._world(base, pool, epoch=0), asked)
+        return Planned(plan=done.plan, nothing_left=_nothing_left(done))
+
+    def repository_commit(self, revision: str) -> CommitId:
+        """Give the commit a revision means; the reports' branch by its own name."""
+        if self._reports is not None and revision == self._reports.branch.branch and self._reports.standing.tip:
+            return self._reports.standing.tip
+        self.repository.fetch_everything()
+        return self.repository.resolve(revision)
+
+    def _world(self, base: Ground, pool: ConnectionPool, *, epoch: int, stop: Event | None = None) -> World:
+        fleet = base.desired.fleet
+        patience = fleet.pass_wait or fleet.interval
+        return World(
+            connect=pool.connect,
+            clock=self.clock,
+            wait_until=lambda now: now + patience,
+            epoch=epoch,
+            outputs=self.outputs,
+            stop=stop or Event(),
+        )
+
+    def one_pass(self, request: Request, stop: Event | None = None) -> PassResult:
+        """Run one pass to its end: look, act, look again, report. Raises our errors where git gives no answer."""
+        began = monotonic()
+        base, accepted = self.in_force()
+        nodes = self._limited(base, request.limit)
+        if request.apply is not None and AssociationName(request.apply) not in base.desired.associations:
+            raise UsageError(f"no association is named {request.apply!r}; state/associations holds them")
+        reports = self._look(base.desired)
+        reports, accepted, base = self._agree(reports, accepted, base)
+        problems = [*accepted.problems, *reports.standing.unreachable]
+        lease = None if request.dry_run else self._lead(reports.branch.places, base)
+        observing = request.dry_run
+        match lease:
+            case HeldBy(reason=reason):
+                problems.append(f"{reason}: this pass only observes")
+                observing = True
+            case Held(confirmed=False, reason=reason):
+                problems.append(reason)
+            case _:
+                pass
+        pool = self.pool(base.desired)
+        epoch = lease.lease.epoch if isinstance(lease, Held) else 0
+        done = reconcile(
+            base,
+            reports.read.history,
+            self._collected(),
+            self._world(base, pool, epoch=epoch, stop=stop),
+            Asked(
+                nodes=self._warm_first(pool, nodes),
+                dry_run=observing,
+                apply=None if request.apply is None else AssociationName(request.apply),
+                allow_shrink=accepted.allow_shrink,
+            ),
+        )
+        now = self.clock()
+        known = reports.read.reports
+        judged = judge(done.findings, {n: c.facts for n, c in done.collected.items()}, done.history, known, now)
+        everyone = {
+            name: judged.get(name) or known[name]
+            for name in sorted(base.desired.nodes)
+            if name in judged or name in known
+        }
+        summary = summarise(
+            everyone,
+            fleet=base.desired.fleet.id,
+            state_commit=base.desired.commit,
+            target_counts={name: len(members) for name, members in base.targets.members.items()},
+            problems=accepted.problems,
+        )
+        made, words = (None, "nothing was committed")
+        if not observing and isinstance(lease, Held):
+            self._held = {**self._collected(), **done.collected}
+            save_collected(self._facts_folder, self._held)
+            made, words = self._report(reports, base, done, everyone, summary, lease, problems)
+        return PassResult(
+            plan=done.plan,
+            outcomes=done.outcomes,
+            reports=everyone,
+            summary=summary,
+            problems=tuple(problems),
+            dry_run=request.dry_run,
+            report_commit=made,
+            commit_words=words,
+            seconds=monotonic() - began,
+        )
+
+    def _agree(self, reports: _Reports, accepted: Accepted, base: Ground) -> tuple[_Reports, Accepted, Ground]:
+        """Hold what we accepted against what the fleet's history says was accepted last: it may know of a later commit."""
+        remembered = reports.read.history.state_commit
+        if remembered is None or self.repository.ref(ACCEPTED_REF) is not None or remembered == base.desired.commit:
+            return reports, accepted, base
+        again = self._state.look(remembered)
+        if again.desired is None:
+            raise SourceError("; ".join(again.problems))
+        base = self._ground_of(again.desired)
+        return self._look(base.desired), again, base
+
+    def _keeper(self, places: Places) -> LeaseKeeper:
+        return LeaseKeeper(
+            repository=self.repository,
+            remote=places.lease,
+            holder=holder_name(socket.gethostname(), self.state_dir),
+        )
+
+    def _lead(self, places: Places, base: Ground) -> Held | HeldBy:
+        fleet = base.desired.fleet
+        ttl = fleet.interval * LEASE_INTERVALS + (fleet.pass_wait or fleet.interval)
+        verdict = self._keeper(places).acquire(self.clock(), ttl)
+        self._lease = verdict if isinstance(verdict, Held) else None
+        return verdict
+
+    def _report(
+        self,
+        reports: _Reports,
+        base: Ground,
+        done: Pass,
+        everyone: Mapping[NodeId, NodeReport],
+        summary: FleetSummary,
+        lease: Held,
+        problems: list[str],
+    ) -> tuple[CommitId | None, str]:
+        """Commit what changed, publish it with the heartbeat, then let the nodes forget what is published."""
+        commit = base.desired.commit
+        if commit is not None:
+            self.repository.update_refs({ACCEPTED_REF: (None, commit)}, checked=False)
+        if reports.standing.lost is not None:
+            problems.append(reports.standing.lost)
+            return None, "nothing was committed: the history of reports is lost"
+        before = reports.read.reports
+        gone = tuple(sorted(set(before) - set(everyone)))
+        changes = changes_in_words(everyone, before)
+        made = reports.branch.write(
+            report_files(everyone, summary, before=before, gone=gone),
+            Message(
+                subject=headline(summary, changes),
+                body="\n".join(changes),
+                trailers={"State-Commit": str(commit), "Plan": done.plan.digest},
+            ),
+            now=self.clock(),
+            epoch=lease.lease.epoch,
+        )
+        tip = reports.branch.tip()
+        history = replace(done.history, commit=tip, state_commit=commit, target_counts=summary.target_counts, lost=None)
+        reports.read = Branch(history=history, reports=everyone)
+        reports.standing = replace(reports.standing, tip=tip)
+        publication = self._publish(reports.branch, base, done, lease, tip, problems)
+        if publication is not None and publication.complete:
+            acknowledge(done.settled, done.outcomes, base.desired, history, connect=self.pool(base.desired).connect)
+        if made is None:
+            return None, "the report is unchanged: nothing was committed"
+        return made, f"report committed as {made[:12]} on {reports.branch.branch}"
+
+    def _publish(
+        self,
+        branch: ReportsBranch,
+        base: Ground,
+        done: Pass,
+        lease: Held,
+        tip: CommitId | None,
+        problems: list[str],
+    ) -> Publication | None:
+        self._beats = {name: beat for name, beat in self._beats.items() if name in base.desired.nodes}
+        for name, found in done.collected.items():
+            self._beats[name] = _beat(found, self._beats.get(name, NodeBeat()))
+        beat = Heartbeat(
+            last_pass=self.clock(),
+            interval=base.desired.fleet.interval,
+            holder=lease.lease.holder,
+            epoch=lease.lease.epoch,
+            state_commit=base.desired.commit,
+            report=tip,
+            nodes=self._beats,
+        )
+        try:
+            publication = branch.publish(beat, epoch=lease.lease.epoch)
+        except LeaseLost as exc:
+            problems.append(str(exc))
+            return None
+        problems.extend(publication.reasons)
+        return publication
+
+
+def _beat(found: Collected, before: NodeBeat) -> NodeBeat:
+    if found.facts.unreachable is not None:
+        return replace(before, trouble=found.facts.unreachable)
+    return NodeBeat(last_contact=found.collected_at, clock_skew=found.skew_seconds)
+
+
+def _nothing_left(done: Pass) -> bool:
+    reachable = all(found.facts.unreachable is None for found in done.collected.values())
+    return reachable and all(item_status(finding) is Status.COMPLIANT for finding in done.findings)

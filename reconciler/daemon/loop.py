@@ -1,0 +1,60 @@
+"""Passes for ever: on the interval, at once when a local ref moves, with back-off while git cannot be read."""
+
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from threading import Event, Thread
+
+import structlog
+
+from reconciler.daemon.controller import Controller, Request
+from reconciler.daemon.telling import log_pass
+from reconciler.daemon.watch import watching
+from reconciler.errors import ReconcilerError
+
+log = structlog.get_logger()
+
+FIRST_BACK_OFF = timedelta(seconds=5)
+"""After a pass that could not read git; doubles up to the interval, so that a returning remote is noticed soon."""
+
+SETTLED = timedelta(milliseconds=100)
+"""A push moves several refs: wait until they have moved before looking."""
+
+
+def serve(controller: Controller, stop: Event) -> None:
+    """Run passes until `stop` is set; returns after the pass that was under way has been drained."""
+    wake = Event()
+    waiter = Thread(target=_wake_on_stop, args=(stop, wake), daemon=True, name="stop")
+    waiter.start()
+    with ExitStack() as watches:
+        if (directory := controller.local_git_directory) is not None:
+            watches.enter_context(watching(directory, wake, reports_branch=controller.reports_branch))
+        log.info("started", repository=controller.shown_address, state_folder=str(controller.state_dir))
+        failures = 0
+        while not stop.is_set():
+            wake.clear()
+            began = datetime.now(UTC)
+            failures = 0 if _pass_was_made(controller, stop) else failures + 1
+            pause = controller.interval
+            if failures:
+                pause = min(pause, FIRST_BACK_OFF * 2 ** min(failures - 1, 10))
+            left = (began + pause - datetime.now(UTC)).total_seconds()
+            if wake.wait(max(left, 0)) and not stop.is_set():
+                stop.wait(SETTLED.total_seconds())
+    waiter.join()
+    log.info("stopped")
+
+
+def _wake_on_stop(stop: Event, wake: Event) -> None:
+    stop.wait()
+    wake.set()
+
+
+def _pass_was_made(controller: Controller, stop: Event) -> bool:
+    """Run one pass; our own errors are logged and end the pass, never the daemon. Anything else is a bug and ends it."""
+    try:
+        result = controller.one_pass(Request(), stop=stop)
+    except ReconcilerError as exc:
+        log.error("pass failed", reason=str(exc), kind=type(exc).__name__)  # noqa: TRY400 - the sentence says all; a traceback is for bugs
+        return False
+    log_pass(result)
+    return True

@@ -1,0 +1,202 @@
+"""Where the fleet stands: the committed report held against the heartbeat. Asks no node; a stale line counts as unknown."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from reconciler.commit.heartbeat import MISSED_INTERVALS, Heartbeat, NodeBeat, staleness
+from reconciler.compliance.encode import encode_applied, encode_finding, instant
+from reconciler.compliance.report import NodeReport, ReportedFinding, Status, item_status
+from reconciler.daemon.controller import Controller
+from reconciler.errors import UsageError
+from reconciler.ids import AssociationName, NodeId
+from reconciler.model.known import Known
+from reconciler.reconcile import Ground
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The report, the heartbeat, and what git asks for, at one instant."""
+
+    ground: Ground
+    reports: Mapping[NodeId, NodeReport]
+    nodes: tuple[NodeId, ...]
+    """Nodes of the fleet, within the limit."""
+    heartbeat: Heartbeat | None
+    stale: str | None
+    """Why nothing of the report is valid now."""
+    problems: tuple[str, ...]
+    page: str | None
+    now: datetime
+
+    def beat(self, node: NodeId) -> NodeBeat:
+        """Give a node's volatile facts."""
+        return NodeBeat() if self.heartbeat is None else self.heartbeat.nodes.get(node, NodeBeat())
+
+    def status(self, node: NodeId) -> tuple[Status, str]:
+        """Give a node's status now, and why where it is unknown."""
+        if self.stale is not None:
+            return Status.UNKNOWN, self.stale
+        report = self.reports.get(node)
+        if report is None:
+            return Status.UNKNOWN, "not reported yet"
+        if report.facts.unreachable is not None:
+            return max(report.status, Status.UNKNOWN, key=_badness), report.facts.unreachable
+        seen = self.beat(node).last_contact
+        interval = None if self.heartbeat is None else self.heartbeat.interval
+        if seen is None or interval is None or self.now - seen > interval * MISSED_INTERVALS:
+            return Status.UNKNOWN, "not seen for two intervals"
+        return report.status, ""
+
+    @property
+    def all_compliant(self) -> bool:
+        """Whether every node is compliant, by a report that is fresh."""
+        return not self.problems and all(self.status(node)[0] is Status.COMPLIANT for node in self.nodes)
+
+    def counts(self) -> Mapping[Status, int]:
+        """Count nodes by status."""
+        found = [self.status(node)[0] for node in self.nodes]
+        return {status: found.count(status) for status in Status}
+
+    def freshness(self) -> Iterator[str]:
+        """Say whether the report is valid now."""
+        if self.stale is not None:
+            yield f"NOT VALID NOW: {self.stale}"
+        elif self.heartbeat is not None:
+            yield f"last pass: {instant(self.heartbeat.last_pass)}, by {self.heartbeat.holder}"
+
+    def in_words(self) -> Iterator[str]:
+        """Give the status in lines."""
+        counts = self.counts()
+        yield (
+            f"fleet {self.ground.desired.fleet.id}: {len(self.nodes)} nodes, {counts[Status.COMPLIANT]} compliant, "
+            f"{counts[Status.NON_COMPLIANT]} not, {counts[Status.UNKNOWN]} unknown"
+        )
+        yield f"state in force: {self.ground.desired.commit}"
+        yield from self.freshness()
+        yield from (f"attention: {problem}" for problem in self.problems)
+        for node in self.nodes:
+            status, why = self.status(node)
+            if status is not Status.COMPLIANT:
+                wrong = [r for r in self._findings(node) if item_status(r.finding) is not Status.COMPLIANT]
+                words = "; ".join(f"{r.finding.association} {r.finding.state.value}: {r.finding.reason}" for r in wrong)
+                yield f"{node}  {status.value}  {why or words}"
+
+    def as_json(self) -> Mapping[str, Any]:
+        """Give the status as a JSON value."""
+        return {
+            "fleet": self.ground.desired.fleet.id,
+            "state_commit": self.ground.desired.commit,
+            "stale": self.stale,
+            "last_pass": None if self.heartbeat is None else instant(self.heartbeat.last_pass),
+            "problems": list(self.problems),
+            "counts": {status.value: count for status, count in self.counts().items()},
+            "nodes": [self.node_json(node) for node in self.nodes],
+        }
+
+    def node_json(self, node: NodeId) -> Mapping[str, Any]:
+        """Give one node as a JSON value."""
+        status, why = self.status(node)
+        seen = self.beat(node).last_contact
+        return {
+            "node": node,
+            "status": status.value,
+            "why": why or None,
+            "last_contact": None if seen is None else instant(seen),
+            "findings": {r.finding.association: r.finding.state.value for r in self._findings(node)},
+        }
+
+    def node_row(self, node: NodeId) -> tuple[str, ...]:
+        """Give one line of the list of nodes."""
+        seen = self.beat(node).last_contact
+        report = self.reports.get(node)
+        system = "" if report is None else _text(report, "os", "name")
+        desired = self.ground.desired.nodes[node]
+        address = desired.address or desired.transport.value
+        return (node, self.status(node)[0].value, "never" if seen is None else instant(seen), system, address)
+
+    def _findings(self, node: NodeId) -> tuple[ReportedFinding, ...]:
+        report = self.reports.get(node)
+        return () if report is None else report.findings
+
+    def not_in_sync(self) -> tuple[tuple[NodeId, ReportedFinding], ...]:
+        """Give every finding that is not compliant, by node."""
+        return tuple(
+            (node, reported)
+            for node in self.nodes
+            for reported in self._findings(node)
+            if item_status(reported.finding) is not Status.COMPLIANT
+        )
+
+    def finding_json(self, node: NodeId, reported: ReportedFinding) -> Mapping[str, Any]:
+        """Give one finding as a JSON value."""
+        return {"node": node, "association": reported.finding.association, **encode_finding(reported)}
+
+    def explain(self, name: str, association: str | None) -> Iterator[str]:
+        """Tell why a node is in the state it is in. Raises UsageError for what is not in this fleet."""
+        node = NodeId(name)
+        if node not in self.ground.desired.nodes:
+            raise UsageError(f"no node is named {name!r}; `reconciler nodes` lists them")
+        meant = self.ground.targets.associations_of(node)
+        if association is not None and AssociationName(association) not in meant:
+            raise UsageError(
+                f"association {association!r} does not mean node {name}; it is meant by: {', '.join(meant)}"
+            )
+        return self._explained(node, meant if association is None else (AssociationName(association),))
+
+    def _explained(self, node: NodeId, meant: tuple[AssociationName, ...]) -> Iterator[str]:
+        status, why = self.status(node)
+        yield f"{node}: {status.value}{f', {why}' if why else ''}"
+        yield f"  written in {self.ground.desired.nodes[node].file}"
+        if not meant:
+            yield "  no association means this node"
+        report = self.reports.get(node)
+        found = {r.finding.association: r for r in self._findings(node)}
+        for name in meant:
+            desired = self.ground.desired.associations[name]
+            targeted = next(t.why for t in self.ground.targets.by_association[name] if t.node == node)
+            yield f"{name} ({desired.file}): document {desired.document}, {targeted}"
+            if name not in found:
+                yield "  not reported yet"
+                continue
+            finding = found[name].finding
+            cause = "" if finding.cause.value == finding.state.value else f" ({finding.cause.value})"
+            until = "" if finding.until is None else f", until {instant(finding.until)}"
+            yield f"  {finding.state.value}{cause} since {instant(found[name].since)}{until}: {finding.reason}"
+            for difference in finding.differences:
+                yield f"    {difference.subject}: {difference.observed}, should be {difference.expected}"
+            applied = None if report is None else report.history.applied.get(name)
+            if applied is not None:
+                words = (f"{key} {value}" for key, value in encode_applied(applied).items() if key != "definition")
+                yield f"  history: {', '.join(words)}"
+
+
+def _badness(status: Status) -> int:
+    return (Status.COMPLIANT, Status.UNKNOWN, Status.NON_COMPLIANT).index(status)
+
+
+def _text(report: NodeReport, section: str, key: str) -> str:
+    match report.facts.get(section, key):
+        case Known(str(value)):
+            return value
+        case _:
+            return ""
+
+
+def read_standing(controller: Controller, now: datetime, limit: list[str]) -> Standing:
+    """Read branch, heartbeat and state, as they are now."""
+    base, accepted = controller.in_force()
+    branch = controller.committed()
+    heartbeat = controller.heartbeat()
+    lost = branch.history.lost
+    return Standing(
+        ground=base,
+        reports=branch.reports,
+        nodes=controller.limited(tuple(limit)),
+        heartbeat=heartbeat,
+        stale=staleness(heartbeat, now),
+        problems=(*accepted.problems, *((lost,) if lost else ())),
+        page=controller.page(),
+        now=now,
+    )

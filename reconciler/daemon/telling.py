@@ -1,0 +1,121 @@
+"""What a pass did, told: in words for people, as one JSON document for programs, as lines for the log."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import structlog
+
+from reconciler.compliance.encode import encode_finding, instant
+from reconciler.compliance.report import Status, item_status
+from reconciler.daemon.controller import PassResult
+from reconciler.model.outcome import Disposition, Outcome
+
+log = structlog.get_logger()
+
+
+def pass_in_words(result: PassResult) -> Iterator[str]:
+    """Give lines: what kept us, what ran, what is left, where the report went. Foreign parts are raw: render each line."""
+    yield from result.problems
+    for outcome in result.outcomes:
+        yield f"{outcome.node}  {outcome.association}: {_ended(outcome)}"
+    if result.dry_run:
+        for item in result.plan.items:
+            yield f"{item.node}  {item.association}: would run {item.document}: {item.reason}"
+    left = 0
+    for report in result.reports.values():
+        if report.facts.unreachable is not None and not report.findings:
+            yield f"{report.node}  unknown: {report.facts.unreachable}"
+        for reported in report.findings:
+            finding = reported.finding
+            if item_status(finding) is not Status.COMPLIANT:
+                left += 1
+                yield f"{finding.node}  {finding.association}  {finding.state.value}: {finding.reason}"
+    nodes = result.summary.nodes
+    total = sum(nodes.values())
+    ran = sum(outcome.disposition is Disposition.RAN for outcome in result.outcomes)
+    yield (
+        f"{total} nodes: {nodes[Status.COMPLIANT]} compliant, {nodes[Status.NON_COMPLIANT]} not, "
+        f"{nodes[Status.UNKNOWN]} unknown; {ran} documents ran; {left} findings left"
+    )
+    yield result.commit_words
+
+
+def _ended(outcome: Outcome) -> str:
+    if outcome.record is not None and outcome.disposition is Disposition.RAN:
+        return f"{outcome.record.status.value}: {outcome.reason}"
+    return f"{outcome.disposition.value}: {outcome.reason}"
+
+
+def pass_json(result: PassResult) -> Mapping[str, Any]:
+    """Give the pass as a JSON value (instants UTC)."""
+    return {
+        "at": instant(result.plan.at),
+        "state_commit": result.plan.commit,
+        "plan": result.plan.digest,
+        "dry_run": result.dry_run,
+        "problems": list(result.problems),
+        "items": [
+            {"node": i.node, "association": i.association, "document": i.document, "run": i.run, "reason": i.reason}
+            for i in result.plan.items
+        ],
+        "outcomes": [
+            {
+                "node": o.node,
+                "association": o.association,
+                "disposition": o.disposition.value,
+                "status": None if o.record is None else o.record.status.value,
+                "reason": o.reason,
+            }
+            for o in result.outcomes
+        ],
+        "nodes": {
+            node: {
+                "status": report.status.value,
+                "unreachable": report.facts.unreachable,
+                "findings": {r.finding.association: encode_finding(r) for r in report.findings},
+            }
+            for node, report in result.reports.items()
+        },
+        "summary": {
+            "nodes": {status.value: count for status, count in result.summary.nodes.items()},
+            "findings": dict(result.summary.states),
+        },
+        "report_commit": result.report_commit,
+    }
+
+
+def log_pass(result: PassResult) -> None:
+    """Write one line a node and one for the pass; a node where nothing is wrong and nothing ran only when verbose."""
+    ran: dict[str, list[Outcome]] = {}
+    for outcome in result.outcomes:
+        ran.setdefault(outcome.node, []).append(outcome)
+    for node, report in result.reports.items():
+        wrong = {r.finding.association: r.finding.state.value for r in report.findings if not r.finding.compliant}
+        did = {o.association: _ended(o) for o in ran.get(node, [])}
+        write = log.info if wrong or did or report.facts.unreachable else log.debug
+        write(
+            "node",
+            node=node,
+            status=report.status.value,
+            revision=result.plan.commit,
+            **({"ran": _flat(did)} if did else {}),
+            **({"wrong": _flat(wrong)} if wrong else {}),
+            **({"unreachable": report.facts.unreachable} if report.facts.unreachable else {}),
+        )
+    for problem in result.problems:
+        log.warning("attention", reason=problem)
+    log.info(
+        "pass",
+        revision=result.plan.commit,
+        plan=result.plan.digest[:12],
+        compliant=result.summary.nodes[Status.COMPLIANT],
+        not_compliant=result.summary.nodes[Status.NON_COMPLIANT],
+        unknown=result.summary.nodes[Status.UNKNOWN],
+        ran=sum(o.disposition is Disposition.RAN for o in result.outcomes),
+        report=result.report_commit,
+        seconds=round(result.seconds, 3),
+    )
+
+
+def _flat(words: Mapping[Any, str]) -> str:
+    return "; ".join(f"{name} {word}" for name, word in words.items())

@@ -1,0 +1,199 @@
+"""One pass: the stages in order. Takes what git says, what is remembered and a way to reach nodes; gives what came of it.
+
+It reads no git and writes none; what it does to nodes, `collect`, `settle` and `roll_out` do.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from threading import Event
+
+from reconciler.drift.associations import find_drift
+from reconciler.drift.definitions import Definition, Unrenderable, definitions
+from reconciler.drift.finding import Finding
+from reconciler.drift.memory import with_findings, with_outcomes, with_seen, with_settled
+from reconciler.drift.questions import questions
+from reconciler.drift.recheck import recheck
+from reconciler.ids import AssociationName, NodeId
+from reconciler.inventory.collect import Collected, collect
+from reconciler.inventory.observed import Facts
+from reconciler.model.command import Connect
+from reconciler.model.desired import DesiredState
+from reconciler.model.history import History
+from reconciler.model.outcome import Disposition, Outcome, RunRecord
+from reconciler.model.questions import Questions
+from reconciler.plan.build import build_plan
+from reconciler.plan.plan import Plan
+from reconciler.plan.shrink import refused
+from reconciler.rollout.run import roll_out
+from reconciler.rollout.settle import settle
+from reconciler.targets.resolve import Targets, resolve_targets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What one commit means, worked out once and kept until the commit changes."""
+
+    desired: DesiredState
+    targets: Targets
+    definitions: Mapping[AssociationName, Definition | Unrenderable]
+    questions: Mapping[NodeId, Questions]
+
+
+def ground(desired: DesiredState) -> Ground:
+    """Resolve targets, render documents, and gather what must be asked."""
+    targets = resolve_targets(desired)
+    return Ground(
+        desired=desired,
+        targets=targets,
+        definitions=definitions(desired),
+        questions=questions(desired, targets),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """How a pass touches the world, and when it must let go."""
+
+    connect: Connect
+    clock: Callable[[], datetime]
+    wait_until: Callable[[datetime], datetime]
+    """From the pass's beginning: until when it waits for its runs."""
+    epoch: int
+    """Of our lease: nodes refuse a lower one than they have seen."""
+    outputs: Path
+    """Where full outputs of runs are kept on this host."""
+    stop: Event = field(default_factory=Event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What this pass is for."""
+
+    nodes: tuple[NodeId, ...]
+    """Which nodes, warm ones first."""
+    dry_run: bool = False
+    apply: AssociationName | None = None
+    """Run this one now, whatever its schedule and back-off say."""
+    allow_shrink: frozenset[AssociationName] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """What a pass did and saw."""
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    settled: tuple[RunRecord, ...]
+    findings: tuple[Finding, ...]
+    """As they stand after looking again."""
+    before: Mapping[NodeId, Collected]
+    """What the plan was made from: with `plan.at` it makes the same plan again."""
+    collected: Mapping[NodeId, Collected]
+    history: History
+
+
+def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], world: World, asked: Asked) -> Pass:
+    """Bring the nodes asked for one pass closer to what is desired; what woke us up is not our business."""
+    desired = base.desired
+    before = collect(
+        [desired.nodes[node] for node in asked.nodes], base.questions, world.connect, before=held, clock=world.clock
+    )
+    settled = () if asked.dry_run else settle(before, desired, connect=world.connect, outputs=world.outputs)
+    now = world.clock()
+    facts = {node: found.facts for node, found in before.items()}
+    keys = {node: found.host_key for node, found in before.items()}
+    history = with_seen(with_settled(history, settled, now), facts, now, host_keys=keys)
+    findings = _find(base, facts, history, now, asked, keys)
+    plan = build_plan(
+        findings,
+        desired=desired,
+        targets=base.targets,
+        definitions=base.definitions,
+        facts=facts,
+        history=history,
+        now=now,
+        allow_shrink=asked.allow_shrink,
+    )
+    if asked.dry_run:
+        return Pass(
+            plan=plan,
+            outcomes=(),
+            settled=(),
+            findings=findings,
+            before=before,
+            collected=before,
+            history=history,
+        )
+    outcomes = roll_out(
+        plan,
+        desired=desired,
+        definitions=base.definitions,
+        connect=world.connect,
+        epoch=world.epoch,
+        clock=world.clock,
+        wait_until=world.wait_until(now),
+        stop=world.stop,
+        recheck=lambda session, item: recheck(
+            session,
+            desired.associations[item.association],
+            base.definitions[item.association],
+            item,
+            desired.nodes[item.node],
+        ),
+        outputs=world.outputs,
+    )
+    now = world.clock()
+    history = with_outcomes(history, outcomes, now)
+    touched = sorted({outcome.node for outcome in outcomes if outcome.disposition is not Disposition.HELD_BACK})
+    again = collect(
+        [desired.nodes[node] for node in touched], base.questions, world.connect, before=before, clock=world.clock
+    )
+    collected = {**before, **again}
+    if not again:
+        left = findings
+    else:
+        after = {node: found.facts for node, found in again.items()}
+        again_found = _find(base, after, history, world.clock(), replace(asked, apply=None), keys)
+        left = tuple(finding for finding in findings if finding.node not in after) + again_found
+        left = tuple(sorted(left, key=lambda finding: (finding.node, finding.association)))
+    history = with_findings(
+        history,
+        left,
+        world.clock(),
+        desired=desired,
+        targets=base.targets,
+        refused=frozenset(refused(desired, base.targets, history, asked.allow_shrink)),
+    )
+    return Pass(
+        plan=plan,
+        outcomes=outcomes,
+        settled=settled,
+        findings=left,
+        before=before,
+        collected=collected,
+        history=history,
+    )
+
+
+def _find(
+    base: Ground,
+    facts: Mapping[NodeId, Facts],
+    history: History,
+    now: datetime,
+    asked: Asked,
+    host_keys: Mapping[NodeId, str | None],
+) -> tuple[Finding, ...]:
+    """Find drift on the nodes that were asked, and on them alone."""
+    targets = base.targets if len(facts) == len(base.targets.nodes) else base.targets.only(frozenset(facts))
+    return find_drift(
+        base.desired,
+        targets,
+        facts,
+        history,
+        now,
+        definitions=base.definitions,
+        forced=None if asked.apply is None else lambda name, _node: name == asked.apply,
+        host_keys=host_keys,
+    )

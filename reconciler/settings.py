@@ -1,0 +1,71 @@
+"""Host settings: what belongs to the management host and is never in git. Read once, frozen, handed down as values.
+
+The state repository can narrow them, never widen: a commit that names another fleet, branch or key path gains nothing.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.errors import SettingsError
+from reconciler.model.reading.mistakes import Mistakes
+from reconciler.model.reading.schema import check
+from reconciler.model.reading.values import Table
+from reconciler.model.reading.yaml_text import read_yaml
+
+SYSTEM_FILE = Path("/etc/reconciler/host.yaml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSettings:
+    """Every key is optional."""
+
+    fleet: str | None = None
+    """The only fleet this host serves: a state repository that names another one is refused."""
+    remote: str | None = None
+    """The only state repository this host serves, as given on the command line."""
+    branch: str | None = None
+    """The only branch whose commits come into force; None: fleet.yaml's, else the remote's HEAD."""
+    key_directory: Path = Path("~/.ssh")
+    """Where `IdentityFile: NAME` is looked up; a name never leaves this folder."""
+    local_changes: bool = False
+    """Whether the local transport may change this host; without it local nodes are only observed."""
+
+
+def read_host_settings(given: Path | None) -> HostSettings:
+    """Read the named file, else /etc/reconciler/host.yaml, else the XDG one; no file means the defaults.
+
+    Raises SettingsError naming file, line and column; a file that was asked for by name must be there.
+    """
+    file = given or next((path for path in (SYSTEM_FILE, _xdg_file()) if path.is_file()), None)
+    if file is None:
+        return HostSettings()
+    try:
+        content = file.read_bytes()
+    except OSError as exc:
+        raise SettingsError(f"{file}: cannot be read ({exc.strerror}); name another with --host-settings") from exc
+    return host_settings(content, str(file))
+
+
+def host_settings(content: bytes, file: str) -> HostSettings:
+    """Read the settings from text. Raises SettingsError with every mistake."""
+    mistakes = Mistakes(file)
+    documents = read_yaml(content, mistakes)
+    if not mistakes.found_errors and len(documents) > 1:
+        mistakes.error((1, 1), "more than one YAML document", remedy="keep one")
+    if mistakes.found_errors or (documents and not check("host", documents[0], mistakes)):
+        raise SettingsError("\n".join(str(problem) for problem in mistakes.problems))
+    table = documents[0] if documents else None
+    if not isinstance(table, Table):
+        return HostSettings()
+    return HostSettings(
+        fleet=table.scalar("Fleet"),
+        remote=table.scalar("Remote"),
+        branch=table.scalar("Branch"),
+        key_directory=Path(table.scalar("KeyDirectory") or "~/.ssh"),
+        local_changes=table.flag("LocalChanges"),
+    )
+
+
+def _xdg_file() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "reconciler/host.yaml"
