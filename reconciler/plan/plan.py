@@ -31,6 +31,8 @@ class PlanItem:
     canary: bool = False
     """Goes first and alone; the rest of its association follows once a second look confirms it."""
     order: int = 0
+    forced: bool = False
+    """Asked for by hand (`apply`): the re-check looks at holds only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

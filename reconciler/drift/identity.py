@@ -1,0 +1,127 @@
+"""Is this still the node we knew: takes what history holds and what the node says, gives the history that still counts; pure.
+
+Reimaged (another machine id): nothing that was applied is there any more; every association is Pending again.
+Rolled back (it holds fewer acknowledged runs than the branch, a snapshot was restored): what the branch has and the node
+has no trace of is not known to be there; expectations decide, and without them it is Unknown, never a blind re-run.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+
+from reconciler.ids import AssociationName, Digest, NodeId
+from reconciler.inventory.observed import Facts
+from reconciler.model.history import Applied, History, NodeHistory
+from reconciler.model.known import Known
+from reconciler.model.node import Node
+
+NOTHING = Digest("")
+"""In place of a definition: nothing is known to be applied."""
+
+
+def history_of(history: History, node: Node) -> NodeHistory | None:
+    """Give what the branch holds about a node, under its former id where it was renamed."""
+    for name in (node.id, *node.former_ids):
+        found = history.nodes.get(name)
+        if found is not None:
+            return found
+    return None
+
+
+def is_forgotten(applied: Applied) -> bool:
+    """Whether it was executed once and nothing is known to be left of it: `detail` says why."""
+    return applied.status is None and not applied.adopted
+
+
+def still_counts(known: NodeHistory, facts: Facts) -> NodeHistory:
+    """Give the node's history as far as the node it tells of is still there; the same record where nothing changed."""
+    machine = _text(facts, "machine_id")
+    if machine is not None and known.machine_id is not None and machine != known.machine_id:
+        why = f"the node was reimaged: its machine id was {known.machine_id} and is {machine}"
+        applied = {name: _reset(row, NOTHING, why) for name, row in known.applied.items()}
+        return replace(known, machine_id=machine, acknowledged=_acknowledged(facts) or 0, applied=applied)
+    if machine is not None and known.machine_id is None:
+        known = replace(known, machine_id=machine)
+    acknowledged = _acknowledged(facts)
+    if acknowledged is None or acknowledged >= known.acknowledged:
+        return known
+    why = f"the node was rolled back: it holds {acknowledged} acknowledged runs, the reports {known.acknowledged}"
+    traces = executions_on_node(facts)
+    applied = {
+        name: _reset(row, row.definition, why) if row.executions > traces.get(name, 0) else row
+        for name, row in known.applied.items()
+    }
+    return replace(known, acknowledged=acknowledged, applied=applied)
+
+
+def _reset(row: Applied, definition: Digest, why: str) -> Applied:
+    return replace(
+        row,
+        definition=definition,
+        adopted=False,
+        status=None,
+        exit_code=None,
+        detail=why,
+        failures=0,
+        in_sync=False,
+        repairs=(),
+        drift_seen=None,
+    )
+
+
+def executions_on_node(facts: Facts) -> Mapping[AssociationName, int]:
+    """Give the highest execution number of each association in the node's own markers and run folders."""
+    highest: dict[AssociationName, int] = defaultdict(int)
+    for section, association_of in (("markers", None), ("runs", "association")):
+        match facts.section(section):
+            case Known(rows):
+                for key, value in rows.items():
+                    text = value.get("manifest") if isinstance(value, Mapping) else value
+                    row = json_object(text)
+                    name = key if association_of is None else row.get(association_of)
+                    number = row.get("n")
+                    if isinstance(name, str) and isinstance(number, int):
+                        highest[AssociationName(name)] = max(highest[AssociationName(name)], number)
+    return highest
+
+
+def json_object(text: object) -> Mapping[str, object]:
+    """Read one line of JSON that a node keeps; what does not read tells nothing."""
+    try:
+        value = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _text(facts: Facts, key: str) -> str | None:
+    match facts.get("identity", key):
+        case Known(str(text)) if text:
+            return text
+    return None
+
+
+def _acknowledged(facts: Facts) -> int | None:
+    """Give the number the node keeps; 0 where it is known to keep none, None where that is not known."""
+    match facts.section("identity"):
+        case Known(rows) if "acknowledged" in rows:
+            value = rows["acknowledged"]
+            if value is None:
+                return 0
+            return value if isinstance(value, int) else None
+    return None
+
+
+def twins(host_keys: Mapping[NodeId, str | None]) -> Mapping[NodeId, str]:
+    """Find nodes that answer with one host key: one server under two ids, or a copied one. Says so for each."""
+    by_key: dict[str, list[NodeId]] = defaultdict(list)
+    for node, key in host_keys.items():
+        if key is not None:
+            by_key[key].append(node)
+    return {
+        node: f"{' and '.join(sorted(nodes))} answer with one host key: one server at two ids, or a copied one"
+        for nodes in by_key.values()
+        if len(nodes) > 1
+        for node in nodes
+    }

@@ -1,0 +1,51 @@
+"""What must be asked to know: takes desired state and targets, gives for each node what its expectations name; pure."""
+
+from collections.abc import Iterable, Mapping
+
+from reconciler.ids import NodeId
+from reconciler.model.association import Association
+from reconciler.model.desired import DesiredState
+from reconciler.model.questions import Check, Questions
+from reconciler.targets.resolve import Targets
+
+
+def questions(desired: DesiredState, targets: Targets) -> Mapping[NodeId, Questions]:
+    """Give the questions of every node of the fleet; nodes with equal ones share a record."""
+    of_set: dict[tuple[str, ...], Questions] = {}
+    interned: dict[tuple[object, ...], Questions] = {}
+    answer: dict[NodeId, Questions] = {}
+    for node in targets.nodes:
+        names = targets.associations_of(node)
+        if names not in of_set:
+            asked = questions_of(desired.associations[name] for name in names)
+            key = (asked.files, asked.sysctls, asked.services, asked.checks)
+            of_set[names] = interned.setdefault(key, asked)
+        answer[node] = of_set[names]
+    return answer
+
+
+def questions_of(associations: Iterable[Association]) -> Questions:
+    """Gather what some associations ask of one node."""
+    files: set[str] = set()
+    sysctls: set[str] = set()
+    services: set[str] = set()
+    checks: set[Check] = set()
+    for association in associations:
+        expect = association.expect
+        if expect is None:
+            continue
+        files.update(file.path for file in expect.files)
+        sysctls.update(expect.sysctls)
+        services.update(service_name(service.name) for service in expect.services)
+        checks.update(Check(script=script, as_root=association.check_as_root) for script in expect.checks)
+    return Questions(
+        files=tuple(sorted(files)),
+        sysctls=tuple(sorted(sysctls)),
+        services=tuple(sorted(services)),
+        checks=tuple(sorted(checks)),
+    )
+
+
+def service_name(name: str) -> str:
+    """Give the key of a service among the facts: without `.service`."""
+    return name.removesuffix(".service")
