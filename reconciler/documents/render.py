@@ -94,6 +94,8 @@ def render(
         for group, step in enumerate(document.steps, 1)
         for rendered in _render_step(document, group, step, values)
     )
+    if not steps:
+        raise RenderError("the document has no steps: every list of properties in it is empty")
     size = sum(len(step.script or b"") for step in steps)
     if size > MOST_BYTES:
         raise RenderError(f"the scripts hold {size} bytes: at most {MOST_BYTES} are taken; fetch large files instead")

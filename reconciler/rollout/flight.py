@@ -1,0 +1,196 @@
+"""One plan item on its way: what a worker thread does for it, one exchange at a time. I/O; knows no slots and no other node."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from reconciler.errors import NodeError
+from reconciler.model.command import Connect, Session
+from reconciler.model.node import Become, Node
+from reconciler.model.outcome import Disposition, Outcome, RunRecord
+from reconciler.plan.plan import PlanItem
+from reconciler.rollout.manifest import Manifest
+from reconciler.rollout.node_programs import Order
+from reconciler.rollout.node_run import NodeRuns
+from reconciler.rollout.record import record_of
+from reconciler.rollout.sight import Refusal, Sight, Standing
+
+LOST_PATIENCE = 60.0
+"""Seconds that a run's node may stay away before the run is left to a later pass."""
+
+BEGIN_PATIENCE = 30.0
+"""Seconds for a spawned runner to begin: a node that cannot fork in this time has other troubles."""
+
+
+class Verdict(Protocol):
+    """Whether an item still holds on its node, as `drift.recheck` tells it."""
+
+    @property
+    def still_needed(self) -> bool | None:
+        """None: it could not be told, and nothing is applied on that."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why (not), in words."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What every item's way needs."""
+
+    connect: Connect
+    runs: NodeRuns
+    recheck: Callable[[Session, PlanItem], Verdict]
+    clock: Callable[[], datetime]
+    on_claimed: Callable[[PlanItem], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Flight:
+    """Where one item stands; used by one thread at a time."""
+
+    item: PlanItem
+    node: Node
+    order: Order
+    attempted: bool = False
+    """Whether a start was sent: from then on only the node knows whether it runs."""
+    claimed: bool = False
+    sight: Sight | None = None
+    problem: str = ""
+    lost_since: float | None = None
+    failures: int = 0
+    due: float = 0.0
+    born: float = field(default_factory=time.monotonic)
+
+    @property
+    def become(self) -> bool:
+        """Whether programs run as root by sudo."""
+        return self.node.become is Become.SUDO
+
+    @property
+    def manifest(self) -> Manifest:
+        """The run's identity, as its folder tells it."""
+        order = self.order
+        return Manifest(
+            run=order.run,
+            node=order.node,
+            association=order.association,
+            definition=order.definition,
+            rendered=order.rendered.digest,
+            executions=order.executions,
+            cause=order.cause,
+            epoch=order.epoch,
+            started=order.started,
+            steps=tuple(step.name for step in order.rendered.steps),
+        )
+
+
+def advance(flight: Flight, tools: Tools, wait: int) -> Outcome | None:
+    """Do the next exchange: start the run, or look at it; gives the outcome, or None while it goes on (or is out of sight)."""
+    try:
+        with tools.connect(flight.node) as session:
+            outcome = _exchange(flight, session, tools, wait)
+    except NodeError as error:
+        return _lost(flight, tools, error)
+    flight.lost_since, flight.failures, flight.problem = None, 0, ""
+    return outcome
+
+
+def _exchange(flight: Flight, session: Session, tools: Tools, wait: int) -> Outcome | None:
+    if flight.attempted:
+        sight = tools.runs.look(session, flight.item.run, become=flight.become, wait=wait)
+        if flight.claimed or sight.standing not in (Standing.ABSENT, Standing.UNBEGUN):
+            return _judge(flight, session, sight, tools)
+    # Before the start, or after one that was cut before it arrived.
+    answer = tools.recheck(session, flight.item)
+    if answer.still_needed is None:
+        return outcome_of(flight.item, Disposition.HELD_BACK, answer.reason, tools.clock())
+    if not answer.still_needed:
+        return outcome_of(flight.item, Disposition.NOT_NEEDED, answer.reason, tools.clock())
+    flight.attempted = True
+    found = tools.runs.start(
+        session, flight.order, become=flight.become, wait=wait, on_claimed=lambda: _claimed(flight, tools)
+    )
+    if isinstance(found, Refusal):
+        return outcome_of(flight.item, Disposition.HELD_BACK, _refusal_words(found), tools.clock())
+    return _judge(flight, session, found, tools)
+
+
+def _claimed(flight: Flight, tools: Tools) -> None:
+    flight.claimed = True
+    tools.on_claimed(flight.item)
+
+
+def _judge(flight: Flight, session: Session, sight: Sight, tools: Tools) -> Outcome | None:
+    flight.sight = sight
+    if not flight.claimed:
+        _claimed(flight, tools)
+    if sight.standing is Standing.UNBEGUN and time.monotonic() - flight.born < BEGIN_PATIENCE:
+        return None
+    if sight.nothing_ran and sight.standing is not Standing.ABSENT:
+        sight = tools.runs.discard(session, flight.item.run, become=flight.become)
+        if not sight.nothing_ran:
+            flight.sight = sight
+            return None
+    record = record_of(flight.manifest, sight, tools.runs.output, tools.clock())
+    if record is None:
+        why = (flight.sight.why if flight.sight else "") or "its run never began on the node"
+        return outcome_of(flight.item, Disposition.HELD_BACK, why, tools.clock())
+    if not record.status.ended:
+        return None
+    reason = f"{flight.item.reason}: {record.status.value}"
+    return outcome_of(flight.item, Disposition.RAN, reason, tools.clock(), record)
+
+
+def _lost(flight: Flight, tools: Tools, error: NodeError) -> Outcome | None:
+    now = time.monotonic()
+    flight.problem = str(error)
+    flight.failures += 1
+    flight.lost_since = now if flight.lost_since is None else flight.lost_since
+    if not flight.attempted:
+        return outcome_of(flight.item, Disposition.UNREACHABLE, str(error), tools.clock())
+    if now - flight.lost_since < LOST_PATIENCE:
+        return None
+    return left_alone(flight, tools, f"the node is out of reach: {error}")
+
+
+def left_alone(flight: Flight, tools: Tools, why: str) -> Outcome:
+    """Give the outcome of an item that goes on without us, or that may."""
+    if not flight.claimed:
+        return outcome_of(flight.item, Disposition.UNREACHABLE, why, tools.clock())
+    record = _record_in_progress(flight, tools)
+    since = flight.order.started.strftime("%Y-%m-%dT%H:%M:%SZ")
+    step = f", {record.step}" if record and record.step else ""
+    return outcome_of(flight.item, Disposition.RUNNING, f"running since {since}{step} ({why})", tools.clock(), record)
+
+
+def _record_in_progress(flight: Flight, tools: Tools) -> RunRecord | None:
+    sight = flight.sight or Sight(standing=Standing.GOING)
+    if sight.standing is Standing.UNBEGUN:
+        sight = Sight(standing=Standing.GOING)
+    return record_of(flight.manifest, sight, tools.runs.output, tools.clock())
+
+
+def outcome_of(
+    item: PlanItem, disposition: Disposition, reason: str, at: datetime, record: RunRecord | None = None
+) -> Outcome:
+    """Give the outcome of `item`."""
+    return Outcome(
+        node=item.node, association=item.association, disposition=disposition, reason=reason, record=record, at=at
+    )
+
+
+def _refusal_words(refusal: Refusal) -> str:
+    match refusal.kind:
+        case "busy":
+            return f"another document is running on the node: {refusal.words or 'its holder left no name'}"
+        case "fenced":
+            return f"a newer daemon leads: the node has seen epoch {refusal.words}, so nothing is started from here"
+        case "differs":
+            return f"{refusal.words}: it is settled first, by the next pass"
+        case _:
+            return refusal.words

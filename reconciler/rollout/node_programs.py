@@ -1,0 +1,200 @@
+"""Puts values in front of the sh programs of `node_text`: every foreign string quoted by the one function for it; pure."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reconciler.documents.render import Rendered, RenderedStep
+from reconciler.drift.finding import Cause
+from reconciler.ids import AssociationName, Digest, FleetId, NodeId, RunId
+from reconciler.model.command import Limits, Program
+from reconciler.model.shell import quote
+from reconciler.rollout.node_text import ACKNOWLEDGE, CANCEL, DISCARD, LOOK, PRELUDE, REPORT, ROOT, START
+from reconciler.rollout.runner_text import RUNNER
+
+OUTPUT_CAP = 10 * 1024 * 1024
+"""Bytes kept on the node of each step's stdout and stderr: `yes` must not fill its disk."""
+
+CHUNK = 1024 * 1024
+"""Bytes of one output file in one answer: a few streams stay below the limit of an answer."""
+
+LOCK_PATIENCE = 50
+"""Tenths of a second a start waits for the node's lock before it says who holds it."""
+
+RUNNER_PATIENCE = 600
+"""The same for the runner itself, which only ever meets the lock when two managers start at once."""
+
+MANIFEST_BYTES = 4096
+
+HARD_ANSWER_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One run that is wanted on one node."""
+
+    run: RunId
+    fleet: FleetId
+    node: NodeId
+    association: AssociationName
+    definition: Digest
+    executions: int
+    cause: Cause
+    epoch: int
+    started: datetime
+    rendered: Rendered
+
+    @property
+    def digest(self) -> str:
+        """Digest of what makes two starts the same: not the epoch, the instant or the cause."""
+        parts = [self.run, self.node, self.association, self.definition, self.rendered.digest, self.executions]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    @property
+    def manifest(self) -> str:
+        """One line of JSON that tells any manager what this run is."""
+        fields: dict[str, object] = {
+            "run": self.run,
+            "node": self.node,
+            "association": self.association,
+            "definition": self.definition,
+            "rendered": self.rendered.digest,
+            "n": self.executions,
+            "cause": self.cause.value,
+            "epoch": self.epoch,
+            "started": self.started.isoformat(),
+        }
+        named = json.dumps({**fields, "steps": [step.name for step in self.rendered.steps]})
+        return named if len(named) < MANIFEST_BYTES else json.dumps(fields)
+
+
+Held = Mapping[tuple[int, str], int]
+"""(step, `out` or `err`) -> bytes of its output that the manager holds."""
+
+
+def start_program(order: Order, *, become: bool, wait: int, held: Held) -> Program:
+    """Claim the run's folder, start its runner, and report after at most `wait` seconds."""
+    files = _files(order)
+    head = (
+        f"epoch={order.epoch}\ndigest={order.digest}\nshort={order.run[:16]}\npatience={LOCK_PATIENCE}\n"
+        f"expected={sum(len(content) for _, content in files)}\n"
+        f"{_write_files(order, files)}"
+    )
+    return _program(order.run, head + ROOT + REPORT, START, become=become, wait=wait, held=held)
+
+
+def look_program(run: RunId, *, become: bool, wait: int, held: Held) -> Program:
+    """Report on a run, with the output beyond what is `held`."""
+    return _program(run, ROOT + REPORT, LOOK, become=become, wait=wait, held=held)
+
+
+def cancel_program(run: RunId, *, become: bool, held: Held) -> Program:
+    """Kill the process group of the running step; the rest does not run."""
+    return _program(run, ROOT + REPORT, CANCEL, become=become, wait=0, held=held)
+
+
+def discard_program(run: RunId, *, become: bool, held: Held) -> Program:
+    """Remove a run that never began, so that it never will; report it where it did begin."""
+    return _program(run, ROOT + REPORT, DISCARD, become=become, wait=0, held=held)
+
+
+def acknowledge_program(
+    markers: Mapping[AssociationName, str], runs: Iterable[RunId], *, count: int, epoch: int | None, become: bool
+) -> Program:
+    """Write markers (one line of JSON each) and the count, then remove the runs' folders."""
+    lines = "".join(
+        f'put "$root/markers/"{quote(name)} {quote(marker)} || return 1\n' for name, marker in sorted(markers.items())
+    )
+    head = (
+        f"epoch={'' if epoch is None else epoch}\nacknowledged={count}\nruns={quote(' '.join(sorted(runs)))}\n"
+        f"set_markers() {{\n:\n{lines}}}\n{PRELUDE}{ROOT}{REPORT}"
+    )
+    return Program(text=(head + ACKNOWLEDGE).encode(), become=become)
+
+
+def _program(run: RunId, head: str, body: str, *, become: bool, wait: int, held: Held) -> Program:
+    offsets = "".join(f"{step}:{kind}) offset={size} ;;\n" for (step, kind), size in sorted(held.items()))
+    text = (
+        f"run={run}\nwait={wait}\nchunk={CHUNK}\n"
+        f"offset_of() {{\ncase $1:$2 in\n{offsets}*) offset=0 ;;\nesac\n}}\n"
+        f"{PRELUDE}{head}{body}"
+    )
+    return Program(
+        text=text.encode("utf-8", "surrogateescape"),
+        become=become,
+        limits=Limits(
+            idle=timedelta(seconds=wait + 40),
+            total=timedelta(seconds=wait + 120),
+            answer_bytes=HARD_ANSWER_BYTES,
+        ),
+    )
+
+
+def _files(order: Order) -> list[tuple[str, bytes]]:
+    """Give every file of the run's folder."""
+    plan = (
+        f"run={order.run}\nepoch={order.epoch}\ncount={len(order.rendered.steps)}\npatience={RUNNER_PATIENCE}\n"
+        f"cap={OUTPUT_CAP}\nassociation={quote(order.association)}\n"
+    )
+    files = [
+        ("manifest", f"{order.manifest}\n".encode()),
+        ("digest", f"{order.digest}\n".encode()),
+        ("plan", plan.encode()),
+        ("runner", (PRELUDE + RUNNER).encode()),
+    ]
+    for number, step in enumerate(order.rendered.steps, 1):
+        files.append((f"steps/{number}/spec", _spec(step)))
+        if step.script is not None:
+            files.append((f"steps/{number}/launch", _launch(order, step)))
+            files.append((f"steps/{number}/script", step.script))
+    return files
+
+
+def _write_files(order: Order, files: list[tuple[str, bytes]]) -> str:
+    """Give the sh function that writes them; any failure is one."""
+    folders = " ".join(f'"$1/steps/{number}"' for number in range(1, len(order.rendered.steps) + 1))
+    lines = "".join(
+        f'printf %s {quote(content.decode("utf-8", "surrogateescape"))} 2>/dev/null >"$1/{path}" || return 1\n'
+        for path, content in files
+    )
+    return f'write_files() {{\nmkdir -p "$1" {folders} 2>/dev/null || return 1\n{lines}}}\n'
+
+
+def _spec(step: RenderedStep) -> bytes:
+    """Give the variables the runner reads for one step."""
+    return (
+        f"group={step.group}\nfinally={int(step.finally_step)}\non_failure={quote(step.on_failure)}\n"
+        f"on_success={quote(step.on_success)}\ntimeout={int(step.timeout.total_seconds())}\n"
+        f"skip={quote(step.skip or '')}\nfail={quote(step.fail or '')}\n"
+    ).encode("utf-8", "surrogateescape")
+
+
+def _launch(order: Order, step: RenderedStep) -> bytes:
+    """Give the file that sets a step's surroundings and becomes its script: values stand in a file, never in argv."""
+    environment = {
+        "AWS_SSM_INSTANCE_ID": order.node,
+        "AWS_SSM_REGION_NAME": order.fleet,
+        "SSM_COMMAND_ID": order.run,
+        **step.environment,
+    }
+    exports = "".join(f"export {name}={quote(value)}\n" for name, value in sorted(environment.items()))
+    interpreter = " ".join(quote(word) for word in step.interpreter)
+    return (
+        "umask 022\nAWS_SSM_PLATFORM_NAME=Linux\nAWS_SSM_PLATFORM_VERSION=\n"
+        "if [ -r /etc/os-release ]; then\n"
+        'AWS_SSM_PLATFORM_NAME=$(. /etc/os-release; printf %s "${NAME:-Linux}")\n'
+        'AWS_SSM_PLATFORM_VERSION=$(. /etc/os-release; printf %s "${VERSION_ID:-}")\n'
+        "fi\nexport AWS_SSM_PLATFORM_NAME AWS_SSM_PLATFORM_VERSION\n"
+        f'{_change_folder(step.working_directory)}unset OLDPWD\n{exports}exec {interpreter} "${{0%/*}}/script"\n'
+    ).encode("utf-8", "surrogateescape")
+
+
+def _change_folder(wanted: str) -> str:
+    """Absolute: as it is, or the step fails. Else below the run's downloads, where there are any; else `/`."""
+    if wanted.startswith("/"):
+        words = quote(f"the working directory {wanted} does not exist, or cannot be entered")
+        return f"cd {quote(wanted)} 2>/dev/null || {{ printf '%s\\n' {words} >&2; exit 1; }}\n"
+    downloads = "${0%/steps/*}/downloads"
+    return f'cd "{downloads}/"{quote(wanted)} 2>/dev/null || cd /\n'

@@ -1,0 +1,75 @@
+"""One run on one node, through a Session: start, look, cancel, discard. I/O; decides nothing about what should run.
+
+Every call is one round trip (and one more for each further megabyte of output), and each may be repeated without harm: the
+body of a run is started at most once, by its id.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from reconciler.errors import AnswerGarbled
+from reconciler.ids import RunId
+from reconciler.model.command import Program, Session
+from reconciler.rollout.node_programs import Order, cancel_program, discard_program, look_program, start_program
+from reconciler.rollout.output import OutputKeeper
+from reconciler.rollout.sight import Refusal, Sight, read_report
+
+CLAIMED = b"claimed\n"
+
+
+class NodeRuns:
+    """Runs on nodes, with their output kept as it comes."""
+
+    def __init__(self, output: OutputKeeper) -> None:
+        self.output = output
+
+    def start(
+        self, session: Session, order: Order, *, become: bool, wait: int, on_claimed: Callable[[], None]
+    ) -> Sight | Refusal:
+        """Start a run, or attach to it where it exists; tells `on_claimed` as soon as nothing undoes the start."""
+        program = start_program(order, become=become, wait=wait, held=self.output.held(order.run))
+        answer, told = bytearray(), False
+        for chunk in session.stream(program):
+            answer += chunk
+            if not told and answer.startswith(CLAIMED):
+                told = True
+                on_claimed()
+        found = self._read(session, order.run, bytes(answer))
+        return found if isinstance(found, Refusal) else self._rest(session, order.run, found, become=become)
+
+    def look(self, session: Session, run: RunId, *, become: bool, wait: int = 0) -> Sight:
+        """Tell where a run stands, after at most `wait` seconds of waiting for its end, and fetch its new output."""
+        program = look_program(run, become=become, wait=wait, held=self.output.held(run))
+        return self._ask(session, run, program)
+
+    def cancel(self, session: Session, run: RunId, *, become: bool) -> Sight:
+        """Kill the running step's process group; a run that has not begun never will."""
+        return self._ask(session, run, cancel_program(run, become=become, held=self.output.held(run)))
+
+    def discard(self, session: Session, run: RunId, *, become: bool) -> Sight:
+        """Remove a run of which nothing ran; where it did begin after all, tell where it stands."""
+        return self._ask(session, run, discard_program(run, become=become, held=self.output.held(run)))
+
+    def _ask(self, session: Session, run: RunId, program: Program) -> Sight:
+        found = self._read(session, run, session.run(program).stdout)
+        if isinstance(found, Refusal):
+            raise AnswerGarbled(session.node, found.words)
+        return self._rest(session, run, found, become=program.become)
+
+    def _rest(self, session: Session, run: RunId, sight: Sight, *, become: bool) -> Sight:
+        """Fetch the output that did not fit into the first answer; what else the first look found stays."""
+        more = sight.more
+        while more:
+            program = look_program(run, become=become, wait=0, held=self.output.held(run))
+            next_one = self._read(session, run, session.run(program).stdout)
+            more = isinstance(next_one, Sight) and next_one.more and bool(next_one.pieces)
+        return replace(sight, pieces=(), more=False)
+
+    def _read(self, session: Session, run: RunId, answer: bytes) -> Sight | Refusal:
+        try:
+            found = read_report(answer)
+            if isinstance(found, Sight):
+                self.output.keep(run, found.pieces)
+        except ValueError as error:
+            raise AnswerGarbled(session.node, f"the report about run {run[:12]} cannot be read: {error}") from error
+        return found

@@ -1,0 +1,347 @@
+r"""The sh programs that a node runs for a run: text only. Nothing here knows Python values; `node_programs` puts them in front.
+
+POSIX sh (dash, bash, busybox ash) with the tools of coreutils or busybox, `setsid`, and `flock` where there is one.
+
+ROOT/runs/RUN/            the folder's presence is the claim: it appears whole, by one rename, while ROOT/door is held
+    manifest, digest      what was asked for; a start with another digest is refused
+    plan, runner, steps/N/{spec,launch,script}
+    begun                 made by `ln`, so only one process ever gets it: whoever made it is the run (or discarded it)
+    state                 one line, replaced by rename
+    steps/N/{out,err,exit,pid}
+    cancel                somebody wants it ended
+ROOT/door                 held for the moment of a start; ROOT/lock: held by the runner for the whole document
+"""
+
+from typing import Final
+
+PRELUDE: Final = r"""
+set -u
+umask 077
+LC_ALL=C
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+refuse() { # KIND REASON
+    printf 'refused %s %s\n' "$1" "$2"
+    exit 0
+}
+put() { # FILE LINE: replaced at once or not at all
+    printf '%s\n' "$2" >"$1.tmp" 2>/dev/null && mv -f "$1.tmp" "$1" 2>/dev/null
+}
+is_alive() { # PID STARTTIME: the same process, and not a zombie
+    read -r stat_line 2>/dev/null <"/proc/$1/stat" || return 1
+    wanted_start=$2
+    set -- ${stat_line##*) }
+    case $1 in Z | X) return 1 ;; esac
+    [ "${20}" = "$wanted_start" ]
+}
+boot_id() {
+    boot=unknown
+    read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id || :
+}
+durable() { # FILE...: on disk before we go on; a sick disk costs ten seconds, not the run
+    timeout 10 sync "$@" >/dev/null 2>&1 || :
+}
+pause() {
+    sleep "$1" 2>/dev/null || sleep 1
+}
+take() { # FD FILE TENTHS: lock FILE on FD; 1 where somebody else still holds it after that time
+    tenths=$3
+    if command -v flock >/dev/null 2>&1; then
+        until flock -n "$1"; do
+            [ "$tenths" -gt 0 ] || return 1
+            tenths=$((tenths - 1))
+            pause 0.1
+        done
+        return 0
+    fi
+    until mkdir "$2.d" 2>/dev/null; do
+        if read -r lock_pid lock_start lock_boot 2>/dev/null <"$2.d/holder"; then
+            boot_id
+            if [ "$lock_boot" != "$boot" ] || ! is_alive "$lock_pid" "$lock_start"; then
+                mv "$2.d" "$2.d.$$" 2>/dev/null && rm -rf "$2.d.$$"
+                continue
+            fi
+        fi
+        [ "$tenths" -gt 0 ] || return 1
+        tenths=$((tenths - 1))
+        pause 0.1
+    done
+    boot_id
+    read -r stat_line </proc/$$/stat
+    set -- "$2" ${stat_line##*) }
+    printf '%s %s %s\n' $$ "${21}" "$boot" >"$1.d/holder"
+}
+let_go() { # FILE
+    rm -rf "$1.d"
+}
+"""
+"""Functions that programs and runner share. They touch nothing when read."""
+
+ROOT: Final = r"""
+me=$(id -u)
+if [ "$me" = 0 ]; then
+    root=/var/lib/reconciler
+else
+    case ${HOME:-} in
+    /*) root=$HOME/.local/state/reconciler ;;
+    *) refuse unsafe "HOME is not set for the login user: it must name its home folder" ;;
+    esac
+fi
+cannot_write() {
+    space=$(df -P "$root" 2>/dev/null | tail -n 1)
+    set -- $space
+    case ${5:-} in
+    100% | 99%) refuse full "no space left on the node: $root is on a file system that is ${5} full; free some" ;;
+    *) refuse unsafe "cannot write in $root on the node" ;;
+    esac
+}
+own_folder() { # PATH: a folder of our own that nobody else can write; links are not followed
+    [ -d "$1" ] || [ -L "$1" ] || mkdir "$1" 2>/dev/null || [ -d "$1" ] || cannot_write
+    if [ -L "$1" ] || [ ! -d "$1" ]; then
+        refuse unsafe "$1 on the node is a link or a file, not a folder: remove it"
+    fi
+    set -- "$1" $(ls -ldn "$1")
+    [ "$4" = "$me" ] || refuse unsafe "$1 on the node belongs to uid $4, not to uid $me: remove it or give it back"
+    case $2 in
+    d????-??-?*) ;;
+    *) refuse unsafe "$1 on the node can be written by others (mode $2): chmod 700 $1" ;;
+    esac
+}
+own_root() {
+    [ "$me" = 0 ] || mkdir -p "$HOME/.local/state" 2>/dev/null
+    own_folder "$root"
+    own_folder "$root/runs"
+}
+known_epoch() {
+    seen=0
+    [ ! -f "$root/epoch" ] || read -r seen <"$root/epoch" || :
+    case $seen in
+    '' | *[!0-9]*) refuse unsafe "$root/epoch on the node does not hold a number: remove it once only one daemon runs" ;;
+    esac
+}
+check_epoch() {
+    known_epoch
+    [ "$epoch" -ge "$seen" ] || refuse fenced "$seen"
+    [ "$epoch" -eq "$seen" ] || put "$root/epoch" "$epoch" || cannot_write
+}
+open_door() {
+    printf '' 2>/dev/null >>"$root/door" || cannot_write
+    exec 8>>"$root/door"
+    take 8 "$root/door" 100 || refuse busy "another start"
+}
+close_door() {
+    exec 8>&-
+    let_go "$root/door"
+}
+"""
+"""Where the run root is, and what must hold before anything is written in it."""
+
+REPORT: Final = r"""
+find_standing() { # needs the run's folder as current folder; sets state and standing
+    state=
+    [ ! -f state ] || read -r state <state || :
+    case $state in "ended "*) standing=ended; return ;; esac
+    if ! read -r run_pid run_start run_boot 2>/dev/null <begun; then
+        standing=unbegun
+        return
+    fi
+    boot_id
+    if [ "$run_pid" = discarded ]; then
+        standing=unbegun
+    elif [ "$run_boot" != "$boot" ]; then
+        standing=down
+    elif is_alive "$run_pid" "$run_start"; then
+        standing=going
+    else
+        # It may have written its last line between our two looks.
+        [ ! -f state ] || read -r state <state || :
+        case $state in "ended "*) standing=ended; return ;; esac
+        standing=killed
+        case $state in
+        "step "*)
+            at=${state#step }
+            at=${at%% *}
+            if read -r step_pid step_start 2>/dev/null <"steps/$at/pid" && is_alive "$step_pid" "$step_start"; then
+                standing=orphan
+            fi
+            ;;
+        esac
+    fi
+}
+send_new() { # STEP KIND: what the manager does not hold yet, at most one chunk
+    file=steps/$1/$2
+    [ -s "$file" ] || return 0
+    size=$(wc -c <"$file")
+    size=$((size))
+    offset_of "$1" "$2"
+    [ "$size" -gt "$offset" ] || return 0
+    count=$((size - offset))
+    if [ "$count" -gt "$chunk" ]; then
+        count=$chunk
+        printf 'more\n'
+    fi
+    printf 'data %s %s %s %s\n' "$1" "$2" "$offset" "$count"
+    tail -c +$((offset + 1)) "$file" | head -c "$count"
+    printf '\n'
+}
+report() {
+    find_standing
+    printf 'state %s\n' "$state"
+    printf 'standing %s\n' "$standing"
+    why=
+    [ ! -f why ] || read -r why <why || :
+    [ -z "$why" ] || printf 'why %s\n' "$why"
+    took=
+    [ ! -f took ] || read -r took <took || :
+    [ -z "$took" ] || printf 'took %s\n' "$took"
+    for step in steps/*; do
+        step=${step#steps/}
+        result=
+        [ ! -f "steps/$step/exit" ] || read -r result <"steps/$step/exit" || :
+        printf 'step %s %s\n' "$step" "$result"
+        send_new "$step" out
+        send_new "$step" err
+    done
+    printf 'end\n'
+}
+await_end() { # until the run has ended, or `wait` seconds
+    read -r up rest </proc/uptime
+    until_up=$((${up%%.*} + wait))
+    nap=0.02
+    while :; do
+        find_standing
+        case $standing in going | orphan | unbegun) ;; *) return ;; esac
+        read -r up rest </proc/uptime
+        [ "${up%%.*}" -lt "$until_up" ] || return 0
+        pause "$nap"
+        case $nap in 0.02) nap=0.05 ;; 0.05) nap=0.1 ;; esac
+    done
+}
+enter_run() {
+    [ ! -L "$root" ] && [ ! -L "$root/runs" ] && [ ! -L "$root/runs/$run" ] && cd "$root/runs/$run" 2>/dev/null ||
+        { printf 'absent\nend\n'; exit 0; }
+}
+remove_run() { # never half: a folder without its `begun` would look like one that may still be started
+    cd "$root/runs" || exit 0
+    rm -rf ".old.$run"
+    mv "$run" ".old.$run" && rm -rf ".old.$run"
+    printf 'absent\nend\n'
+}
+"""
+"""How a run is told: lines, and after each `data` line as many bytes as it says."""
+
+START: Final = r"""
+spawn() { # the run must outlive this connection, on every init
+    runner=$root/runs/$run/runner
+    if [ "$me" = 0 ] && [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1; then
+        # Without OOMPolicy one greedy script would take its runner along; older systemd does not know the word.
+        for policy in OOMPolicy=continue KillMode=process; do
+            systemd-run --quiet --unit="reconciler-$short-$$" -p KillMode=process -p "$policy" \
+                sh "$runner" </dev/null >/dev/null 2>&1 8>&- && return
+        done
+    fi
+    command -v setsid >/dev/null 2>&1 || refuse unsafe "there is no setsid on the node: install util-linux"
+    setsid sh "$runner" </dev/null >/dev/null 2>&1 8>&- &
+}
+own_root
+open_door
+check_epoch
+cd "$root/runs" || cannot_write
+if [ -e "$run" ] || [ -L "$run" ]; then
+    [ ! -L "$run" ] && [ -d "$run" ] || refuse unsafe "$root/runs/$run on the node is not a folder: remove it"
+    have=
+    read -r have 2>/dev/null <"$run/digest" || :
+    [ "$have" = "$digest" ] || refuse differs "the node holds this run with another content"
+else
+    printf '' 2>/dev/null >>"$root/lock" || cannot_write
+    exec 7>>"$root/lock"
+    if ! take 7 "$root/lock" "$patience"; then
+        holder=
+        read -r holder 2>/dev/null <"$root/holder" || :
+        refuse busy "$holder"
+    fi
+    exec 7>&-
+    let_go "$root/lock"
+    rm -rf .new.*
+    write_files ".new.$run" || { rm -rf ".new.$run"; cannot_write; }
+    written=$(cat ".new.$run/manifest" ".new.$run/digest" ".new.$run/plan" ".new.$run/runner" ".new.$run"/steps/*/* | wc -c)
+    [ "$((written))" -eq "$expected" ] || { rm -rf ".new.$run"; cannot_write; }
+    mv ".new.$run" "$run" || cannot_write
+fi
+[ -e "$run/begun" ] || spawn
+close_door
+printf 'claimed\n'
+enter_run
+await_end
+report
+"""
+
+LOOK: Final = r"""
+enter_run
+await_end
+report
+"""
+
+CANCEL: Final = r"""
+enter_run
+printf '' >>cancel || cannot_write
+if [ ! -e begun ]; then
+    printf 'discarded 0 0\n' >"begun.$$" && ln "begun.$$" begun 2>/dev/null && rm -f "begun.$$" && {
+        remove_run
+        exit 0
+    }
+    rm -f "begun.$$"
+fi
+tries=0
+while [ "$tries" -lt 50 ]; do
+    find_standing
+    case $standing in going | orphan) ;; *) break ;; esac
+    at=${state#step }
+    at=${at%% *}
+    if read -r step_pid step_start 2>/dev/null <"steps/$at/pid" && is_alive "$step_pid" "$step_start"; then
+        kill -9 "-$step_pid" 2>/dev/null
+    fi
+    tries=$((tries + 1))
+    pause 0.1
+done
+report
+"""
+
+DISCARD: Final = r"""
+enter_run
+[ -e begun ] || {
+    printf 'discarded 0 0\n' >"begun.$$" || cannot_write
+    ln "begun.$$" begun 2>/dev/null
+    rm -f "begun.$$"
+}
+find_standing
+case $standing:$state in
+unbegun:* | ended:"ended NotStarted "* | killed: | killed:waiting* | down: | down:waiting*) remove_run ;;
+*) report ;;
+esac
+"""
+
+ACKNOWLEDGE: Final = r"""
+own_root
+own_folder "$root/markers"
+open_door
+[ -z "$epoch" ] || check_epoch
+set_markers || cannot_write
+held=0
+[ ! -f "$root/acknowledged" ] || read -r held <"$root/acknowledged" || :
+case $held in '' | *[!0-9]*) held=0 ;; esac
+[ "$acknowledged" -le "$held" ] || put "$root/acknowledged" "$acknowledged" || cannot_write
+durable "$root/acknowledged" "$root/markers" "$root"
+cd "$root/runs" || cannot_write
+rm -rf .new.* .old.*
+for run in $runs; do
+    [ -d "$run" ] && [ ! -L "$run" ] || continue
+    cd "$run" || continue
+    find_standing
+    cd ..
+    case $standing in going | orphan) continue ;; esac
+    mv "$run" ".old.$run" && rm -rf ".old.$run"
+done
+close_door
+printf 'end\n'
+"""

@@ -1,0 +1,85 @@
+"""Keeps scripts' output on the manager: STATE_DIR/runs/RUN/N/{stdout,stderr}, whole; nothing of it goes into git.
+
+What is already kept is where the next look goes on from, also after a restart.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from reconciler.ids import RunId
+from reconciler.rollout.node_programs import OUTPUT_CAP
+from reconciler.rollout.sight import Piece
+
+NAMES: Final = {"out": "stdout", "err": "stderr"}
+LIMITS: Final = {"out": 24_000, "err": 8_000}
+"""SSM's limits on what a result carries."""
+SUFFIX: Final = b"--output truncated--"
+MOST_KEPT = OUTPUT_CAP + 64 * 1024
+"""The node's own cap and the lines it adds; a node that sends more is not believed."""
+
+
+class OutputKeeper:
+    """The output of runs, in a folder, or in memory where there is none. Used by one thread per run at a time."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._memory: dict[tuple[RunId, int, str], bytearray] = {}
+
+    def held(self, run: RunId) -> Mapping[tuple[int, str], int]:
+        """Give how many bytes are kept of each step's output."""
+        if self._folder is None:
+            return {(step, kind): len(kept) for (of, step, kind), kept in list(self._memory.items()) if of == run}
+        held: dict[tuple[int, str], int] = {}
+        for kind, name in NAMES.items():
+            for path in (self._folder / run).glob(f"*/{name}"):
+                if path.parent.name.isdecimal():
+                    held[int(path.parent.name), kind] = path.stat().st_size
+        return held
+
+    def keep(self, run: RunId, pieces: Iterable[Piece]) -> None:
+        """Append what a node sent; ValueError where it does not go on from what is kept."""
+        held = dict(self.held(run))
+        for piece in pieces:
+            size = held.get((piece.step, piece.kind), 0)
+            if piece.offset != size or piece.step < 1:
+                raise ValueError(f"output of step {piece.step} from byte {piece.offset}, {size} bytes are here")
+            size += len(piece.content)
+            if size > MOST_KEPT:
+                raise ValueError(f"step {piece.step} sends more output than a node keeps")
+            self._append(run, piece)
+            held[piece.step, piece.kind] = size
+
+    def _append(self, run: RunId, piece: Piece) -> None:
+        if self._folder is None:
+            self._memory.setdefault((run, piece.step, piece.kind), bytearray()).extend(piece.content)
+            return
+        path = self._folder / run / str(piece.step) / NAMES[piece.kind]
+        for folder in (self._folder, self._folder / run, path.parent):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        with path.open("ab") as file:
+            file.write(piece.content)
+
+    def head(self, run: RunId, step: int, kind: str) -> bytes:
+        """Give what a result carries: the first bytes, within SSM's limit, whole characters, marked where cut."""
+        limit = LIMITS[kind]
+        if self._folder is None:
+            return truncated(bytes(self._memory.get((run, step, kind), b"")[: limit + 1]), limit)
+        path = self._folder / run / str(step) / NAMES[kind]
+        if not path.exists():
+            return b""
+        with path.open("rb") as file:
+            return truncated(file.read(limit + 1), limit)
+
+
+def truncated(output: bytes, limit: int) -> bytes:
+    """Cut at a character boundary and mark what has `limit` bytes or more (SSM: reaching it already cuts)."""
+    if len(output) < limit:
+        return output
+    room = limit - len(SUFFIX)
+    cut = room
+    # Step back over continuation bytes, at most the three that UTF-8 has.
+    while cut > room - 4 and cut > 0 and output[cut] & 0xC0 == 0x80:  # noqa: PLR2004  (10xxxxxx)
+        cut -= 1
+    return output[:cut] + SUFFIX

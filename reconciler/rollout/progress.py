@@ -1,0 +1,153 @@
+"""MaxConcurrency and MaxErrors: THE arithmetic. Told what came of nodes, answers which come next, in total order; pure.
+
+SSM's rules: a slot is free again when a node has ended; a roll-out stops at error number threshold + 1, and what is in
+flight then is left alone; unreachable nodes are no errors. Ours: the first node of a document that was never applied goes
+alone, and the rest follow once a second look has confirmed it.
+"""
+
+import re
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Self
+
+from reconciler.ids import NodeId
+
+_EXPRESSION = re.compile(r"(\d{1,10})(%?)", re.ASCII)
+
+
+class Ramp(Enum):
+    """How fast a roll-out comes up to its limit."""
+
+    NONE = "none"
+    EXPONENTIAL = "exponential"
+    """Rounds of 1, 2, 4, 8 ... nodes; the next round begins when every node of this one has acknowledged its start."""
+
+
+class Ending(Enum):
+    """What came of a node, as far as the arithmetic cares."""
+
+    SUCCESS = "success"
+    ERROR = "error"
+    """SSM: Failed and TimedOut."""
+    NEITHER = "neither"
+    """It never ran (unreachable, not needed, held), or was cancelled."""
+
+
+class Canary(Enum):
+    """Where the one node stands that goes first."""
+
+    NONE = "none"
+    WANTED = "wanted"
+    OUT = "out"
+    LOOKED_AT = "looked at"
+    """It succeeded, and the second look is not back yet."""
+
+
+def in_flight_limit(expression: str, targets: int) -> int:
+    """Give how many nodes may run at once: a number, or a percentage rounded down, and at least one."""
+    number, percent = _parsed(expression)
+    return max(1, targets * number // 100 if percent else number)
+
+
+def error_threshold(expression: str, targets: int) -> int:
+    """Give how many errors are tolerated: a roll-out stops when there are more."""
+    number, percent = _parsed(expression)
+    return targets * number // 100 if percent else number
+
+
+def _parsed(expression: str) -> tuple[int, bool]:
+    match = _EXPRESSION.fullmatch(expression.strip())
+    if match is None:
+        raise ValueError(f"{expression!r} is neither a number nor a percentage: write 10 or 10%")
+    return int(match[1]), match[2] == "%"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """One association's way over its nodes."""
+
+    limit: int
+    threshold: int
+    ramp: Ramp = Ramp.EXPONENTIAL
+    waiting: tuple[NodeId, ...] = ()
+    """Not started yet, in the order they will be."""
+    in_flight: frozenset[NodeId] = frozenset()
+    round: frozenset[NodeId] = frozenset()
+    """Nodes of this round that have not acknowledged their start."""
+    window: int = 1
+    left: int = 1
+    """How many more nodes this round may release."""
+    errors: int = 0
+    canary: Canary = Canary.NONE
+    stopped: str | None = None
+    """Why nothing more is started."""
+
+    def release(self, free: AbstractSet[NodeId]) -> tuple[Self, tuple[NodeId, ...]]:
+        """Give the nodes to start now, of those that are `free` (a node runs one document at a time)."""
+        room = self._room()
+        chosen = tuple(node for node in self.waiting if node in free)[:room] if room > 0 else ()
+        if not chosen:
+            return self, ()
+        new = frozenset(chosen)
+        return (
+            replace(
+                self,
+                waiting=tuple(node for node in self.waiting if node not in new),
+                in_flight=self.in_flight | new,
+                round=self.round | new,
+                left=self.left - len(chosen),
+                canary=Canary.OUT if self.canary is Canary.WANTED else self.canary,
+            ),
+            chosen,
+        )
+
+    def _room(self) -> int:
+        if self.stopped is not None or self.canary in (Canary.OUT, Canary.LOOKED_AT):
+            return 0
+        room = self.limit - len(self.in_flight)
+        if self.canary is Canary.WANTED:
+            return min(1, room)
+        return room if self.ramp is Ramp.NONE else min(room, self.left)
+
+    def acknowledged(self, node: NodeId) -> Self:
+        """Note that `node` has started (or that it never will): the round may be complete."""
+        rest = self.round - {node}
+        if rest or self.left > 0 or self.round == rest:
+            return replace(self, round=rest)
+        return replace(self, round=rest, window=2 * self.window, left=2 * self.window)
+
+    def ended(self, node: NodeId, ending: Ending) -> Self:
+        """Note what came of `node`: its slot is free."""
+        if node not in self.in_flight:
+            return self
+        new = replace(self.acknowledged(node), in_flight=self.in_flight - {node})
+        if ending is Ending.ERROR:
+            new = replace(new, errors=new.errors + 1)
+        if new.canary is Canary.OUT:
+            match ending:
+                case Ending.SUCCESS:
+                    new = replace(new, canary=Canary.LOOKED_AT)
+                case Ending.ERROR:
+                    new = replace(new, canary=Canary.NONE, stopped=f"the first node, {node}, failed")
+                case Ending.NEITHER:
+                    # Nothing was learnt from this one: the next node goes first.
+                    new = replace(new, canary=Canary.WANTED)
+        if new.errors > new.threshold and new.stopped is None:
+            new = replace(
+                new,
+                stopped=f"{new.errors} {'error' if new.errors == 1 else 'errors'}, MaxErrors allows {new.threshold}",
+            )
+        return new
+
+    def confirmed(self) -> Self:
+        """Let the rest go: the second look at the first node found what was wanted."""
+        return replace(self, canary=Canary.NONE)
+
+    def refused(self, reason: str) -> Self:
+        """Start nothing more, for a reason that is not MaxErrors."""
+        return self if self.stopped is not None else replace(self, canary=Canary.NONE, stopped=reason)
+
+    def without(self, node: NodeId) -> Self:
+        """Take a node out that will not be started."""
+        return replace(self, waiting=tuple(other for other in self.waiting if other != node))

@@ -1,0 +1,385 @@
+"""Carries a plan's items out: slots, canaries, threads, and the pass's end. Takes a plan, gives an Outcome for every item.
+
+One thread decides (with `progress`), the others talk to nodes. It starts nothing that the plan does not name, asks `recheck`
+on the node just before each start, and at `wait_until` or `stop` it leaves: runs go on alone, a later pass settles them.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from reconciler.drift.definitions import Definition, Unrenderable
+from reconciler.ids import AssociationName, NodeId
+from reconciler.model.command import Connect, Session
+from reconciler.model.desired import DesiredState
+from reconciler.model.outcome import Disposition, Outcome, RunRecord
+from reconciler.plan.plan import Plan, PlanItem
+from reconciler.rollout.flight import Flight, Tools, Verdict, advance, left_alone, outcome_of
+from reconciler.rollout.node_programs import Order
+from reconciler.rollout.node_run import NodeRuns
+from reconciler.rollout.output import OutputKeeper
+from reconciler.rollout.progress import Canary, Ending, Ramp, Rollout, error_threshold, in_flight_limit
+
+WAIT = 3
+"""Seconds that one exchange waits on the node for the end: short documents are done in one, and a stop is never far."""
+
+TICK = 0.2
+"""Seconds between looks at `stop` and the clock while nothing is reported."""
+
+BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds before a lost node is tried again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondLook:
+    """Whether the first node of a new document shows what was wanted, and why (not)."""
+
+    confirmed: bool
+    reason: str
+
+
+Recheck = Callable[[Session, PlanItem], Verdict]
+Confirm = Callable[[PlanItem, Outcome], SecondLook]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Needed:
+    still_needed: bool | None = True
+    reason: str = "nobody asked again"
+
+
+def _always(_session: Session, _item: PlanItem) -> Verdict:
+    return _Needed()
+
+
+def _nobody(_outcome: Outcome) -> None:
+    """Tell nobody."""
+
+
+def _believe(_item: PlanItem, _outcome: Outcome) -> SecondLook:
+    return SecondLook(confirmed=True, reason="it succeeded")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Manner:
+    """How a roll-out goes about it, beyond what the plan and the desired state say."""
+
+    epoch: int
+    wait_until: datetime
+    clock: Callable[[], datetime]
+    stop: threading.Event
+    recheck: Recheck
+    confirm: Confirm
+    on_outcome: Callable[[Outcome], None]
+    going: tuple[RunRecord, ...]
+    target_counts: Mapping[AssociationName, int]
+    outputs: Path | None
+    ramp: Ramp
+    workers: int
+
+
+def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to the others)
+    plan: Plan,
+    *,
+    desired: DesiredState,
+    definitions: Mapping[AssociationName, Definition | Unrenderable],
+    connect: Connect,
+    epoch: int,
+    clock: Callable[[], datetime],
+    wait_until: datetime,
+    stop: threading.Event,
+    recheck: Recheck = _always,
+    confirm: Confirm = _believe,
+    on_outcome: Callable[[Outcome], None] = _nobody,
+    going: Iterable[RunRecord] = (),
+    target_counts: Mapping[AssociationName, int] | None = None,
+    outputs: Path | None = None,
+    ramp: Ramp = Ramp.EXPONENTIAL,
+    workers: int = 32,
+) -> tuple[Outcome, ...]:
+    """Carry out the plan's items; gives one outcome for each, in the plan's order.
+
+    `going` are runs of earlier passes that go on: they keep their slots, and their nodes. Percentages are of `target_counts`;
+    without them, of the plan's own items. Scripts' whole output is kept below `outputs`; without it, its beginning in memory.
+    """
+    if not plan.items:
+        return ()
+    manner = _Manner(
+        epoch=epoch,
+        wait_until=wait_until,
+        clock=clock,
+        stop=stop,
+        recheck=recheck,
+        confirm=confirm,
+        on_outcome=on_outcome,
+        going=tuple(record for record in going if not record.status.ended),
+        target_counts=target_counts or {},
+        outputs=outputs,
+        ramp=ramp,
+        workers=workers,
+    )
+    outcomes = _RollOut(plan.items, desired, definitions, connect, manner).run()
+    return tuple(outcomes[item.node, item.association] for item in plan.items)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claimed:
+    item: PlanItem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Advanced:
+    flight: Flight
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    item: PlanItem
+    second_look: SecondLook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Broken:
+    """A worker raised what is no NodeError: a bug, which ends the pass (the runs survive it)."""
+
+    error: BaseException
+
+
+_Event = _Claimed | _Advanced | _Looked | _Broken
+
+
+class _RollOut:
+    """The state of one call; everything here belongs to the deciding thread, but for the event queue."""
+
+    def __init__(
+        self,
+        items: tuple[PlanItem, ...],
+        desired: DesiredState,
+        definitions: Mapping[AssociationName, Definition | Unrenderable],
+        connect: Connect,
+        manner: _Manner,
+    ) -> None:
+        self._items = items
+        self._desired = desired
+        self._definitions = definitions
+        self._manner = manner
+        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        self._outcomes: dict[tuple[NodeId, AssociationName], Outcome] = {}
+        self._waiting = _by_node(items)
+        self._busy: set[NodeId] = {record.node for record in manner.going}
+        self._rollouts = {
+            name: _new_rollout(name, items, desired, manner) for name in dict.fromkeys(i.association for i in items)
+        }
+        self._flights: dict[NodeId, Flight] = {}
+        self._at_work = 0
+        """Jobs that worker threads have."""
+        self._tools = Tools(
+            connect=connect,
+            runs=NodeRuns(OutputKeeper(manner.outputs)),
+            recheck=manner.recheck,
+            clock=manner.clock,
+            on_claimed=lambda item: self._events.put(_Claimed(item=item)),
+        )
+
+    def run(self) -> Mapping[tuple[NodeId, AssociationName], Outcome]:
+        """Decide, until nothing is left to wait for."""
+        workers = max(1, min(self._manner.workers, len(self._waiting)))
+        with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="rollout") as pool:
+            self._pool = pool
+            while True:
+                leaving = self._leaving()
+                if leaving is None:
+                    self._drop_stopped()
+                    self._release()
+                    self._look_at_due()
+                if self._at_work == 0 and (leaving is not None or not self._flights):
+                    break
+                self._take_events()
+            self._leave(leaving)
+        return self._outcomes
+
+    def _leaving(self) -> str | None:
+        """Say why nothing more is started or waited for."""
+        if self._manner.stop.is_set():
+            return "the daemon is shutting down"
+        if self._manner.clock() >= self._manner.wait_until:
+            return "the pass does not wait longer"
+        return None
+
+    def _release(self) -> None:
+        """Start what may start now: for each association in plan order, nodes whose next item it is."""
+        for name in self._rollouts:
+            free = {
+                node
+                for node, items in self._waiting.items()
+                if items and items[0].association == name and node not in self._busy
+            }
+            self._rollouts[name], chosen = self._rollouts[name].release(free)
+            for node in chosen:
+                item = self._waiting[node].pop(0)
+                self._busy.add(node)
+                definition = self._definitions.get(name)
+                if not isinstance(definition, Definition) or definition.digest != item.definition:
+                    self._land(item, self._held(item, "its document is no longer what was planned"))
+                    continue
+                flight = Flight(item=item, node=self._desired.nodes[node], order=self._order(item, definition))
+                self._flights[node] = flight
+                self._submit(flight)
+
+    def _order(self, item: PlanItem, definition: Definition) -> Order:
+        return Order(
+            run=item.run,
+            fleet=self._desired.fleet.id,
+            node=item.node,
+            association=item.association,
+            definition=item.definition,
+            executions=item.executions,
+            cause=item.cause,
+            epoch=self._manner.epoch,
+            started=self._manner.clock(),
+            rendered=definition.rendered,
+        )
+
+    def _submit(self, flight: Flight) -> None:
+        flight.due = float("inf")
+        # With more runs than threads nobody may sit and wait for one.
+        wait = WAIT if len(self._flights) <= self._manner.workers else 0
+
+        def work() -> None:
+            try:
+                self._events.put(_Advanced(flight=flight, outcome=advance(flight, self._tools, wait)))
+            except BaseException as error:  # noqa: BLE001  (it is raised again by the deciding thread)
+                self._events.put(_Broken(error=error))
+
+        self._at_work += 1
+        self._pool.submit(work)
+
+    def _look_at_due(self) -> None:
+        now = time.monotonic()
+        for flight in list(self._flights.values()):
+            if flight.due <= now:
+                self._submit(flight)
+
+    def _take_events(self) -> None:
+        """Wait a moment for the next event, then take all there are."""
+        timeout = TICK
+        if self._flights:
+            next_due = min(flight.due for flight in self._flights.values())
+            timeout = max(0.0, min(TICK, next_due - time.monotonic()))
+        try:
+            event = self._events.get(timeout=timeout)
+            while True:
+                self._take(event)
+                event = self._events.get_nowait()
+        except queue.Empty:
+            return
+
+    def _take(self, event: _Event) -> None:
+        match event:
+            case _Claimed(item=item):
+                rollout = self._rollouts[item.association]
+                self._rollouts[item.association] = rollout.acknowledged(item.node)
+            case _Advanced(flight=flight, outcome=outcome):
+                self._at_work -= 1
+                if outcome is None:
+                    flight.due = time.monotonic() + self._delay(flight)
+                else:
+                    del self._flights[flight.item.node]
+                    self._land(flight.item, outcome)
+            case _Looked(item=item, second_look=look):
+                self._at_work -= 1
+                rollout = self._rollouts[item.association]
+                self._rollouts[item.association] = (
+                    rollout.confirmed()
+                    if look.confirmed
+                    else rollout.refused(f"the first node, {item.node}, does not show what was wanted: {look.reason}")
+                )
+            case _Broken(error=error):
+                raise error
+
+    def _delay(self, flight: Flight) -> float:
+        if flight.failures:
+            return BACKOFF[min(flight.failures, len(BACKOFF)) - 1]
+        return 0.0 if len(self._flights) <= self._manner.workers else 2.0
+
+    def _land(self, item: PlanItem, outcome: Outcome) -> None:
+        """Note an item's outcome, and free its node and its slot."""
+        self._outcomes[item.node, item.association] = outcome
+        self._manner.on_outcome(outcome)
+        if outcome.disposition is not Disposition.RUNNING:
+            self._busy.discard(item.node)
+            rollout = self._rollouts[item.association].ended(item.node, _ending(outcome))
+            self._rollouts[item.association] = rollout
+            if rollout.canary is Canary.LOOKED_AT:
+                self._confirm(item, outcome)
+
+    def _confirm(self, item: PlanItem, outcome: Outcome) -> None:
+        if not self._rollouts[item.association].waiting:
+            return
+
+        def work() -> None:
+            try:
+                self._events.put(_Looked(item=item, second_look=self._manner.confirm(item, outcome)))
+            except BaseException as error:  # noqa: BLE001  (it is raised again by the deciding thread)
+                self._events.put(_Broken(error=error))
+
+        self._at_work += 1
+        self._pool.submit(work)
+
+    def _drop_stopped(self) -> None:
+        """Hold back what a stopped roll-out will not start, so that the node's next item can come."""
+        for node, items in self._waiting.items():
+            while items and (reason := self._rollouts[items[0].association].stopped) is not None:
+                item = items.pop(0)
+                self._rollouts[item.association] = self._rollouts[item.association].without(node)
+                self._land(item, self._held(item, reason))
+
+    def _leave(self, leaving: str | None) -> None:
+        """Let go of what goes on, and hold back the rest."""
+        why = leaving or "runs that still go on take its place"
+        for flight in list(self._flights.values()):
+            self._land(flight.item, left_alone(flight, self._tools, flight.problem or why))
+        for items in self._waiting.values():
+            for item in items:
+                self._land(item, self._held(item, why))
+
+    def _held(self, item: PlanItem, reason: str) -> Outcome:
+        return outcome_of(item, Disposition.HELD_BACK, reason, self._manner.clock())
+
+
+def _by_node(items: Iterable[PlanItem]) -> dict[NodeId, list[PlanItem]]:
+    waiting: dict[NodeId, list[PlanItem]] = {}
+    for item in sorted(items, key=lambda item: (item.order, item.association)):
+        waiting.setdefault(item.node, []).append(item)
+    return waiting
+
+
+def _new_rollout(name: AssociationName, items: tuple[PlanItem, ...], desired: DesiredState, manner: _Manner) -> Rollout:
+    association = desired.associations[name]
+    own = sorted(
+        (item for item in items if item.association == name),
+        key=lambda item: (not item.canary, item.order, item.node),
+    )
+    targets = max(manner.target_counts.get(name, 0), len(own))
+    return Rollout(
+        limit=in_flight_limit(association.max_concurrency, targets),
+        threshold=error_threshold(association.max_errors, targets),
+        ramp=manner.ramp,
+        waiting=tuple(item.node for item in own),
+        in_flight=frozenset(record.node for record in manner.going if record.association == name),
+        canary=Canary.WANTED if any(item.canary for item in own) else Canary.NONE,
+    )
+
+
+def _ending(outcome: Outcome) -> Ending:
+    if outcome.disposition is not Disposition.RAN or outcome.record is None:
+        return Ending.NEITHER
+    if outcome.record.status.counts_as_error:
+        return Ending.ERROR
+    return Ending.SUCCESS if outcome.record.status.value == "Success" else Ending.NEITHER

@@ -1,0 +1,232 @@
+r"""The runner: the sh program that carries out one run on its node, detached from everything. Text only.
+
+It lies in the run's folder and reads `plan` and `steps/N/spec` there. It ends with status 0 always, takes no input, and is
+the only writer of `state`. Scripts are its children in process groups of their own, without the lock's descriptor.
+"""
+
+from typing import Final
+
+RUNNER: Final = r"""
+folder=${0%/*}
+root=${folder%/runs/*}
+cd "$folder" || exit 0
+. ./plan
+read -r stat_line </proc/$$/stat
+set -- ${stat_line##*) }
+start=${20}
+boot_id
+# Whoever makes this name is the run: a second runner, and a manager that discards the run, come too late.
+printf '%s %s %s\n' $$ "$start" "$boot" >"begun.$$" || exit 0
+ln "begun.$$" begun 2>/dev/null || { rm -f "begun.$$"; exit 0; }
+rm -f "begun.$$"
+
+not_started() { # REASON: nothing of the document ran
+    rm -f reserve
+    put why "$1"
+    # Where even this cannot be written, `state` stays as it is: nothing ran, and it says nothing else.
+    put state "ended NotStarted -1 $epoch"
+    exit 0
+}
+put state "waiting $epoch $$ $start" || not_started "no space left on the node"
+exec 9>>"$root/lock"
+take 9 "$root/lock" "$patience" || {
+    holder=
+    read -r holder 2>/dev/null <"$root/holder" || :
+    not_started "another document is running on the node: $holder"
+}
+leave() {
+    rm -f "$root/holder"
+    let_go "$root/lock"
+    exit 0
+}
+seen=0
+[ ! -f "$root/epoch" ] || read -r seen <"$root/epoch" || :
+if [ "${seen:-0}" -gt "$epoch" ]; then
+    let_go "$root/lock"
+    not_started "a newer daemon leads (epoch $seen)"
+fi
+put "$root/holder" "$association $run"
+# Results must be writable even when the script fills the disk.
+if ! printf '%32768s' '' >reserve || ! put state "started $epoch $$ $start"; then
+    let_go "$root/lock"
+    not_started "no space left on the node"
+fi
+read -r up_start rest </proc/uptime
+durable begun state . ..
+
+record() { # LINE INTO FILE, whatever it takes: without it nobody knows how it ended
+    until put "$2" "$1"; do
+        rm -f reserve
+        pause 1
+    done
+}
+swallow() { # FIFO FILE: the first $cap bytes are kept, the rest is read and dropped, so that nobody blocks
+    (
+        exec 9>&-
+        {
+            {
+                dd bs=65536 count="$cap" iflag=count_bytes 2>/dev/null || head -c "$cap"
+            } >>"$step/$2"
+            cat >/dev/null
+            touch "$step/$2.end"
+        } <"$step/$1"
+    ) >/dev/null 2>&1 &
+}
+execute() { # runs $step/script; sets code and status
+    rm -f "$step/o" "$step/e"
+    mkfifo "$step/o" "$step/e" || { code=1; status=Failed; return; }
+    swallow o out
+    swallow e err
+    setsid env -i PATH="$PATH" sh "$folder/$step/launch" </dev/null >"$step/o" 2>"$step/e" 9>&- &
+    pid=$!
+    began=0
+    if read -r stat_line 2>/dev/null <"/proc/$pid/stat"; then
+        set -- ${stat_line##*) }
+        began=${20}
+    fi
+    put "$step/pid" "$pid $began"
+    # Its own session, so that it fires when nobody else is left, and so that we can end its sleep as well.
+    setsid sh -c '
+        sleep "$1"
+        read -r line <"/proc/$2/stat" || exit 0
+        set -- "$1" "$2" "$3" "$4" ${line##*) }
+        [ "${24}" = "$3" ] || exit 0
+        printf "" >"$4/timedout"
+        kill -9 "-$2"
+    ' watchdog "$timeout" "$pid" "$began" "$folder/$step" </dev/null >/dev/null 2>&1 9>&- &
+    dog=$!
+    # A cancel that came while there was no process to kill yet.
+    [ ! -e cancel ] || kill -9 "-$pid" 2>/dev/null
+    wait "$pid"
+    code=$?
+    kill -9 "-$dog" 2>/dev/null
+    kill -9 "$dog" 2>/dev/null
+    # The run ends with its process: a child that keeps the output open gets a second, and goes on alone after that.
+    naps=0
+    until [ -e "$step/out.end" ] && [ -e "$step/err.end" ]; do
+        [ "$naps" -lt 50 ] || break
+        naps=$((naps + 1))
+        pause 0.02
+    done
+    rm -f "$step/o" "$step/e"
+    judge
+}
+judge() {
+    case $code in
+    0) status=Success ;;
+    137)
+        if [ -e cancel ]; then
+            status=Cancelled
+        else
+            status=TimedOut
+        fi
+        ;;
+    168)
+        status=Success
+        printf 'the script ended with 168: a success, and the steps after it are skipped\n' >>"$step/out"
+        ;;
+    194)
+        status=Failed
+        printf 'the script ended with 194: it asks for a reboot, and reboot is not supported yet\n' >>"$step/err"
+        ;;
+    *)
+        status=Failed
+        printf 'failed to run commands: exit status %s\n' "$code" >>"$step/err"
+        ;;
+    esac
+}
+rank() { # STATUS: of several elements of one step the highest counts
+    case $1 in Skipped) rank=0 ;; Success) rank=1 ;; Failed) rank=6 ;; Cancelled) rank=7 ;; *) rank=8 ;; esac
+}
+end_group() { # the step of the document is over: do its modifiers demand an end?
+    [ -n "$group_status" ] || return 0
+    if [ "$group_status" = Failed ] && [ "$group_on_failure" = successAndExit ]; then
+        group_status=Success
+        group_code=168
+        record "Success 168" "$step/exit"
+    fi
+    case $group_code in 168 | 169 | 194) demanded=$group_code ;; esac
+    case $group_status:$group_on_failure:$group_on_success in
+    Failed:exit:* | Success:*:exit) demanded=modifier ;;
+    esac
+    case $group_status in
+    Failed) failed=1 ;;
+    TimedOut) timed_out=1 ;;
+    Cancelled) cancelled=1 ;;
+    esac
+    case $group_status in
+    Failed | TimedOut | Cancelled) [ "$first_code" != 0 ] || first_code=$group_code ;;
+    esac
+    if [ "$group_status" != Success ] && [ "$group_status" != Skipped ] && [ "$first_code" = 0 ]; then
+        first_code=1
+    fi
+}
+
+demanded=
+failed=
+timed_out=
+cancelled=
+first_code=0
+group_now=
+group_status=
+group_code=0
+group_on_failure=
+group_on_success=
+number=0
+step=steps/0
+while [ "$number" -lt "$count" ]; do
+    number=$((number + 1))
+    next=steps/$number
+    . "./$next/spec"
+    if [ "$group" != "$group_now" ]; then
+        end_group
+        group_now=$group
+        group_status=
+        group_code=0
+    fi
+    step=$next
+    group_on_failure=$on_failure
+    group_on_success=$on_success
+    if [ -e cancel ]; then
+        status=Cancelled
+        code=1
+    elif [ -n "$demanded" ] && [ "$finally" != 1 ]; then
+        status=Skipped
+        code=0
+        printf 'skipped: an earlier step demanded the end\n' >"$step/out"
+    elif [ -n "$skip" ]; then
+        status=Skipped
+        code=0
+        printf '%s\n' "$skip" >"$step/out"
+    elif [ -n "$fail" ]; then
+        status=Failed
+        code=1
+        printf '%s\n' "$fail" >"$step/err"
+    else
+        record "step $number $epoch" state
+        execute
+    fi
+    record "$status $code" "$step/exit"
+    rank "$status"
+    new=$rank
+    if [ -z "$group_status" ]; then
+        group_status=$status
+    else
+        rank "$group_status"
+        [ "$rank" -ge "$new" ] || group_status=$status
+    fi
+    [ "$group_code" != 0 ] || group_code=$code
+done
+end_group
+
+status=Success
+[ -z "$cancelled" ] || status=Cancelled
+[ -z "$timed_out" ] || status=TimedOut
+[ -z "$failed" ] || status=Failed
+read -r up rest </proc/uptime
+rm -f reserve
+put took "$((${up%%.*} - ${up_start%%.*}))"
+record "ended $status $first_code $epoch" state
+durable state steps/*/exit .
+leave
+"""

@@ -1,0 +1,219 @@
+"""Leftovers first: what the run folders on the nodes tell, before anything is planned. Takes facts, gives RunRecords.
+
+`leftovers` is pure; `settle` asks the nodes for the rest, and removes runs that were claimed and never began (nothing ran:
+the drift, where it still stands, is planned anew); `acknowledge` writes markers and removes folders once a report is pushed.
+It starts nothing and repeats nothing.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from reconciler.errors import AnswerGarbled, NodeError
+from reconciler.ids import AssociationName, NodeId, RunId
+from reconciler.inventory.observed import Facts
+from reconciler.model.command import Connect, Session
+from reconciler.model.desired import DesiredState
+from reconciler.model.history import History
+from reconciler.model.known import Known
+from reconciler.model.node import Become, Node
+from reconciler.model.outcome import Outcome, RunRecord
+from reconciler.rollout.manifest import Manifest, read_manifest
+from reconciler.rollout.node_programs import acknowledge_program
+from reconciler.rollout.node_run import NodeRuns
+from reconciler.rollout.output import OutputKeeper
+from reconciler.rollout.record import record_of
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_RUN = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """A run folder on a node that can be settled."""
+
+    node: NodeId
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsettled:
+    """A run folder, or a node's runs, that nobody could make sense of or reach."""
+
+    node: NodeId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What came of one node's leftovers; `records` holds runs that go on as well."""
+
+    records: tuple[RunRecord, ...] = ()
+    unsettled: tuple[Unsettled, ...] = ()
+    discarded: tuple[RunId, ...] = ()
+    """Claimed, and never begun: removed, nothing ran."""
+
+
+class HasFacts(Protocol):
+    """What `inventory.collect` gives for a node."""
+
+    @property
+    def facts(self) -> Facts:
+        """The node's facts."""
+        ...
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _nobody(_unsettled: Unsettled) -> None:
+    """Tell nobody."""
+
+
+def leftovers(facts: Facts) -> tuple[tuple[Leftover, ...], tuple[Unsettled, ...]]:
+    """Read section `runs` of one node."""
+    section = facts.section("runs")
+    if not isinstance(section, Known):
+        return (), ()
+    good: list[Leftover] = []
+    bad: list[Unsettled] = []
+    for run, row in sorted(section.value.items()):
+        text = row.get("manifest") if isinstance(row, Mapping) else None
+        try:
+            manifest = read_manifest(text if isinstance(text, str) else "", run, facts.node)
+            good.append(Leftover(node=facts.node, manifest=manifest))
+        except ValueError as error:
+            bad.append(Unsettled(node=facts.node, reason=f"run folder {run[:80]!r} on the node: {error}"))
+    return tuple(good), tuple(bad)
+
+
+def settle(
+    collected: Mapping[NodeId, HasFacts],
+    desired: DesiredState,
+    *,
+    connect: Connect,
+    outputs: Path | None = None,
+    clock: Callable[[], datetime] = _now,
+    on_unsettled: Callable[[Unsettled], None] = _nobody,
+    workers: int = 32,
+) -> tuple[RunRecord, ...]:
+    """Find out what became of every leftover run; runs that go on are among the records, those that never began are not."""
+    by_node: dict[NodeId, tuple[Leftover, ...]] = {}
+    for node in sorted(collected):
+        good, bad = leftovers(collected[node].facts)
+        for each in bad:
+            on_unsettled(each)
+        if good and node in desired.nodes:
+            by_node[node] = good
+    if not by_node:
+        return ()
+    runs = NodeRuns(OutputKeeper(outputs))
+
+    def settle_one(node: NodeId) -> Settled:
+        return _settle_node(desired.nodes[node], by_node[node], connect, runs, clock)
+
+    with ThreadPoolExecutor(max_workers=max(1, min(workers, len(by_node))), thread_name_prefix="settle") as pool:
+        parts = list(pool.map(settle_one, by_node))
+    for part in parts:
+        for each in part.unsettled:
+            on_unsettled(each)
+    return tuple(record for part in parts for record in part.records)
+
+
+def _settle_node(
+    node: Node, found: tuple[Leftover, ...], connect: Connect, runs: NodeRuns, clock: Callable[[], datetime]
+) -> Settled:
+    records: list[RunRecord] = []
+    discarded: list[RunId] = []
+    become = node.become is Become.SUDO
+    try:
+        with connect(node) as session:
+            for leftover in found:
+                manifest = leftover.manifest
+                sight = runs.look(session, manifest.run, become=become)
+                if sight.nothing_ran:
+                    sight = runs.discard(session, manifest.run, become=become)
+                record = record_of(manifest, sight, runs.output, clock())
+                if record is None:
+                    discarded.append(manifest.run)
+                else:
+                    records.append(record)
+    except NodeError as error:
+        reason = f"its leftover runs could not be settled: {error}"
+        return Settled(
+            records=tuple(records), unsettled=(Unsettled(node=node.id, reason=reason),), discarded=tuple(discarded)
+        )
+    return Settled(records=tuple(records), discarded=tuple(discarded))
+
+
+def acknowledge(
+    settled: Iterable[RunRecord],
+    outcomes: Iterable[Outcome],
+    desired: DesiredState,
+    history: History,
+    *,
+    connect: Connect,
+    epoch: int | None = None,
+    workers: int = 32,
+) -> Mapping[NodeId, str]:
+    """Let nodes forget runs whose results are pushed; gives the nodes that could not be told, and why.
+
+    Call it only after the push: `history` says how many runs of each node are on the branch. A node that is not told keeps its
+    folders, and they are settled again.
+    """
+    by_node: dict[NodeId, dict[RunId, RunRecord]] = {}
+    for record in (*settled, *(outcome.record for outcome in outcomes if outcome.record is not None)):
+        if record.status.ended and record.node in desired.nodes:
+            by_node.setdefault(record.node, {})[record.run] = record
+    if not by_node:
+        return {}
+
+    def tell(node: NodeId) -> str | None:
+        known = history.nodes.get(node)
+        count = 0 if known is None else known.acknowledged
+        become = desired.nodes[node].become is Become.SUDO
+        try:
+            with connect(desired.nodes[node]) as session:
+                acknowledge_on(session, by_node[node].values(), count=count, epoch=epoch, become=become)
+        except NodeError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(max_workers=max(1, min(workers, len(by_node))), thread_name_prefix="acknowledge") as pool:
+        problems = dict(zip(by_node, pool.map(tell, by_node), strict=True))
+    return {node: problem for node, problem in problems.items() if problem is not None}
+
+
+def acknowledge_on(
+    session: Session, records: Iterable[RunRecord], *, count: int, epoch: int | None, become: bool
+) -> None:
+    """Leave markers of ended runs on one node, write its count of pushed runs, and remove the runs' folders."""
+    ended = sorted((record for record in records if record.status.ended), key=lambda record: record.executions)
+    for record in ended:
+        if not _FILE_NAME.fullmatch(record.association) or not _RUN.fullmatch(record.run):
+            raise ValueError(f"association {record.association!r} or run {record.run!r} cannot name a file")
+    # The highest n comes last, so that it is the one that stays.
+    markers: dict[AssociationName, str] = {record.association: marker_of(record) for record in ended}
+    program = acknowledge_program(markers, [record.run for record in ended], count=count, epoch=epoch, become=become)
+    answer = session.run(program).stdout.decode("utf-8", "replace")
+    if answer != "end\n":
+        raise AnswerGarbled(session.node, f"the node did not take the acknowledgement: {answer.strip()[:300]}")
+
+
+def marker_of(record: RunRecord) -> str:
+    """Give the line that stays on the node: what was last applied."""
+    return json.dumps(
+        {
+            "definition": record.definition,
+            "n": record.executions,
+            "run": record.run,
+            "status": record.status.value,
+            "ended": None if record.ended is None else record.ended.isoformat(),
+        }
+    )
