@@ -23,7 +23,7 @@ packages:
 	@tests/support/install_packages.sh
 
 demo: $(STAMP) packages
-	@$(BIN)/reconciler demo
+	@$(BIN)/python -m tests.support.demo_nodes
 
 check: $(STAMP) packages format lint types test
 

@@ -1,0 +1,204 @@
+"""What is written to the compliance branch is read back the same, and the same facts give the same bytes."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.compliance.judge import judge, summarise
+from reconciler.compliance.paths import inventory_path, node_path
+from reconciler.compliance.read import read_branch_files
+from reconciler.compliance.report import FleetSummary, NodeReport, Status
+from reconciler.compliance.write import report_files
+from reconciler.drift.finding import Cause, Difference, Finding, State
+from reconciler.errors import SourceError
+from reconciler.ids import AssociationName, CommitId, Digest, FleetId, NodeId, RunId
+from reconciler.inventory.observed import Facts
+from reconciler.model.association import Severity
+from reconciler.model.history import Applied, History, RunStatus
+from tests.compliance.builders import NOON, a_finding, a_report, an_execution, facts_of
+
+COMMIT = CommitId("c" * 40)
+
+
+def a_summary(reports: dict[NodeId, NodeReport]) -> FleetSummary:
+    return summarise(
+        reports, fleet=FleetId("example"), state_commit=COMMIT, target_counts={AssociationName("motd"): len(reports)}
+    )
+
+
+def fleet(*reports: NodeReport) -> dict[NodeId, NodeReport]:
+    return {report.node: report for report in reports}
+
+
+def files_of(reports: dict[NodeId, NodeReport]) -> dict[str, bytes]:
+    written = report_files(reports, a_summary(reports), before={})
+    return {path: content for path, content in written.items() if content is not None}
+
+
+DRIFTED = a_finding(
+    "web-02",
+    state=State.WAITING,
+    cause=Cause.DRIFTED,
+    reason="file /etc/motd differs",
+    severity=Severity.HIGH,
+    differences=(Difference(subject="file /etc/motd", expected="sha256 aa", observed="sha256 bb"),),
+    until=NOON + timedelta(hours=1),
+)
+
+
+def test_a_report_read_back_is_the_report_that_was_written() -> None:
+    reports = fleet(a_report("web-01"), a_report("web-02", DRIFTED))
+    branch = read_branch_files(files_of(reports).items(), COMMIT)
+    assert branch.reports.keys() == reports.keys()
+    for node, report in reports.items():
+        read = branch.reports[node]
+        assert (read.findings, read.history) == (report.findings, report.history)
+        assert read.facts.get("packages", "bash") == report.facts.get("packages", "bash")
+    assert branch.history.state_commit == COMMIT
+    assert branch.history.target_counts == {"motd": 2}
+
+
+def test_the_same_facts_give_the_same_bytes() -> None:
+    once = files_of(fleet(a_report("web-01"), a_report("web-02", DRIFTED)))
+    again = files_of(fleet(a_report("web-02", DRIFTED), a_report("web-01")))
+    assert once == again
+
+
+def test_one_item_stands_on_one_line() -> None:
+    report = a_report("web-01", a_finding(association="a"), a_finding(association="b"))
+    content = files_of(fleet(report))[node_path(NodeId("web-01"))]
+    assert sum(line.startswith(b'  "a": ') for line in content.splitlines()) == 1
+    assert sum(line.startswith(b'  "b": ') for line in content.splitlines()) == 1
+
+
+def test_an_unchanged_node_is_not_written_again() -> None:
+    before = fleet(a_report("web-01"), a_report("web-02"))
+    after = before | fleet(a_report("web-02", a_finding("web-02", state=State.FAILED, reason="exit 1")))
+    written = report_files(after, a_summary(after), before=before)
+    assert node_path(NodeId("web-01")) not in written
+    assert inventory_path(NodeId("web-01")) not in written
+    assert written[node_path(NodeId("web-02"))] is not None
+
+
+def test_a_node_that_left_the_fleet_leaves_the_branch() -> None:
+    before = fleet(a_report("web-01"))
+    written = report_files({}, a_summary({}), before=before, gone=[NodeId("web-01")])
+    assert written[node_path(NodeId("web-01"))] is None
+    assert written[inventory_path(NodeId("web-01"))] is None
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        pytest.param(b"{", "web-01.json", id="cut"),
+        pytest.param(b"[]", "list", id="not an object"),
+        pytest.param(b'{"version": 99}', "99", id="of a later version"),
+        pytest.param(b'{"version": 1}', "applied", id="a key is missing"),
+    ],
+)
+def test_a_file_that_does_not_read_is_named_and_nothing_is_guessed(content: bytes, word: str) -> None:
+    with pytest.raises(SourceError, match=word) as caught:
+        read_branch_files([(node_path(NodeId("web-01")), content)], COMMIT)
+    assert "--new-history" in str(caught.value)
+
+
+def test_since_stays_while_the_state_stays() -> None:
+    before = fleet(a_report("web-02", DRIFTED))
+    later = NOON + timedelta(hours=2)
+    moved = a_finding("web-02", state=State.WAITING, cause=Cause.DRIFTED, reason="another reason")
+    same = judge([moved], {NodeId("web-02"): facts_of("web-02")}, History(), before, later)
+    assert same[NodeId("web-02")].findings[0].since == NOON
+    fixed = judge([a_finding("web-02")], {NodeId("web-02"): facts_of("web-02")}, History(), before, later)
+    assert fixed[NodeId("web-02")].findings[0].since == later
+
+
+@pytest.mark.parametrize(
+    ("findings", "status", "severity"),
+    [
+        pytest.param(
+            (a_finding(severity=Severity.CRITICAL),), Status.COMPLIANT, Severity.UNSPECIFIED, id="compliant critical"
+        ),
+        pytest.param(
+            (
+                a_finding(association="a", severity=Severity.CRITICAL),
+                a_finding(association="b", state=State.FAILED, severity=Severity.LOW),
+            ),
+            Status.NON_COMPLIANT,
+            Severity.LOW,
+            id="only what is wrong counts for the severity",
+        ),
+        pytest.param(
+            (a_finding(association="a"), a_finding(association="b", state=State.UNKNOWN)),
+            Status.UNKNOWN,
+            Severity.UNSPECIFIED,
+            id="unknown is worse than compliant",
+        ),
+        pytest.param(
+            (a_finding(association="a", state=State.UNKNOWN), a_finding(association="b", state=State.PENDING)),
+            Status.NON_COMPLIANT,
+            Severity.UNSPECIFIED,
+            id="not compliant is worse than unknown",
+        ),
+        pytest.param(
+            (a_finding(state=State.WAITING, cause=Cause.UNKNOWN),),
+            Status.UNKNOWN,
+            Severity.UNSPECIFIED,
+            id="waiting on unknown",
+        ),
+        pytest.param(
+            (a_finding(state=State.WAITING, cause=Cause.DRIFTED),),
+            Status.NON_COMPLIANT,
+            Severity.UNSPECIFIED,
+            id="held back is not compliant",
+        ),
+    ],
+)
+def test_a_node_is_as_bad_as_its_worst_finding(
+    findings: tuple[Finding, ...], status: Status, severity: Severity
+) -> None:
+    report = a_report("web-01", *findings)
+    assert (report.status, report.severity) == (status, severity)
+
+
+def test_a_node_nobody_reached_is_unknown_even_without_findings() -> None:
+    away = Facts(node=NodeId("web-01"), unreachable="connection refused")
+    assert judge([], {away.node: away}, History(), {}, NOON)[away.node].status is Status.UNKNOWN
+
+
+instants = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)).map(  # noqa: DTZ001 - zoned next
+    lambda moment: moment.replace(microsecond=0, tzinfo=NOON.tzinfo)
+)
+
+
+@given(
+    st.builds(
+        Applied,
+        definition=st.just(Digest("d" * 64)),
+        definition_since=instants,
+        first_matched=instants,
+        adopted=st.booleans(),
+        run=st.none() | st.just(RunId("a" * 64)),
+        executions=st.integers(0, 10**6),
+        status=st.none() | st.sampled_from(RunStatus),
+        started=st.none() | instants,
+        ended=st.none() | instants,
+        exit_code=st.none() | st.integers(-1, 255),
+        detail=st.text(max_size=100),
+        failures=st.integers(0, 50),
+        in_sync=st.booleans(),
+        repairs=st.lists(instants, max_size=5).map(tuple),
+        drift_seen=st.none() | instants,
+    )
+)
+def test_every_record_of_an_execution_survives(applied: Applied) -> None:
+    from reconciler.compliance.encode import decode_applied, encode_applied  # noqa: PLC0415 - beside its only use
+
+    assert decode_applied(encode_applied(applied)) == applied
+
+
+def test_an_exit_code_of_zero_is_kept() -> None:
+    report = a_report("web-01")
+    branch = read_branch_files(files_of(fleet(report)).items(), COMMIT)
+    assert branch.reports[report.node].history.applied[AssociationName("motd")] == an_execution()

@@ -1,0 +1,177 @@
+"""The daemon: wakes for commits, drains, survives being killed; every body runs exactly once for each plan item."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.nodes import Fleet, start_fleet
+from tests.support.site import APPEND_DOCUMENT, MOTD, Site, bodies
+
+pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
+    with start_fleet(tmp_path_factory.mktemp("fleet"), count=4, systemd=2) as started:
+        yield started
+
+
+@pytest.fixture
+def site(tmp_path: Path, fleet: Fleet) -> Site:
+    for node in fleet.nodes:
+        node.run(["sh", "-c", "rm -rf /var/lib/reconciler /var/log/bodies /etc/motd"])
+    made = Site(tmp_path, fleet)
+    made.standard(fleet.nodes, "Fleet: example\nInterval: rate(1 hour)\n")
+    return made
+
+
+def wait_until(condition: Callable[[], bool], what: str, deadline: float = 60) -> None:
+    ends = time.monotonic() + deadline
+    while not condition():
+        assert time.monotonic() < ends, f"not within {deadline} s: {what}"
+        time.sleep(0.05)
+
+
+def end(daemon: subprocess.Popen[str], number: int = signal.SIGTERM) -> int:
+    daemon.send_signal(number)
+    return daemon.wait(timeout=60)
+
+
+def log_lines(site: Site) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (site.folder / "daemon.log").read_text().splitlines() if line.startswith("{")]
+
+
+def passes(site: Site) -> int:
+    log = site.folder / "daemon.log"
+    return 0 if not log.exists() else sum(line.get("event") == "pass" for line in log_lines(site))
+
+
+def daemon_of(site: Site) -> subprocess.Popen[str]:
+    return site.start("daemon", str(site.repo), "--log-format", "json", "--verbose")
+
+
+def test_a_new_commit_wakes_it_at_once_and_sigterm_drains_it(site: Site, fleet: Fleet) -> None:
+    daemon = daemon_of(site)
+    try:
+        wait_until(lambda: all(bodies(node) == 1 for node in fleet.nodes), "the first pass applies")
+        wait_until(lambda: passes(site) >= 1, "the first pass is logged")
+        better = MOTD.replace("managed by git\\n", "better\\n") + "Parameters: {text: [better]}\n"
+        site.commit({"state/associations/motd.yaml": better})
+        # The interval is an hour: only the commit can have woken it.
+        wait_until(lambda: all(bodies(node) == 2 for node in fleet.nodes), "the commit is applied")
+    finally:
+        assert end(daemon) == 0
+    nodes = [line for line in log_lines(site) if line.get("event") == "node"]
+    assert {line["node"] for line in nodes} == {"web-01", "web-02", "web-03", "web-04"}
+
+
+def test_sigterm_during_a_run_leaves_it_running_and_the_next_pass_settles_it(site: Site, fleet: Fleet) -> None:
+    slow = APPEND_DOCUMENT.replace("default: '0'", "default: '4'")
+    site.commit({"documents/Motd.yaml": slow})
+    daemon = daemon_of(site)
+    wait_until(lambda: bodies(fleet.nodes[0]) == 1, "a run begins")
+    assert end(daemon) == 0
+    result = site.command("once", str(site.repo))
+    wait_until(lambda: site.command("once", str(site.repo)).returncode == 0, f"it settles: {result.stdout}")
+    assert [bodies(node) for node in fleet.nodes] == [1] * len(fleet.nodes)
+
+
+def test_killed_at_any_moment_nothing_runs_twice_and_nothing_is_lost(site: Site, fleet: Fleet) -> None:
+    kills_and_check(site, fleet, rounds=6, seed=1)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_fifty_kills(site: Site, fleet: Fleet) -> None:
+    kills_and_check(site, fleet, rounds=50, seed=2)
+
+
+def kills_and_check(site: Site, fleet: Fleet, *, rounds: int, seed: int) -> None:
+    """Each round is a drift on every node, a daemon killed at some moment of the repair, and a daemon that goes on."""
+    chance = random.Random(seed)
+    site.commit({"documents/Motd.yaml": APPEND_DOCUMENT.replace("default: '0'", "default: '1'")})
+    wait_until(lambda: site.command("once", str(site.repo)).returncode == 0, "the fleet is in sync")
+    done = 1
+    assert [bodies(node) for node in fleet.nodes] == [done] * len(fleet.nodes)
+    for turn in range(rounds):
+        for node in fleet.nodes:
+            node.run(["sh", "-c", "rm -f /etc/motd"])
+        # Flapping is another test's subject: five repairs in 24 hours would end these.
+        site.commit(
+            {
+                "state/associations/motd.yaml": MOTD.replace("managed by git\\n", f"turn {turn}\\n")
+                + f"Parameters: {{text: ['turn {turn}']}}\n"
+            }
+        )
+        daemon = daemon_of(site)
+        time.sleep(chance.uniform(0.2, 4.5))
+        os.kill(daemon.pid, signal.SIGKILL)
+        daemon.wait(timeout=10)
+        done += 1
+        wait_until(lambda: site.command("once", str(site.repo)).returncode == 0, f"in sync after kill {turn}")
+        assert [bodies(node) for node in fleet.nodes] == [done] * len(fleet.nodes), f"after kill {turn}"
+
+
+def test_the_connection_dies_during_a_script_and_the_result_is_whole(site: Site, fleet: Fleet) -> None:
+    site.commit({"documents/Motd.yaml": APPEND_DOCUMENT.replace("default: '0'", "default: '5'")})
+    running = site.start("once", str(site.repo))
+    wait_until(lambda: all(bodies(node) == 1 for node in fleet.nodes), "the scripts run")
+    for node in fleet.nodes:
+        node.kill_connections()
+    running.wait(timeout=100)
+    wait_until(lambda: site.command("once", str(site.repo)).returncode == 0, "settled")
+    assert [bodies(node) for node in fleet.nodes] == [1] * len(fleet.nodes)
+    listed = json.loads(site.command("runs", "list", str(site.repo), "--format", "json", check=0).stdout)["runs"]
+    assert {run["status"] for run in listed} == {"Success"}
+
+
+def unchanged_passes(site: Site, fleet: Fleet, *, count: int, seed: int) -> None:
+    """Passes over an unchanged fleet: no commit, no body, every node contacted; one hand edit is found by the next pass."""
+    from reconciler.daemon.controller import Request  # noqa: PLC0415 - used by this scenario alone
+
+    chance = random.Random(seed)
+    edit_after = chance.randrange(2, count - 2)
+    edited = chance.choice(list(fleet.nodes))
+    with site.controller() as controller:
+        controller.one_pass(Request())
+        commits, ran = site.reports(), [bodies(node) for node in fleet.nodes]
+        sessions = {node.address: _sessions(node.sshd_log()) for node in fleet.nodes}
+        for number in range(count):
+            result = controller.one_pass(Request())
+            if number == edit_after + 1:
+                assert [outcome.node for outcome in result.outcomes], "the hand edit was not found by the next pass"
+                ran = [bodies(node) for node in fleet.nodes]
+                commits = site.reports()
+            else:
+                assert result.outcomes == ()
+                assert result.report_commit is None
+            if number == edit_after:
+                (edited.root / "etc/motd").write_text("by hand\n")
+        assert site.reports() == commits
+        assert [bodies(node) for node in fleet.nodes] == ran
+        for node in fleet.nodes:
+            assert _sessions(node.sshd_log()) - sessions[node.address] >= count, (
+                "a node was not contacted in every pass"
+            )
+
+
+def _sessions(log: str) -> int:
+    """Count what sshd itself says it was asked to run."""
+    return log.count("Starting session: command")
+
+
+def test_twelve_passes_over_an_unchanged_fleet_commit_nothing(site: Site, fleet: Fleet) -> None:
+    unchanged_passes(site, fleet, count=12, seed=3)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_two_hundred_passes_over_an_unchanged_fleet_commit_nothing(site: Site, fleet: Fleet) -> None:
+    unchanged_passes(site, fleet, count=200, seed=4)

@@ -1,0 +1,180 @@
+"""A whole installation for tests: a state repository in real git, host settings, a state folder, and passes over real nodes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from reconciler.daemon.controller import Controller, PassResult, Request
+from reconciler.settings import read_host_settings
+from tests.support.nodes import Fleet, TestNode
+
+GIT = (
+    "git",
+    "-c",
+    "user.name=An Operator",
+    "-c",
+    "user.email=operator@example.org",
+    "-c",
+    "commit.gpgSign=false",
+    "-c",
+    "init.defaultBranch=main",
+)
+
+APPEND_DOCUMENT = """\
+schemaVersion: '2.2'
+description: Writes a file, and says in a log on the node that it ran.
+parameters:
+  text: {type: String, description: What the file says., default: managed by git}
+  seconds: {type: String, description: How long it takes., default: '0'}
+mainSteps:
+  - name: write
+    action: aws:runShellScript
+    inputs:
+      runCommand:
+        - echo run >> /var/log/bodies
+        - sleep '{{ seconds }}'
+        - printf '%s\\n' '{{ text }}' > /etc/motd
+        - chmod 0644 /etc/motd
+        - echo written
+"""
+
+MOTD = """\
+AssociationName: motd
+Name: Motd
+Targets: [{Key: 'tag:Role', Values: [web]}]
+Expect:
+  Files: [{Path: /etc/motd, Content: "managed by git\\n", Mode: '0644', Owner: root, Group: root}]
+"""
+
+
+def nodes_yaml(nodes: Iterable[TestNode], *, prefix: str = "web", extra: str = "") -> str:
+    """Describe test nodes as a state repository does: web-01, web-02 and so on."""
+    return "---\n".join(
+        f"Id: {prefix}-{number:02}\nAddress: {node.address}\nPort: {node.port}\nUser: {node.user}\n"
+        f"IdentityFile: fleet\nBecome: sudo\nTags: {{Role: {prefix}}}\n{extra}"
+        for number, node in enumerate(nodes, 1)
+    )
+
+
+class Site:
+    """One management host with one state repository."""
+
+    def __init__(self, folder: Path, fleet: Fleet | None) -> None:
+        self.folder = folder
+        self.repo = folder / "state-repository"
+        self.state_dir = folder / "state-folder"
+        self.settings = folder / "host.yaml"
+        self.fleet = fleet
+        keys = folder / "keys"
+        for made in (self.repo, self.state_dir, keys):
+            made.mkdir(parents=True, exist_ok=True)
+        if fleet is not None:
+            (keys / "fleet").write_bytes(Path(fleet.identity_file).read_bytes())
+            (keys / "fleet").chmod(0o600)
+        self.settings.write_text(f"KeyDirectory: '{keys}'\n")
+        self.git("init", "--quiet", "--initial-branch=main")
+
+    def git(self, *arguments: str, repo: Path | None = None) -> str:
+        """Run git as an operator would, in the state repository."""
+        done = subprocess.run(
+            [*GIT, *arguments], cwd=repo or self.repo, check=True, capture_output=True, text=True, timeout=60
+        )
+        return done.stdout.strip()
+
+    def write(self, files: Mapping[str, str | None]) -> None:
+        """Write files into the checkout; None removes one."""
+        for name, text in files.items():
+            path = self.repo / name
+            if text is None:
+                path.unlink()
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+
+    def commit(self, files: Mapping[str, str | None], message: str = "Change the state") -> str:
+        """Write files and commit them; gives the commit."""
+        self.write(files)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def standard(self, nodes: Iterable[TestNode], fleet_yaml: str = "Fleet: example\n") -> str:
+        """Commit the standard state: every node is web, and its motd is managed."""
+        assert self.fleet is not None
+        return self.commit(
+            {
+                "state/fleet.yaml": fleet_yaml,
+                "state/nodes/web.yaml": nodes_yaml(nodes),
+                "state/known_hosts": self.fleet.known_hosts,
+                "state/associations/motd.yaml": MOTD,
+                "documents/Motd.yaml": APPEND_DOCUMENT,
+            }
+        )
+
+    @contextmanager
+    def controller(self, repo: str | None = None, state_dir: Path | None = None) -> Iterator[Controller]:
+        """Open a controller in this process, as the daemon does."""
+        controller = Controller(
+            repo or str(self.repo), settings=read_host_settings(self.settings), state_dir=state_dir or self.state_dir
+        )
+        try:
+            yield controller
+        finally:
+            controller.close()
+
+    def once(self, request: Request | None = None) -> PassResult:
+        """Run one pass from cold, in this process."""
+        with self.controller() as controller:
+            return controller.one_pass(request or Request())
+
+    def command(self, *arguments: str, check: int | None = None) -> subprocess.CompletedProcess[str]:
+        """Run `reconciler ...` as its own process; `check` is the exit code it must have."""
+        done = subprocess.run(
+            [sys.executable, "-m", "reconciler", *arguments],
+            cwd=self.repo,
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=110,
+            env=self.environment(),
+        )
+        assert check is None or done.returncode == check, (
+            f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
+        return done
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `reconciler ...` in the background; the caller ends it."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "reconciler", *arguments],
+            cwd=self.repo,
+            stdout=subprocess.DEVNULL,
+            stderr=(self.folder / "daemon.log").open("a"),
+            text=True,
+            env=self.environment(),
+        )
+
+    def environment(self) -> Mapping[str, str]:
+        """What a command of ours sees: this site, and nobody's home."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "RECONCILER_STATE_DIR": str(self.state_dir),
+            "RECONCILER_HOST_SETTINGS": str(self.settings),
+        }
+
+    def reports(self) -> list[str]:
+        """Give the compliance branch's commits, newest first; none where there is no branch."""
+        if not self.git("branch", "--list", "compliance"):
+            return []
+        return self.git("log", "--format=%H", "compliance").split()
+
+
+def bodies(node: TestNode) -> int:
+    """Count how often the standard document's body ran on a node: each run appends one line to a log there."""
+    log = node.root / "var/log/bodies"
+    return len(log.read_text().splitlines()) if log.exists() else 0
