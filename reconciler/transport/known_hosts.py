@@ -22,6 +22,9 @@ from reconciler.problem import Problem
 
 SSH_PORT = 22
 
+LINE_LIMIT = 32 * 1024
+"""Characters: ten times what the longest RSA key with a long list of hosts needs."""
+
 KEY_TYPES = (
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
@@ -66,26 +69,56 @@ class Pins:
     authorities: tuple[HostKey, ...] = ()
     """Keys that may sign a host key of this node."""
     matched: str = ""
-    """The name under which the lines were found: the node's id, `[address]:port` or the address."""
+    """The name under which the keys were found: the node's id, `[address]:port` or the address."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
     marker: Marker
     key: HostKey
+    is_wild: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Patterns:
     """A host field that has to be tried: wildcards, or names that must not match."""
 
-    wanted: tuple[re.Pattern[str], ...]
-    unwanted: tuple[re.Pattern[str], ...]
+    wanted: tuple["_Glob", ...]
+    unwanted: tuple["_Glob", ...]
     line: _Line
 
     def match(self, name: str) -> bool:
         """Say whether one pattern fits and no negated one does."""
-        return any(p.fullmatch(name) for p in self.wanted) and not any(p.fullmatch(name) for p in self.unwanted)
+        return any(glob.match(name) for glob in self.wanted) and not any(glob.match(name) for glob in self.unwanted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Glob:
+    """`*` and `?`, matched piece by piece: a regular expression for `*a*a*a*b` would try for years."""
+
+    pieces: tuple[re.Pattern[str], ...]
+    """What stands between the stars."""
+    last: int
+    """How long the last one is: it can only stand at the end."""
+
+    @classmethod
+    def of(cls, text: str) -> "_Glob":
+        pieces = text.split("*")
+        compiled = (re.compile(re.escape(piece).replace(r"\?", "."), re.DOTALL) for piece in pieces)
+        return cls(tuple(compiled), len(pieces[-1]))
+
+    def match(self, name: str) -> bool:
+        """Say whether the whole of `name` fits."""
+        first, *inner = self.pieces
+        if not inner:
+            return first.fullmatch(name) is not None
+        found = first.match(name)
+        for piece in inner[:-1]:
+            found = found and piece.search(name, found.end())
+        if found is None:
+            return False
+        start = len(name) - self.last
+        return start >= found.end() and inner[-1].fullmatch(name, start) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +141,23 @@ class KnownHosts:
     _tried: tuple[_Patterns | _Hashed, ...] = ()
 
     def pins(self, node: NodeId, address: str | None, port: int) -> Pins:
-        """Give what is known of a node: by its id, else by `[address]:port`, else by the address alone."""
-        names = [str(node).lower(), *_address_names(address, port)]
-        by_name = [(name, tuple(self._lines(name))) for name in names]
-        # A revoked key stays refused under whichever of the names it was revoked.
-        revoked = frozenset(line.key for _, lines in by_name for line in lines if line.marker is Marker.REVOKED)
-        for name, lines in by_name:
-            keys = tuple(dict.fromkeys(line.key for line in lines if line.marker is Marker.PINNED))
-            authorities = tuple(dict.fromkeys(line.key for line in lines if line.marker is Marker.AUTHORITY))
-            if keys or authorities:
-                return Pins(keys=keys, revoked=revoked, authorities=authorities, matched=name)
-        return Pins(revoked=revoked)
+        """Give what is known of a node: pinned by its id, else by `[address]:port`, else by the address alone."""
+        identity, names = str(node).lower(), _address_names(address, port)
+        by_name = [(name, tuple(self._lines(name))) for name in (identity, *names)]
+        # A revoked key stays refused, and an authority trusted, under whichever of the names it was written.
+        of_kind = {
+            marker: tuple(dict.fromkeys(line.key for _, lines in by_name for line in lines if line.marker is marker))
+            for marker in (Marker.REVOKED, Marker.AUTHORITY)
+        }
+        pinned = ((name, self._pinned(lines, by_wildcard=name != identity)) for name, lines in by_name)
+        matched, keys = next(((name, keys) for name, keys in pinned if keys), ("", ()))
+        revoked, authorities = frozenset(of_kind[Marker.REVOKED]), of_kind[Marker.AUTHORITY]
+        return Pins(keys=keys, revoked=revoked, authorities=authorities, matched=matched)
+
+    def _pinned(self, lines: Iterable[_Line], *, by_wildcard: bool) -> tuple[HostKey, ...]:
+        """Give the keys that lines pin; a wildcard is about addresses, it never names a node."""
+        fitting = (line for line in lines if line.marker is Marker.PINNED and (by_wildcard or not line.is_wild))
+        return tuple(dict.fromkeys(line.key for line in fitting))
 
     def _lines(self, name: str) -> Iterator[_Line]:
         yield from self._exact.get(name, ())
@@ -133,11 +172,11 @@ def parse(text: str, *, file: str = "state/known_hosts") -> KnownHosts:
     tried: list[_Patterns | _Hashed] = []
     problems: list[Problem] = []
     for number, raw in enumerate(text.split("\n"), start=1):
-        fields = raw.split()
+        fields = raw[:LINE_LIMIT].split()
         if not fields or fields[0].startswith("#"):
             continue
         try:
-            _add_line(fields, exact, tried)
+            _add_line(fields if len(raw) <= LINE_LIMIT else [], exact, tried)
         except ValueError as error:
             problems.append(
                 Problem(file=file, line=number, column=1, message=str(error), value=raw.strip()[:80], remedy=_REMEDY)
@@ -149,6 +188,8 @@ _REMEDY = "write `HOST TYPE BASE64` as ssh-keyscan prints it, or run `reconciler
 
 
 def _add_line(fields: list[str], exact: dict[str, list[_Line]], tried: list[_Patterns | _Hashed]) -> None:
+    if not fields:
+        raise ValueError(f"a line of more than {LINE_LIMIT} characters")
     marker = Marker.PINNED
     if fields[0].startswith("@"):
         try:
@@ -158,14 +199,14 @@ def _add_line(fields: list[str], exact: dict[str, list[_Line]], tried: list[_Pat
         fields = fields[1:]
     if len(fields) < 3:  # noqa: PLR2004  (host, type, key)
         raise ValueError("a line holds a host, a key type and a key")
-    hosts, line = fields[0], _Line(marker, _host_key(fields[1], fields[2]))
+    hosts, line = fields[0], _Line(marker, _host_key(fields[1], fields[2]), _WILD.search(fields[0]) is not None)
     if hosts.startswith("|"):
         tried.append(_hashed(hosts, line))
         return
     names = hosts.split(",")
     if "" in names:
         raise ValueError("an empty host name stands in the list of hosts")
-    if _WILD.search(hosts):
+    if line.is_wild:
         tried.append(_patterns(names, line))
         return
     for name in names:
@@ -214,17 +255,11 @@ def _hashed(hosts: str, line: _Line) -> _Hashed:
 
 
 def _patterns(names: list[str], line: _Line) -> _Patterns:
-    wanted = tuple(_pattern(name) for name in names if not name.startswith("!"))
-    unwanted = tuple(_pattern(name[1:]) for name in names if name.startswith("!"))
+    wanted = tuple(_Glob.of(_canonical(name)) for name in names if not name.startswith("!"))
+    unwanted = tuple(_Glob.of(_canonical(name[1:])) for name in names if name.startswith("!"))
     if not wanted:
         raise ValueError("only negated hosts: such a line never matches")
     return _Patterns(wanted, unwanted, line)
-
-
-def _pattern(name: str) -> re.Pattern[str]:
-    # A run of `*` means the same as one, and would make the match slow.
-    name = re.sub(r"\*+", "*", _canonical(name))
-    return re.compile("".join({"*": ".*?", "?": "."}.get(char) or re.escape(char) for char in name), re.DOTALL)
 
 
 def _address_names(address: str | None, port: int) -> list[str]:

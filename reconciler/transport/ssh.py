@@ -247,7 +247,7 @@ def _check_pinned(node: Node, pins: Pins) -> None:
     if pins.authorities:
         raise HostKeyUnknown(
             node.id,
-            f"only a @cert-authority line fits this node ({pins.matched}), which is not supported yet: pin the key itself, "
+            f"only a @cert-authority line fits this node, which is not supported yet: pin the key itself, "
             f"{_remedy(node)}",
         )
     raise HostKeyUnknown(node.id, f"no host key is pinned for this node: {_remedy(node)}")
