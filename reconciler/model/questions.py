@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reconciler.ids import Digest
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Check:
@@ -29,5 +27,9 @@ class Questions:
     """Names of services that expectations name: asked one by one where systemd is not running."""
     checks: tuple[Check, ...] = ()
     custom: bool = True
-    held: Mapping[str, Digest] = field(default_factory=dict)
-    """Section -> fingerprint of what we hold: the node answers `unchanged` where it is the same."""
+    ports: tuple[int, ...] | None = None
+    """Ports that expectations name: kept where they are ephemeral, and the tables are read in every pass. An empty tuple: no
+    expectation names one, so the tables may be held for an hour; None: read in every pass."""
+    held: Mapping[str, str] = field(default_factory=dict)
+    """Section -> fingerprint of what we hold: the node answers `unchanged` where it is the same. Fingerprints are the
+    node's own words, for it to compare: stat lines, a boot id."""

@@ -1,0 +1,191 @@
+"""Asks many nodes at once and gives each one's facts: one program, one round trip a node; no node waits for another.
+
+Takes nodes, what to ask each, a way to reach them and what they said before; a node that fails gets Facts that say why,
+with its last known sections kept. It decides nothing and writes nothing.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from reconciler.errors import NodeError
+from reconciler.ids import Digest, NodeId
+from reconciler.inventory.decode import Held, Parses, Request, decode
+from reconciler.inventory.frames import Answered, read_frames
+from reconciler.inventory.observed import Facts
+from reconciler.inventory.program import program
+from reconciler.model.command import Answer, Connect, Session
+from reconciler.model.known import Known
+from reconciler.model.node import Node
+from reconciler.model.questions import Questions
+
+DAY: Final = timedelta(days=1)
+"""However unchanged a section looks, it is read again once a day."""
+
+HOUR: Final = timedelta(hours=1)
+"""Interfaces, and ports that no expectation names, have no fingerprint but the boot id: they are read again every hour."""
+
+BY_THE_HOUR: Final = frozenset({"interfaces", "ports"})
+
+JITTER: Final = 0.25
+"""Of a term: nodes that were first asked in one pass are not all asked in full in one pass again."""
+
+STDERR_SHOWN: Final = 200
+
+_PARSES = Parses()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """What asking one node gave, and what it takes to ask less next time."""
+
+    facts: Facts
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """Section -> the node's own words for what it was read from."""
+    digests: Mapping[str, Digest] = field(default_factory=dict)
+    """Section -> digest of the text it was parsed from."""
+    read_at: Mapping[str, datetime] = field(default_factory=dict)
+    """Section -> when it was last read, and not merely said to be unchanged."""
+    error: NodeError | None = None
+    """Why the node did not answer; `facts.unreachable` says it in words."""
+    collected_at: datetime
+    """When the node last answered; the time of asking where it never did."""
+    host_key: str | None = None
+    skew_seconds: float | None = None
+    """The node's clock less ours; positive: the node's is ahead."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def collect(
+    nodes: Iterable[Node],
+    questions: Mapping[NodeId, Questions],
+    connect: Connect,
+    *,
+    before: Mapping[NodeId, Collected] | None = None,
+    workers: int = 32,
+    on_node: Callable[[Node, Collected], None] | None = None,
+    clock: Callable[[], datetime] = _now,
+) -> Mapping[NodeId, Collected]:
+    """Ask every node, `workers` at a time, in the order given; `on_node` hears of each as soon as it has answered."""
+    asked = tuple(nodes)
+    known = before or {}
+
+    def one(node: Node) -> Collected:
+        last = known.get(node.id)
+        try:
+            with connect(node) as session:
+                return ask(session, node, questions.get(node.id, Questions()), before=last, clock=clock)
+        except NodeError as error:
+            return unreachable(node.id, error, last, clock())
+
+    if not asked:
+        return {}
+    found: dict[NodeId, Collected] = {}
+    with ThreadPoolExecutor(max_workers=min(workers, len(asked)), thread_name_prefix="collect") as pool:
+        futures = {pool.submit(one, node): node for node in asked}
+        for future in as_completed(futures):
+            node = futures[future]
+            found[node.id] = future.result()
+            if on_node is not None:
+                on_node(node, found[node.id])
+    return {node.id: found[node.id] for node in asked}
+
+
+def ask(
+    session: Session,
+    node: Node,
+    questions: Questions,
+    *,
+    before: Collected | None = None,
+    only: frozenset[str] | None = None,
+    clock: Callable[[], datetime] = _now,
+) -> Collected:
+    """Ask one node over an open session; with `only`, for these sections alone. Raises NodeError."""
+    started = clock()
+    if before is not None and before.host_key != session.host_key:
+        before = None  # another machine may answer here: nothing is held of it
+    if before is not None:
+        questions = replace(questions, held=held_for(before, now=started, node=node.id, questions=questions))
+    nonce = secrets.token_hex(16)
+    answer = session.run(program(questions, node=node, nonce=nonce, only=only))
+    ended = clock()
+    request = Request(questions=questions, only=only, before=_held(before), now=started, parses=_PARSES)
+    sections = decode(_read(answer, nonce), request)
+    facts = Facts(node=node.id, sections={name: held.section for name, held in sections.items()})
+    return Collected(
+        facts=facts,
+        fingerprints={name: held.fingerprint for name, held in sections.items() if held.fingerprint},
+        digests={name: held.digest for name, held in sections.items() if held.digest is not None},
+        read_at={name: held.read_at for name, held in sections.items()},
+        collected_at=ended,
+        host_key=session.host_key,
+        skew_seconds=_skew(facts, started, ended),
+    )
+
+
+def unreachable(node: NodeId, error: NodeError, before: Collected | None, now: datetime) -> Collected:
+    """Give what is said of a node that did not answer: why, and what it last said."""
+    if before is None:
+        return Collected(facts=Facts(node=node, unreachable=str(error)), error=error, collected_at=now)
+    facts = Facts(node=node, sections=before.facts.sections, unreachable=str(error))
+    return replace(before, facts=facts, error=error)
+
+
+def held_for(
+    collected: Collected, *, now: datetime, node: NodeId, questions: Questions | None = None
+) -> Mapping[str, str]:
+    """Give the fingerprints that may still be held: not of sections that are old, or that must be read in every pass."""
+    held: dict[str, str] = {}
+    for section, fingerprint in collected.fingerprints.items():
+        if section == "ports" and (questions is None or questions.ports is None or questions.ports):
+            continue
+        read_at = collected.read_at.get(section)
+        if read_at is not None and timedelta(0) <= now - read_at < _term(section, node):
+            held[section] = fingerprint
+    return held
+
+
+def _term(section: str, node: NodeId) -> timedelta:
+    """Give how long a section may be held: between three quarters and the whole of its term, by the node's name."""
+    draw = hashlib.sha256(f"{node}/{section}".encode()).digest()[0] / 256
+    return (HOUR if section in BY_THE_HOUR else DAY) * (1 - JITTER * draw)
+
+
+def _held(before: Collected | None) -> Mapping[str, Held]:
+    if before is None:
+        return {}
+    at = before.read_at
+    return {
+        name: Held(
+            section=section,
+            fingerprint=before.fingerprints.get(name, ""),
+            digest=before.digests.get(name),
+            read_at=at[name],
+        )
+        for name, section in before.facts.sections.items()
+        if name in at
+    }
+
+
+def _read(answer: Answer, nonce: str) -> Answered:
+    answered = read_frames(answer.stdout, nonce)
+    if answered.problem is None or answer.exit_status == 0:
+        return answered
+    said = answer.stderr.decode("utf-8", "replace").strip()[-STDERR_SHOWN:]
+    ended = f"the program ended with exit status {answer.exit_status}"
+    return replace(answered, problem=f"{answered.problem}; {ended}{f': {said}' if said else ''}")
+
+
+def _skew(facts: Facts, started: datetime, ended: datetime) -> float | None:
+    match facts.get("clock", "epoch"):
+        case Known(int() | float() as epoch):
+            low, high = started.timestamp(), ended.timestamp()
+            return 0.0 if low <= epoch <= high else epoch - (high if epoch > high else low)
+    return None

@@ -1,0 +1,141 @@
+"""Questions -> the one program that asks a node everything: POSIX sh for dash, bash and busybox.
+
+Takes what to ask and a nonce, gives a `Program` whose answer `frames.py` reads. What it costs on the node is processes, so
+there are few: one `stat` for every fingerprint and every file, one `grep` for every small file, and a tool of its own only
+for sections whose fingerprint is not the one the caller holds. It writes nothing on the node and asks for nothing twice.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+
+from reconciler.inventory.fact import Fact
+from reconciler.inventory.facts import FACTS
+from reconciler.inventory.facts.checks import BATCH, CHECK_SECONDS
+from reconciler.inventory.facts.files import askable
+from reconciler.model.command import Limits, Program
+from reconciler.model.node import Become, Node
+from reconciler.model.questions import Questions
+from reconciler.model.shell import quote
+
+VERSION = "1"
+"""Of what fingerprints mean: a cache of another version is dropped."""
+
+# IFS=$NL splits stat's answer at line feeds only; set -f keeps a `*` in a path from being expanded.
+# An empty -wal is what rpm leaves behind when it only reads, so it tells nothing.
+# A path that cannot exist marks each group's beginning: its error line names the group.
+_HEAD = r"""
+LC_ALL=C LANG=C; export LC_ALL LANG
+PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+umask 077
+%(login)s
+unset IFS; set +f
+N=%(nonce)s c=0 NL='
+'
+say() { c=$((c+1)); printf '%%s %%s %%s %%s\n%%s\n' "$N" "$1" "$2" "${#3}" "$3"; }
+first() { v=; [ -f "$1" ] && [ -r "$1" ] && IFS= read -r v <"$1"; }
+%(held)s
+S=$(TZ=UTC0 stat -c '%%f %%s %%i %%d %%u %%g %%z|%%U|%%G %%n' /proc/self/ %(watch)s 2>&1)
+set -f; IFS=$NL; g=self
+for l in $S; do
+  case $l in
+  8???' 0 '*-wal) ;;
+  *"$N".*) g=${l#*"$N".}; g=${g%%%%.*};;
+  stat:*) [ "$g" = files ] && at_files=$at_files$l$NL;;
+  *) eval "at_$g=\$at_$g\$l\$NL";;
+  esac
+done
+unset IFS
+set -- $at_self
+uid=$5 now="$7 $8 ${9%%%%|*}" user=${at_self#*|}; user=${user%%%%|*}
+set +f
+case $uid in ''|*[!0-9]*) uid=$(id -u) user=$(id -un) now="epoch $(date +%%s)";; esac
+[ "$user" = UNKNOWN ] && user=$uid
+if [ "$uid" = 0 ]; then root=/var/lib/reconciler at=$at_rootrun; else root=$HOME/.local/state/reconciler at=$at_homerun; fi
+case $at in
+'') rootstate=absent;;
+4?[02468ace][014589cd]' '*' '*' '*' '"$uid "*) rootstate=ok;;
+*) rootstate="the run root $root is no folder of ours alone: it must belong to uid $uid, be no link, and be writable by nobody else";;
+esac
+first /proc/sys/kernel/random/boot_id; boot=$v
+init=; [ -d /run/systemd/system ] && init=systemd
+"""
+
+_READ = r"""
+n=$# pre=
+while [ "$n" -gt 0 ]; do
+  k=${1%%:*} p=${1#*:}; shift; n=$((n-1))
+  case $p in *[!A-Za-z0-9_./@=,+~-]*)
+    case $pre in *"o $k ${p%/*}$NL"*) ;; *) pre="${pre}o $k ${p%/*}$NL";; esac; continue;;
+  esac
+  if [ -f "$p" ] && [ -r "$p" ]; then pre="$pre+ $k $p$NL"; set -- "$@" "$p"
+  elif [ -e "$p" ] || [ -L "$p" ]; then pre="$pre? $k $p$NL"
+  else pre="$pre- $k $p$NL"
+  fi
+done
+t= e=1
+[ $# -eq 0 ] || { t=$(grep -H -v '^ *[0-9]*: [0-9A-F]*:[0-9A-F]* [0-9A-F]*:[0-9A-F]* 0[1-689B]' "$@" 2>/dev/null); e=$?; }
+if [ -z "$t" ]; then pre=${pre%?}; fi
+say texts ok "grep $e$NL$pre$t"
+"""
+
+_TAIL = r"""
+printf '%s end %s\n' "$N" "$c"
+"""
+
+
+def program(questions: Questions, *, node: Node, nonce: str, only: frozenset[str] | None = None) -> Program:
+    """Give the program for `questions`; with `only`, for these sections and nothing else.
+
+    Raises ValueError where a question holds a NUL, which no program can carry.
+    """
+    facts = tuple(fact for fact in FACTS.values() if only is None or fact.section in only)
+    become = node.become is Become.SUDO
+    login = "" if become else "unset SUDO_USER SUDO_UID SUDO_GID"
+    head = _HEAD % {"nonce": nonce, "held": _held(questions, facts), "watch": _watch(questions, facts), "login": login}
+    reads = [_guarded(fact, questions, fact.reads(questions)) for fact in facts if fact.reads(questions)]
+    scripts = [_guarded(fact, questions, fact.script(questions)) for fact in facts if fact.script(questions)]
+    text = "".join((head, *_also(questions, facts), "set --\n", *reads, _READ, *scripts, _TAIL))
+    return Program(text=text.encode(), become=become, limits=_limits(questions))
+
+
+def _held(questions: Questions, facts: Iterable[Fact]) -> str:
+    words = [f"held_{fact.section}={quote(questions.held.get(fact.section, '-'))} at_{fact.section}=" for fact in facts]
+    return "\n".join([*words, "at_self= at_rootrun= at_homerun= at_files="])
+
+
+def _watch(questions: Questions, facts: Iterable[Fact]) -> str:
+    """Give the words of stat; the group `files`, whose order counts, is the last one."""
+    groups = [
+        '"/$N.rootrun." /var/lib/reconciler "/$N.homerun." "$HOME/.local/state/reconciler"',
+        *(f'"/$N.{fact.section}." {fact.watch}' for fact in facts if fact.watch),
+    ]
+    if any(fact.section == "files" for fact in facts) and (paths := askable(questions.files)):
+        groups.append(f'"/$N.files." {" ".join(map(quote, paths))}')
+    return " ".join(groups)
+
+
+def _also(questions: Questions, facts: Iterable[Fact]) -> Iterable[str]:
+    for fact in facts:
+        if word := fact.also(questions):
+            at = f"at_{fact.section}"
+            yield f'[ -z "${at}" ] || {at}={word}$NL${at}\n' if fact.watch else f"{at}={word}\n"
+
+
+def _guarded(fact: Fact, questions: Questions, text: str) -> str:
+    """Answer `unchanged` where the fingerprint is the one that is held; else say the fingerprint, and compute."""
+    name = fact.section
+    if not fact.watch and not fact.also(questions) and name != "files":
+        return text + "\n"
+    if fact.keeps:
+        return text + "\n"
+    announce = f'[ -z "$at_{name}" ] || say at.{name} ok "$at_{name}"'
+    return f'if [ "$at_{name}" = "$held_{name}" ]; then say {name} unchanged ""; else\n{announce}\n{text}\nfi\n'
+
+
+def _limits(questions: Questions) -> Limits:
+    """Leave time for checks: they run side by side, `BATCH` at a time, and a batch may hang as long as one check may."""
+    batches = -(-len(questions.checks) // BATCH)
+    more = timedelta(seconds=batches * CHECK_SECONDS)
+    usual = Limits()
+    return replace(usual, idle=usual.idle + more, total=usual.total + more)
