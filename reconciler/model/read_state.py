@@ -5,16 +5,12 @@ from collections.abc import Mapping
 from reconciler.errors import DesiredStateError
 from reconciler.ids import CommitId
 from reconciler.model.desired import DesiredState
-from reconciler.model.known import JsonValue
 from reconciler.model.reading.associations import CheckSchedule
 from reconciler.model.reading.cross_checks import check_references
 from reconciler.model.reading.files import Repository, read_files
-from reconciler.model.reading.mistakes import Mistakes
-from reconciler.model.reading.values import Table, as_written, plain_json
-from reconciler.model.reading.yaml_text import read_yaml
 from reconciler.problem import Gravity, Problem
 
-__all__ = ["CheckSchedule", "desired_state", "read_settings_mapping", "read_state"]
+__all__ = ["CheckSchedule", "desired_state", "read_state"]
 
 
 def read_state(
@@ -49,20 +45,6 @@ def desired_state(
     return desired
 
 
-def read_settings_mapping(file: str, data: bytes) -> tuple[Mapping[str, JsonValue], tuple[Problem, ...]]:
-    """Read one YAML mapping with text as written: `true` is the text `true`. Empty means no key; see the problems first."""
-    mistakes = Mistakes(file)
-    documents = read_yaml(data, mistakes)
-    if len(documents) > 1:
-        mistakes.error(documents[1], "a second YAML document", value="---", remedy="keep one")
-    if not documents or mistakes.found_errors:
-        return {}, tuple(mistakes.problems)
-    found = plain_json(documents[0], as_written)
-    if found is not None and not isinstance(documents[0], Table):
-        mistakes.error(documents[0], "this must be a mapping", remedy="write KEY: value")
-    return found if isinstance(found, dict) else {}, tuple(mistakes.problems)
-
-
 def _desired(
     repository: Repository,
     files: Mapping[str, bytes],
@@ -74,13 +56,13 @@ def _desired(
         commit=commit,
         trees=dict(trees),
         fleet=repository.fleet,
-        nodes={read.record.id: read.record for read in repository.nodes},
-        groups={read.record.name: read.record for read in repository.groups},
-        associations={read.record.name: read.record for read in repository.associations},
+        nodes={node.id: node for node in repository.nodes},
+        groups={group.name: group for group in repository.groups},
+        associations={association.name: association for association in repository.associations},
         documents=repository.documents,
-        parameters={read.record.name: read.record for read in repository.parameters},
+        parameters={parameter.name: parameter for parameter in repository.parameters},
         baselines=repository.baselines,
-        windows={read.record.name: read.record for read in repository.windows},
+        windows={window.name: window for window in repository.windows},
         calendars=repository.calendars,
         known_hosts=files.get("state/known_hosts", b"").decode("utf-8", "replace"),
         lints=lints,

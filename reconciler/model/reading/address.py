@@ -13,13 +13,15 @@ _LONGEST_NAME = 253
 def address_trouble(text: str) -> tuple[str, str] | None:
     """Give what is wrong with an address and the remedy, or None where it is one."""
     if "@" in text:
-        return "an address holds no user", f"write User: {text.split('@')[0][:40]} and the address alone"
+        return "an address holds no user", f"write User: {text.partition('@')[0][:40]} and the address alone"
     if text.startswith("-"):
         return "an address does not begin with a dash", "write a host name, an IPv4 or an IPv6 address"
     if text.startswith("[") or re.fullmatch(r"[^:]*:[0-9]{1,5}", text):
         return "an address holds no port and no brackets", "write the address alone, and the port as Port:"
-    if _is_ip(text):
-        return None
+    return None if _is_ip(text) else _name_trouble(text)
+
+
+def _name_trouble(text: str) -> tuple[str, str] | None:
     if ":" in text:
         return "not an IPv6 address", "write it as in 2001:db8::1; a link-local one needs its %interface"
     if re.fullmatch(r"[0-9.]+", text):

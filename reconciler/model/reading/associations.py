@@ -39,24 +39,28 @@ _ELSEWHERE = {
 
 def read_association(value: Value, check_schedule: CheckSchedule | None, mistakes: Mistakes) -> Association | None:
     """Read one association; None after a mistake that the schema sees."""
-    if not check("association", value, mistakes) or not isinstance(value, Table):
+    fits = check("association", value, mistakes)
+    if not isinstance(value, Table):
         return None
-    scalar = value.scalar
     _say_refused(value, mistakes)
     _say_schedule(value, check_schedule, mistakes)
-    expect = value.table("Expect")
+    found, targets = value.table("Expect"), _targets(value, mistakes)
+    expect = None if found is None else read_expectations(found, mistakes)
+    if not fits:
+        return None
+    scalar = value.scalar
     return Association(
         name=AssociationName(scalar("AssociationName") or ""),
         document=DocumentName(scalar("Name") or ""),
         document_version=scalar("DocumentVersion") or "$DEFAULT",
-        targets=_targets(value, mistakes),
+        targets=targets,
         parameters=_parameters(value.table("Parameters")),
         schedule=scalar("ScheduleExpression"),
         apply_only_at_cron_interval=value.flag("ApplyOnlyAtCronInterval"),
         max_concurrency=scalar("MaxConcurrency") or "50",
         max_errors=scalar("MaxErrors") or "100%",
         severity=Severity(scalar("ComplianceSeverity") or "UNSPECIFIED"),
-        expect=None if expect is None else read_expectations(expect, mistakes),
+        expect=expect,
         mode=Mode(scalar("Mode") or "enforce"),
         depends_on=tuple(AssociationName(name.text) for name in value.texts("DependsOn")),
         run_on_change=_run_on_change(value, mistakes),
@@ -81,7 +85,7 @@ def _targets(value: Table, mistakes: Mistakes) -> tuple[Target, ...]:
         remedy = "add Targets: [{Key: 'tag:Role', Values: [web]}]; [{Key: InstanceIds, Values: ['*']}] means every node"
         mistakes.error(place, "the association names no targets", value="", remedy=remedy)
     kinds = {target.key.partition(":")[0] for target in found}
-    if len(kinds - {"tag-key"}) > 1 and "InstanceIds" in kinds:
+    if len(kinds) > 1 and "InstanceIds" in kinds:
         mistakes.lint(value.entries["Targets"], "tags and node ids together: a node must fit both")
     return tuple(found)
 

@@ -1,103 +1,132 @@
-"""What files say about each other: names that must be unique, names that must exist, circles. Adds mistakes, changes nothing."""
+"""What files say about each other: names that must be unique, names that must exist, circles. Adds mistakes, changes nothing.
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+It looks at mappings as they were met, so that a mistake elsewhere in one of them hides nothing.
+"""
 
-from reconciler.model.association import Association
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from reconciler.ids import DocumentName
 from reconciler.model.document import Document, Parameter
-from reconciler.model.known import JsonValue
-from reconciler.model.node import Node, Transport
-from reconciler.model.reading.files import Read, Repository, T
-from reconciler.model.reading.mistakes import did_you_mean
-from reconciler.model.reading.values import Value
+from reconciler.model.reading.files import Repository, Seen
+from reconciler.model.reading.values import Items, Scalar, Table, Value, is_null
 
 
 def check_references(repository: Repository) -> None:
-    """Hold the records of all files against each other."""
-    _say_doubles(repository.nodes, "node", "Id", lambda node: node.id.lower())
-    _say_doubles(repository.groups, "group", "Name", lambda group: group.name)
-    _say_doubles(repository.associations, "association", "AssociationName", lambda one: one.name)
-    _say_doubles(repository.windows, "window", "Name", lambda window: window.name)
-    _say_doubles(repository.baseline_reads, "baseline", "Name", lambda baseline: baseline.name)
-    _say_doubles(repository.parameters, "parameter", "Name", lambda one: one.name.removeprefix("/") if one.name.count("/") < 2 else one.name)  # fmt: skip
-    _check_gateways(repository)
-    _check_former_ids(repository)
-    _check_dependencies(repository)
-    for read in repository.associations:
-        _check_targets(read, repository)
-        _check_document(read, repository)
+    """Hold everything that was read against everything else."""
+    seen = repository.seen
+    _say_doubles(seen["node"], "Id", "nodes with one Id (upper and lower case are the same)", str.lower)
+    _say_doubles(seen["group"], "Name", "groups with one Name")
+    _say_doubles(seen["association"], "AssociationName", "associations with one AssociationName")
+    _say_doubles(seen["window"], "Name", "windows with one Name")
+    _say_doubles(seen["baseline"], "Name", "baselines with one Name")
+    _say_doubles(seen["parameter"], "Name", "parameters with one Name", _root_name)
+    _check_gateways(seen["node"])
+    _check_former_ids(seen["node"])
+    _check_dependencies(seen["association"])
+    names = _Names(
+        groups=[*_by_name(seen["group"], "Name")],
+        nodes=[*_by_name(seen["node"], "Id")],
+    )
+    for one in seen["association"]:
+        names.check_targets(one)
+        _check_document(one, repository)
 
 
-def _say_doubles(reads: Sequence[Read[T]], kind: str, key: str, identity: Callable[[T], str]) -> None:
-    first: dict[str, Read[T]] = {}
-    for read in reads:
-        name = identity(read.record)
-        other = first.setdefault(name, read)
-        if other is not read:
-            where = f"{other.mistakes.file}:{other.table.entries[key].line}"
-            message = f"two {kind}s with one name, the first at {where}"
-            read.mistakes.error(read.table.entries[key], message, remedy=f"rename or remove one (case does not count)" if kind == "node" else "rename or remove one")  # fmt: skip
+def _root_name(name: str) -> str:
+    """`/x` and `x` are one parameter; `/a/x` is another."""
+    return name[1:] if name.startswith("/") and "/" not in name[1:] else name
+
+
+def _say_doubles(seen: Sequence[Seen], key: str, what: str, identity: Callable[[str], str] = lambda name: name) -> None:
+    first: dict[str, Seen] = {}
+    for one in seen:
+        name = one.table.scalar(key)
+        other = one if name is None else first.setdefault(identity(name), one)
+        if other is not one:
+            line = other.table.entries[key].line
+            message = f"two {what}, the first at {other.mistakes.file}:{line}"
+            one.mistakes.error(one.table.entries[key], message, remedy="rename or remove one")
+
+
+def _by_name(seen: Sequence[Seen], key: str) -> dict[str, Seen]:
+    found: dict[str, Seen] = {}
+    for one in seen:
+        name = one.table.scalar(key)
+        if name is not None:
+            found.setdefault(name, one)
+    return found
 
 
 # ---------------------------------------------------------------- nodes
 
 
-def _check_gateways(repository: Repository) -> None:
-    nodes = {read.record.id: read for read in repository.nodes}
-    for read in repository.nodes:
-        gateway = read.record.gateway
+def _check_gateways(seen: Sequence[Seen]) -> None:
+    nodes = _by_name(seen, "Id")
+    for one in seen:
+        gateway = one.table.scalar("Gateway")
         if gateway is None:
             continue
-        place = read.table.entries["Gateway"]
+        place = one.table.entries["Gateway"]
         if gateway not in nodes:
-            remedy = did_you_mean(gateway, [*nodes]) or "add that node, or remove Gateway"
-            read.mistakes.error(place, "Gateway: no node has this id", remedy=remedy)
-        elif nodes[gateway].record.transport is Transport.LOCAL:
+            remedy = one.mistakes.did_you_mean(gateway, nodes) or "add that node, or remove Gateway"
+            one.mistakes.error(place, "Gateway: no node has this Id", remedy=remedy)
+        elif nodes[gateway].table.scalar("Transport") == "local":
             message = "Gateway: that node is the management host itself"
-            read.mistakes.error(place, message, remedy="remove Gateway: no detour is needed")
-    for circle in _circles(
-        {node: [] if (via := read.record.gateway) is None else [via] for node, read in nodes.items()}
-    ):
-        read = nodes[circle[0]]
-        message = f"gateways go in a circle: {' -> '.join([*circle, circle[0]])}"
-        read.mistakes.error(read.table.entries["Gateway"], message, remedy="let one of them be reached directly")
+            one.mistakes.error(place, message, remedy="remove Gateway: no detour is needed")
+    edges = {name: [via] if (via := one.table.scalar("Gateway")) else [] for name, one in nodes.items()}
+    for circle in _circles(edges):
+        one = nodes[circle[0]]
+        message = f"gateways go in a circle: {_drawn(circle)}"
+        one.mistakes.error(one.table.entries["Gateway"], message, remedy="let one of them be reached directly")
 
 
-def _check_former_ids(repository: Repository) -> None:
-    nodes = {read.record.id.lower(): read for read in repository.nodes}
-    taken: dict[str, Read[Node]] = {}
-    for read in repository.nodes:
-        for place, former in zip(read.table.texts("FormerIds"), read.record.former_ids, strict=True):
-            other = nodes.get(former.lower()) or taken.get(former.lower())
-            taken.setdefault(former.lower(), read)
+def _check_former_ids(seen: Sequence[Seen]) -> None:
+    nodes = {name.lower(): one for name, one in _by_name(seen, "Id").items()}
+    taken: dict[str, Seen] = {}
+    for one in seen:
+        for place in one.table.texts("FormerIds"):
+            former = place.text.lower()
+            other = nodes.get(former) or taken.get(former)
+            taken.setdefault(former, one)
             if other is not None:
-                where = f"{other.mistakes.file}:{other.table.line}"
-                message = f"FormerIds: the node at {where} bears or bore this id"
-                read.mistakes.error(place, message, remedy="a history goes to one node only: remove it from one")
+                message = f"FormerIds: the node at {other.where} bears or bore this Id"
+                one.mistakes.error(place, message, remedy="a history goes to one node only: remove it from one")
 
 
 # ---------------------------------------------------------------- associations
 
 
-def _check_dependencies(repository: Repository) -> None:
-    reads = {read.record.name: read for read in repository.associations}
-    for read in repository.associations:
-        for place, name in zip(read.table.texts("DependsOn"), read.record.depends_on, strict=True):
-            if name not in reads:
-                remedy = did_you_mean(name, [*reads]) or "add that association, or remove it here"
-                read.mistakes.error(place, "DependsOn: no association has this name", remedy=remedy)
-    for circle in _circles({name: [*read.record.depends_on] for name, read in reads.items()}):
-        read = reads[circle[0]]
-        message = f"DependsOn goes in a circle: {' -> '.join([*circle, circle[0]])}"
-        read.mistakes.error(read.table.entries["DependsOn"], message, remedy="remove one of them")
+def _check_dependencies(seen: Sequence[Seen]) -> None:
+    associations = _by_name(seen, "AssociationName")
+    for one in seen:
+        for place in one.table.texts("DependsOn"):
+            if place.text not in associations:
+                remedy = (
+                    one.mistakes.did_you_mean(place.text, associations) or "add that association, or remove it here"
+                )
+                one.mistakes.error(place, "DependsOn: no association has this name", remedy=remedy)
+    edges = {name: [place.text for place in one.table.texts("DependsOn")] for name, one in associations.items()}
+    for circle in _circles(edges):
+        one = associations[circle[0]]
+        message = f"DependsOn goes in a circle: {_drawn(circle)}"
+        one.mistakes.error(one.table.entries["DependsOn"], message, value=circle[-1], remedy="remove one of them")
 
 
-def _circles(edges: Mapping[T, Sequence[T]]) -> Iterable[list[T]]:
+_LONGEST_CIRCLE = 20
+
+
+def _drawn(circle: Sequence[str]) -> str:
+    shown = [*circle[:_LONGEST_CIRCLE], *(["..."] if len(circle) > _LONGEST_CIRCLE else []), circle[0]]
+    return " -> ".join(shown)
+
+
+def _circles(edges: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
     """Give one circle for each knot; without recursion, since a chain may have 10,000 links."""
-    done: set[T] = set()
+    done: set[str] = set()
     for start in edges:
-        path: list[T] = []
-        on_path: dict[T, int] = {}
-        work: list[tuple[T, bool]] = [(start, False)]
+        path: list[str] = []
+        on_path: dict[str, int] = {}
+        work: list[tuple[str, bool]] = [(start, False)]
         while work:
             name, leaving = work.pop()
             if leaving:
@@ -113,68 +142,74 @@ def _circles(edges: Mapping[T, Sequence[T]]) -> Iterable[list[T]]:
                 work.extend((other, False) for other in edges[name])
 
 
-def _check_targets(read: Read[Association], repository: Repository) -> None:
-    groups = {group.record.name for group in repository.groups}
-    nodes = {node.record.id for node in repository.nodes}
-    entries = read.table.tables("Targets")
-    for table, target in zip(entries, read.record.targets, strict=False):
-        for place in table.texts("Values"):
-            if target.key == "resource-groups:Name" and place.text not in groups:
-                remedy = did_you_mean(place.text, [*groups]) or "add state/groups/*.yaml with this Name"
-                read.mistakes.error(place, "Targets: no group has this name", remedy=remedy)
-            if target.key == "InstanceIds" and place.text != "*" and place.text not in nodes:
-                remedy = did_you_mean(place.text, [*nodes])
-                read.mistakes.lint(place, "Targets: no node has this id", remedy=remedy)
+class _Names:
+    """What targets refer to."""
+
+    def __init__(self, *, groups: Sequence[str], nodes: Sequence[str]) -> None:
+        self.groups = dict.fromkeys(groups)
+        self.nodes = dict.fromkeys(nodes)
+
+    def check_targets(self, one: Seen) -> None:
+        for target in one.table.tables("Targets"):
+            key = (target.scalar("Key") or "").lower()
+            for place in target.texts("Values"):
+                if key == "resource-groups:name" and place.text not in self.groups:
+                    remedy = (
+                        one.mistakes.did_you_mean(place.text, self.groups) or "add state/groups/*.yaml with this Name"
+                    )
+                    one.mistakes.error(place, "Targets: no group has this Name", remedy=remedy)
+                if key == "instanceids" and place.text != "*" and place.text not in self.nodes:
+                    remedy = one.mistakes.did_you_mean(place.text, self.nodes)
+                    one.mistakes.lint(place, "Targets: no node has this Id", remedy=remedy)
 
 
-def _check_document(read: Read[Association], repository: Repository) -> None:
-    name, place = read.record.document, read.table.entries["Name"]
-    versions = repository.documents.get(name)
+def _check_document(one: Seen, repository: Repository) -> None:
+    name = one.table.scalar("Name")
+    if name is None or name in repository.library.broken:
+        return  # the mistake is told where it is
+    versions = repository.documents.get(DocumentName(name))
     if versions is None:
-        if name not in repository.library.broken:
-            remedy = did_you_mean(name, [*repository.documents]) or f"add documents/{name}.yaml"
-            read.mistakes.error(place, "there is no such document", remedy=remedy)
+        remedy = one.mistakes.did_you_mean(name, repository.documents) or f"add documents/{name[:128]}.yaml"
+        one.mistakes.error(one.table.entries["Name"], "there is no such document", remedy=remedy)
         return
-    document = versions.get(read.record.document_version)
+    document = versions.get(one.table.scalar("DocumentVersion") or "$DEFAULT")
     if document is None:
         known = ", ".join(sorted(versions.versions, key=int)[:20])
-        place = read.table.entries["DocumentVersion"]
-        read.mistakes.error(place, f"{name} has no such version", remedy=f"write $DEFAULT, $LATEST or one of {known}")
+        place = one.table.entries["DocumentVersion"]
+        one.mistakes.error(place, f"{name} has no such version", remedy=f"write $DEFAULT, $LATEST or one of {known}")
         return
-    _check_parameters(read, document)
+    _check_parameters(one, document)
 
 
-def _check_parameters(read: Read[Association], document: Document) -> None:
-    table = read.table.table("Parameters")
-    given = read.record.parameters
+def _check_parameters(one: Seen, document: Document) -> None:
+    found = one.table.entries.get("Parameters")
+    if found is not None and not isinstance(found, Table):
+        return
+    given: Mapping[str, Value] = {} if found is None else found.entries
     for key, value in given.items():
         parameter = document.parameters.get(key)
-        if table is None:
-            continue
-        if parameter is None:
-            remedy = did_you_mean(key, [*document.parameters]) or f"{document.name} takes no parameters: remove it"
-            read.mistakes.error(table.places[key], f"{document.name} has no such parameter", value=key, remedy=remedy)
-        else:
-            _check_parameter(read, parameter, value, table.entries[key])
+        if parameter is not None:
+            _check_parameter(one, parameter, value)
+        elif found is not None:
+            remedy = one.mistakes.did_you_mean(key, document.parameters) or "remove it"
+            one.mistakes.error(found.places[key], f"{document.name} has no such parameter", value=key, remedy=remedy)
     for parameter in document.parameters.values():
         if parameter.required and parameter.name not in given:
-            place: Value = table if table is not None else read.table
             message = f"{document.name} needs the parameter {parameter.name}"
             remedy = f"add Parameters: {{{parameter.name}: [...]}}"
-            read.mistakes.error(place, message, value="", remedy=remedy)
+            one.mistakes.error(found or one.table, message, value="", remedy=remedy)
 
 
-def _check_parameter(read: Read[Association], parameter: Parameter, value: JsonValue, place: Value) -> None:
+def _check_parameter(one: Seen, parameter: Parameter, value: Value) -> None:
     """Hold a literal value against what needs no conversion; the rest is checked when the document is rendered."""
-    values = value if isinstance(value, list) else [value]
-    if value is None:
-        read.mistakes.error(place, f"{parameter.name}: no value", value="", remedy="give one, or remove the key")
-    elif parameter.type == "String" and isinstance(value, list) and len(value) != 1:
-        message = f"{parameter.name} is a String: it takes one value, not {len(value)}"
-        read.mistakes.error(place, message, remedy="write a list of one text")
+    name = parameter.name
+    if is_null(value):
+        one.mistakes.error(value, f"{name}: no value", remedy="give one, or remove the key")
+    elif parameter.type == "String" and isinstance(value, Items) and len(value.items) != 1:
+        message = f"{name} is a String: it takes one value, not {len(value.items)}"
+        one.mistakes.error(value, message, remedy="write a list of one text")
     elif parameter.type in {"String", "StringList"} and parameter.allowed_values is not None:
-        for one in values:
-            text = one if isinstance(one, str) else str(one).lower() if isinstance(one, bool) else str(one)
-            if "{{" not in text and text not in {str(allowed) for allowed in parameter.allowed_values}:
-                known = ", ".join(str(allowed) for allowed in parameter.allowed_values[:20])
-                read.mistakes.error(place, f"{parameter.name} takes one of {known}", value=text)
+        allowed = [str(one) for one in parameter.allowed_values]
+        for text in value.items if isinstance(value, Items) else [value]:
+            if isinstance(text, Scalar) and "{{" not in text.text and text.text not in allowed:
+                one.mistakes.error(text, f"{name} takes one of {', '.join(allowed[:20])}")

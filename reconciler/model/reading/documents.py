@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from reconciler.ids import Digest, DocumentName
 from reconciler.model.document import Document, Parameter, Step
 from reconciler.model.known import JsonValue
-from reconciler.model.reading.mistakes import Mistakes, nearest
+from reconciler.model.reading.mistakes import Mistakes
 from reconciler.model.reading.schema import check
 from reconciler.model.reading.values import Items, Scalar, Table, Value, as_written, is_null, plain_json, resolve
 
@@ -48,17 +48,21 @@ def read_document(value: Value, data: bytes, name: DocumentName, version: str, m
     if schema_version is None:
         return None
     value = _spelled_within(value, mistakes)
-    if not check("document", value, mistakes) or not isinstance(value, Table):
+    fits = check("document", value, mistakes)
+    if not isinstance(value, Table):
         return None
     if len(data) > _CONTENT_LIMIT:
         mistakes.lint((0, 0), f"{len(data)} bytes: SSM takes at most {_CONTENT_LIMIT}")
     steps = _plugins(value, mistakes) if schema_version.startswith("1") else _steps(value, schema_version, mistakes)
+    parameters = _parameters(value.table("parameters"), mistakes)
+    if not fits:
+        return None
     return Document(
         name=name,
         version=version,
         schema_version=schema_version,
         description=value.scalar("description") or "",
-        parameters=_parameters(value.table("parameters"), mistakes),
+        parameters=parameters,
         steps=steps,
         digest=Digest(hashlib.sha256(data).hexdigest()),
         file=mistakes.file,
@@ -92,15 +96,16 @@ def _spelled_within(value: Value, mistakes: Mistakes) -> Value:
     if not isinstance(value, Table):
         return value
     entries = dict(value.entries)
-    for key, known in (("parameters", _PARAMETER), ("runtimeConfig", _PLUGIN)):
+    tables: Mapping[str, Sequence[str]] = {"parameters": _PARAMETER, "runtimeConfig": _PLUGIN}
+    for key, known in tables.items():
         inner = entries.get(key)
         if isinstance(inner, Table):
             spelled = {name: _spelled(one, known, mistakes) for name, one in inner.entries.items()}
             entries[key] = inner._replace(entries=spelled)
     steps = entries.get("mainSteps")
     if isinstance(steps, Items):
-        known = (*_STEP, *_STEP_IGNORED, *_STEP_NOT_HERE)
-        entries["mainSteps"] = steps._replace(items=[_spelled(one, known, mistakes) for one in steps.items])
+        of_step = (*_STEP, *_STEP_IGNORED, *_STEP_NOT_HERE)
+        entries["mainSteps"] = steps._replace(items=[_spelled(one, of_step, mistakes) for one in steps.items])
     return value._replace(entries=entries)
 
 
@@ -114,7 +119,7 @@ def _spelled(value: Value, known: Sequence[str], mistakes: Mistakes) -> Value:
     for key, item in value.entries.items():
         right = folded.get(key.lower())
         if right is None:
-            guess = nearest(key, known)
+            guess = mistakes.guess(key, known)
             remedy = f"did you mean {guess}?" if guess else "remove it"
             mistakes.lint(value.places[key], "an unknown key, which is ignored", value=key, remedy=remedy)
         elif right != key:
@@ -195,7 +200,7 @@ def _steps(value: Table, schema_version: str, mistakes: Mistakes) -> tuple[Step,
     steps = []
     for one in value.tables("mainSteps"):
         name = one.scalar("name") or ""
-        if name in seen:
+        if name in seen and name:
             message = f"two steps with one name, the first at line {seen[name]}"
             mistakes.error(one.entries["name"], message, remedy="rename one: results are kept by name")
         seen.setdefault(name, one.line)

@@ -146,13 +146,13 @@ def _inventory(value: Table) -> ExpectedInventory:
         type=value.scalar("Type") or "",
         where={} if where is None else {key: where.scalar(key) or "" for key in where.entries},
         operator=operator or ">=",
-        count=int(count or 1),
+        count=int(count) if count and re.fullmatch("[0-9]{1,9}", count) else 1,
     )
 
 
 def _presence(value: Table, mistakes: Mistakes, *, alone: set[str]) -> Presence:
     """Read State; where it is `absent`, nothing else can be said about the thing."""
-    state = Presence(value.scalar("State") or "present")
+    state = Presence.ABSENT if value.scalar("State") == "absent" else Presence.PRESENT
     if state is Presence.ABSENT:
         for key in value.entries.keys() - alone:
             mistakes.error(value.places[key], "what is absent has no such thing", value=key, remedy="remove it")
@@ -186,6 +186,8 @@ def _say_doubles(value: Table, mistakes: Mistakes) -> None:
         seen: dict[tuple[str | None, ...], int] = {}
         for one in value.tables(kind):
             identity = tuple(one.scalar(key) for key in keys)
+            if identity[0] is None:
+                continue
             if identity in seen:
                 where = f"first at line {seen[identity]}"
                 mistakes.error(one.entries[keys[0]], f"{kind}: named twice, {where}", remedy="keep one of them")

@@ -4,10 +4,11 @@ What one file says about another is not looked at here: `cross_checks` does that
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from reconciler.ids import BaselineName, DocumentName
 from reconciler.model.association import Association
@@ -18,7 +19,7 @@ from reconciler.model.node import Node
 from reconciler.model.reading.associations import CheckSchedule, read_association
 from reconciler.model.reading.document_files import Library, read_library
 from reconciler.model.reading.fleet import SshDefaults, read_fleet
-from reconciler.model.reading.mistakes import Mistakes
+from reconciler.model.reading.mistakes import Mistakes, Patience
 from reconciler.model.reading.nodes import read_group, read_node
 from reconciler.model.reading.policies import read_baseline, read_calendar, read_parameter, read_window
 from reconciler.model.reading.text import decode
@@ -48,27 +49,33 @@ _OTHER = re.compile(r"(?:.*/)?(?:\.[^/]*|[^/]*\.(?:md|txt|rst)|LICENSE[^/]*)", r
 
 
 @dataclass(frozen=True, slots=True)
-class Read(Generic[T]):
-    """A record, and where it was read: for mistakes that only show beside other records."""
+class Seen:
+    """A mapping that was met, good or not: for mistakes that only show beside others."""
 
-    record: T
     table: Table
     mistakes: Mistakes
+
+    @property
+    def where(self) -> str:
+        """Its file and line."""
+        return f"{self.mistakes.file}:{self.table.line}"
 
 
 @dataclass(slots=True)
 class Repository:
-    """Everything that was read, in file order, good or not; filled file by file."""
+    """Everything that was read, in file order: records of what is good, `seen` for everything; filled file by file."""
 
     files: dict[str, Mistakes] = field(default_factory=dict)
+    patience: Patience = field(default_factory=Patience)
     fleet: Fleet = field(default_factory=Fleet)
     ssh: SshDefaults = field(default_factory=SshDefaults)
-    nodes: list[Read[Node]] = field(default_factory=list)
-    groups: list[Read[Group]] = field(default_factory=list)
-    associations: list[Read[Association]] = field(default_factory=list)
-    windows: list[Read[Unevaluated]] = field(default_factory=list)
-    parameters: list[Read[StoredParameter]] = field(default_factory=list)
-    baseline_reads: list[Read[Unevaluated]] = field(default_factory=list)
+    seen: dict[str, list[Seen]] = field(default_factory=lambda: defaultdict(list))
+    nodes: list[Node] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    associations: list[Association] = field(default_factory=list)
+    windows: list[Unevaluated] = field(default_factory=list)
+    parameters: list[StoredParameter] = field(default_factory=list)
+    own_baselines: list[Unevaluated] = field(default_factory=list)
     calendars: dict[str, Unevaluated] = field(default_factory=dict)
     library: Library = field(default_factory=Library)
     bundled_baselines: dict[BaselineName, Unevaluated] = field(default_factory=dict)
@@ -81,12 +88,12 @@ class Repository:
     @property
     def baselines(self) -> Mapping[BaselineName, Unevaluated]:
         """Every baseline by name: the repository's own win over the bundled ones."""
-        own = {BaselineName(read.record.name): read.record for read in self.baseline_reads}
+        own = {BaselineName(baseline.name): baseline for baseline in self.own_baselines}
         return self.bundled_baselines | own
 
     def mistakes(self, file: str) -> Mistakes:
         """Give what is known to be wrong with one file."""
-        return self.files.setdefault(file, Mistakes(file))
+        return self.files.setdefault(file, Mistakes(file, self.patience))
 
     def problems(self) -> tuple[Problem, ...]:
         """Give every problem, by file, line, column."""
@@ -147,27 +154,34 @@ def _readers(
 ) -> Mapping[str, Callable[[str, bytes], None]]:
     """Give a reader for each kind whose files hold any number of YAML documents."""
 
-    def each(kept: list[Read[T]], read: Callable[[Value, Mistakes], T | None]) -> Callable[[str, bytes], None]:
+    def each(kind: str, kept: list[T], read: Callable[[Value, Mistakes], T | None]) -> Callable[[str, bytes], None]:
         def reader(path: str, data: bytes) -> None:
             mistakes = repository.mistakes(path)
             for value in read_yaml(data, mistakes):
-                record = None if is_null(value) else read(value, mistakes)
-                if record is not None and isinstance(value, Table):
-                    kept.append(Read(record, value, mistakes))
+                if is_null(value):
+                    continue  # a file that holds comments, or a `---` too many
+                record = read(value, mistakes)
+                if record is not None:
+                    kept.append(record)
+                if isinstance(value, Table):
+                    repository.seen[kind].append(Seen(value, mistakes))
 
         return reader
 
     ssh, reasons = repository.ssh, repository.fleet.require_reasons
     return {
-        "node": each(repository.nodes, lambda value, mistakes: read_node(value, ssh, mistakes)),
-        "group": each(repository.groups, read_group),
+        "node": each("node", repository.nodes, lambda value, mistakes: read_node(value, ssh, mistakes)),
+        "group": each("group", repository.groups, read_group),
         "association": each(
-            repository.associations, lambda value, mistakes: read_association(value, check_schedule, mistakes)
+            "association",
+            repository.associations,
+            lambda value, mistakes: read_association(value, check_schedule, mistakes),
         ),
-        "window": each(repository.windows, read_window),
-        "parameter": each(repository.parameters, read_parameter),
+        "window": each("window", repository.windows, read_window),
+        "parameter": each("parameter", repository.parameters, read_parameter),
         "baseline": each(
-            repository.baseline_reads,
+            "baseline",
+            repository.own_baselines,
             lambda value, mistakes: read_baseline(value, mistakes, require_reasons=reasons),
         ),
     }
@@ -183,7 +197,7 @@ def _read_fleet(files: Mapping[str, bytes], repository: Repository) -> None:
 
 
 def _read_bundled_baselines(files: Mapping[str, bytes], bundled: Mapping[str, bytes], repository: Repository) -> None:
-    own = {read.record.name: read for read in repository.baseline_reads}
+    own = {seen.table.scalar("Name"): seen for seen in repository.seen["baseline"]}
     for path, data in bundled.items():
         if not _KINDS["baseline"].fullmatch(path) or files.get(path) == data:
             continue

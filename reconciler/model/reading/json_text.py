@@ -6,13 +6,13 @@ YAML's own reader is not used for it: it refuses surrogate pairs, folds raw line
 import json
 import re
 from bisect import bisect_right
-from json.decoder import scanstring
 
 from reconciler.model.reading.mistakes import Mistakes
 from reconciler.model.reading.text import decode
 from reconciler.model.reading.values import Items, Scalar, Table, Value
 from reconciler.model.reading.yaml_text import DEEPEST, MOST_VALUES
 
+_STRINGS = json.JSONDecoder(strict=False)
 _BLANK = re.compile(r"[ \t\r\n]*")
 _WORD = re.compile(r"[-+.\w]+")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
@@ -41,6 +41,8 @@ def read_json(data: bytes, mistakes: Mistakes) -> list[Value]:
         met = text[exc.at : exc.at + 40]
         mistakes.error((line, column), f"not JSON: {exc.message}", value=met, remedy=exc.remedy)
         return []
+    finally:
+        mistakes.patience.values -= reader.count
 
 
 class _Reader:
@@ -69,7 +71,7 @@ class _Reader:
 
     def value(self, at: int, depth: int) -> tuple[Value, int]:
         self.count += 1
-        if self.count > MOST_VALUES:
+        if self.count > MOST_VALUES or self.count > self.mistakes.patience.values:
             raise _Refused(at, f"more than {MOST_VALUES} values", "split the file")
         if depth > DEEPEST:
             raise _Refused(at, f"more than {DEEPEST} levels of nesting", "nothing here needs as many")
@@ -95,7 +97,7 @@ class _Reader:
 
     def string(self, at: int) -> tuple[str, int]:
         try:
-            text, end = scanstring(self.text, at + 1, False)
+            text, end = _STRINGS.raw_decode(self.text, at)
         except json.JSONDecodeError as exc:
             raise _Refused(
                 min(exc.pos, len(self.text)), exc.msg.lower(), "close the string, or double a backslash"

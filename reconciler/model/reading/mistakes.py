@@ -1,6 +1,7 @@
 """Collects what is wrong in one file: readers go on after a mistake, so that all of them are reported at once."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeAlias
 
@@ -10,15 +11,41 @@ from reconciler.problem import Gravity, Problem
 LONGEST_VALUE = 80
 """Characters of a met value in a message."""
 
+MOST_PROBLEMS = 1000
+"""In one file: nobody reads more, and a hostile file has a hundred thousand."""
+_MOST_KNOWN = 500
+"""Words among which a misspelt one is looked for: 10 microseconds each."""
+
 Place: TypeAlias = "Value | tuple[int, int]"
+
+
+@dataclass(slots=True)
+class Patience:
+    """What one reading of a repository may spend, over all its files: the rest is told in fewer words, or refused."""
+
+    guesses: int = 500
+    explanations: int = 5000
+    values: int = 2_000_000
+    """Values at 150 bytes each; 10,000 nodes have 120,000."""
+
+    def take_guess(self) -> bool:
+        """Whether one more guess may be made."""
+        self.guesses -= 1
+        return self.guesses >= 0
+
+    def take_explanation(self) -> bool:
+        """Whether one more value may be explained at length."""
+        self.explanations -= 1
+        return self.explanations >= 0
 
 
 class Mistakes:
     """The problems of one file, in the order they were found."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, patience: Patience | None = None) -> None:
         self.file = file
         self.problems: list[Problem] = []
+        self.patience = patience if patience is not None else Patience()
 
     def error(self, place: Place, message: str, *, value: str | None = None, remedy: str = "") -> None:
         """Add a mistake that keeps the commit from being accepted."""
@@ -33,7 +60,28 @@ class Mistakes:
         """Whether anything but lints was found."""
         return any(problem.gravity is Gravity.ERROR for problem in self.problems)
 
+    def guess(self, word: str, known: Collection[str]) -> str | None:
+        """Give what a misspelt word was most likely meant to be."""
+        if len(known) > _MOST_KNOWN or not self.patience.take_guess():
+            return None
+        folded = {name.lower(): name for name in known}
+        if word.lower() in folded:
+            return folded[word.lower()]
+        close = get_close_matches(word.lower()[:100], folded, n=1, cutoff=0.7)
+        return folded[close[0]] if close else None
+
+    def did_you_mean(self, word: str, known: Collection[str]) -> str:
+        """Give a remedy that names the nearest known word, or all of them where they are few."""
+        guess = self.guess(word, known)
+        if guess is not None:
+            return f"did you mean {guess}?"
+        few = 12
+        return f"known: {', '.join(sorted(known))}" if 0 < len(known) <= few else ""
+
     def _add(self, gravity: Gravity, place: Place, message: str, value: str | None, remedy: str) -> None:
+        if len(self.problems) >= MOST_PROBLEMS:
+            self._add_last()
+            return
         if value is None:
             value = place.text if isinstance(place, Scalar) else ""
         line, column = (place.line, place.column) if isinstance(place, (Scalar, Items, Table)) else place
@@ -49,27 +97,13 @@ class Mistakes:
             )
         )
 
+    def _add_last(self) -> None:
+        if len(self.problems) == MOST_PROBLEMS:
+            message = f"more than {MOST_PROBLEMS} mistakes in this file: the others are not told"
+            self.problems.append(Problem(file=self.file, message=message, remedy="mend these first"))
+
 
 def cut(text: str) -> str:
     """Shorten what a message quotes, and keep it on one line."""
     first = text if "\n" not in text else text[: text.index("\n")] + "..."
     return first if len(first) <= LONGEST_VALUE else first[: LONGEST_VALUE - 3] + "..."
-
-
-def nearest(word: str, known: Sequence[str]) -> str | None:
-    """Guess what a misspelt word was meant to be."""
-    folded = {name.lower(): name for name in known}
-    if word.lower() in folded:
-        return folded[word.lower()]
-    close = get_close_matches(word.lower()[:100], folded, n=1, cutoff=0.7)
-    return folded[close[0]] if close else None
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Give a remedy that names the nearest known word, or all of them."""
-    guess = nearest(word, known)
-    if guess is not None:
-        return f"did you mean {guess}?"
-    shown = sorted(known)
-    few = 12
-    return f"known are {', '.join(shown)}" if 0 < len(shown) <= few else ""

@@ -15,11 +15,12 @@ _NOT_LOCAL = ("Address", "Port", "User", "IdentityFile", "Gateway")
 
 def read_node(value: Value, defaults: SshDefaults, mistakes: Mistakes) -> Node | None:
     """Read one node; None after a mistake."""
-    if not check("node", value, mistakes) or not isinstance(value, Table):
+    fits = check("node", value, mistakes)
+    if not isinstance(value, Table):
         return None
     scalar = value.scalar
-    transport = Transport(scalar("Transport") or "ssh")
-    if not _address_fits(value, transport, mistakes):
+    transport = Transport.LOCAL if scalar("Transport") == "local" else Transport.SSH
+    if not _address_fits(value, transport, mistakes) or not fits:
         return None
     local = transport is Transport.LOCAL
     gateway = scalar("Gateway")

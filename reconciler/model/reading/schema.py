@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator, TypeChecker, ValidationError
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 
-from reconciler.model.reading.mistakes import Mistakes, Place, did_you_mean
+from reconciler.model.reading.mistakes import Mistakes, Place
 from reconciler.model.reading.values import Items, Scalar, Table, Value, is_null, plain_json, resolve
 
 Fits: TypeAlias = Callable[[Value], bool]
@@ -77,7 +77,7 @@ class _Compiler:
 
     def compile(self, schema: Schema) -> Fits:
         if isinstance(schema, bool):
-            return (lambda value: True) if schema else (lambda value: False)
+            return _anything if schema else _nothing
         if "$ref" in schema:
             return self._reference(schema["$ref"])
         rules = [*self._rules(schema)]
@@ -88,9 +88,15 @@ class _Compiler:
     def _reference(self, reference: str) -> Fits:
         name = reference.removeprefix("#/$defs/")
         if name not in self.known:
-            self.known[name] = lambda value: self.known[name](value)
+            self.known[name] = self._later(name)  # a definition may hold itself
             self.known[name] = self.compile(self.definitions[name])
         return self.known[name]
+
+    def _later(self, name: str) -> Fits:
+        def rule(value: Value) -> bool:
+            return self.known[name](value)
+
+        return rule
 
     def _rules(self, schema: Mapping[str, Any]) -> Iterator[Fits]:
         rest = dict(schema)
@@ -140,6 +146,14 @@ class _Compiler:
             return least <= count and (most is None or count <= most) and all(each(item) for item in value.items)
 
         return rule
+
+
+def _anything(_: Value) -> bool:
+    return True
+
+
+def _nothing(_: Value) -> bool:
+    return False
 
 
 def _type_rule(types: str | Sequence[str]) -> Fits:
@@ -223,7 +237,7 @@ def _bound(name: str) -> Callable[[Validator, float, Any, Any], Iterator[Validat
     return bound
 
 
-_EXPLAINER = extend(
+_EXPLAINER = extend(  # type: ignore[no-untyped-call]  # jsonschema leaves it without types
     Draft202012Validator,
     validators={"pattern": _pattern, "minimum": _bound("minimum"), "maximum": _bound("maximum")},
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many(
@@ -234,9 +248,12 @@ _EXPLAINER = extend(
 
 def explain(kind: str, value: Value, mistakes: Mistakes) -> None:
     """Add one problem for each thing that jsonschema finds, at its place."""
+    if not mistakes.patience.take_explanation():
+        mistakes.error(value, f"this does not fit the schema of a {kind}", value="", remedy="mend the others first")
+        return
     seen = set()
     for error in _EXPLAINER(load(kind)).iter_errors(plain_json(value, _written)):
-        for place, message, met, remedy in _told(error, value):
+        for place, message, met, remedy in _told(error, value, mistakes):
             if (str(place)[:200], message) not in seen:
                 seen.add((str(place)[:200], message))
                 mistakes.error(place, message, value=met, remedy=remedy)
@@ -245,27 +262,28 @@ def explain(kind: str, value: Value, mistakes: Mistakes) -> None:
 _Told: TypeAlias = tuple[Place, str, str | None, str]
 
 
-def _told(error: ValidationError, root: Value) -> Iterator[_Told]:
+def _told(error: ValidationError, root: Value, mistakes: Mistakes) -> Iterator[_Told]:
     """Say in words what one of jsonschema's errors is about."""
     value = _at(root, list(error.absolute_path))
     schema = error.schema if isinstance(error.schema, dict) else {}
     remedy = schema.get("x-remedy", "")
     name = _name(error)
     if error.validator == "anyOf":
-        yield from _nearest_branch(error, root, value, schema)
+        yield from _nearest_branch(error, root, mistakes)
     elif error.validator == "additionalProperties" and isinstance(value, Table):
         known = [*schema.get("properties", {})]
         for key in value.entries:
             if key not in known:
-                yield value.places[key], "unknown key", key, did_you_mean(key, known)
-    elif error.validator == "propertyNames" or error.schema_path and "propertyNames" in error.schema_path:
+                yield value.places[key], "unknown key", key, mistakes.did_you_mean(key, known)
+    elif "propertyNames" in error.schema_path:
         yield value, f"a name that is not {schema.get('x-is', 'allowed')}", None, remedy
     elif error.validator == "required" and isinstance(value, Table):
-        for key in error.validator_value:
+        required: Any = error.validator_value
+        for key in required:
             if key not in value.entries:
                 yield value, f"{key} is missing", "", _remedy_of(schema, key)
     else:
-        yield value, name + _rule_broken(error, schema), None, remedy or _default_remedy(error)
+        yield value, name + _rule_broken(error, schema), None, remedy or _default_remedy(error, mistakes)
 
 
 def _remedy_of(schema: Mapping[str, Any], key: str) -> str:
@@ -290,27 +308,22 @@ _WORDS = {
 
 
 def _rule_broken(error: ValidationError, schema: Mapping[str, Any]) -> str:
-    limit = error.validator_value
-    match error.validator:
-        case "type":
-            return f"this must be {schema.get('x-is') or _kinds(limit)}" + (
-                ", and is empty" if error.instance is None else ""
-            )
-        case "enum":
-            return f"this must be one of {', '.join(map(str, limit))}"
-        case "pattern":
-            return f"this is not {schema.get('x-is', 'written as it must be')}"
-        case "minimum" | "maximum":
-            return f"this must be {'at least' if error.validator == 'minimum' else 'at most'} {limit}"
-        case "minLength" | "minItems" | "minProperties":
-            return "this is empty" if limit == 1 else f"this needs at least {limit} {_counted(error)}"
-        case "maxLength" | "maxItems":
-            return f"this has more than {limit} {_counted(error)}"
-    return "this is not allowed here"
-
-
-def _counted(error: ValidationError) -> str:
-    return "characters" if "Length" in str(error.validator) else "entries"
+    limit: Any = error.validator_value
+    empty = ", and is empty" if error.instance is None else ""
+    counted = "characters" if "Length" in str(error.validator) else "entries"
+    words = {
+        "type": lambda: f"this must be {schema.get('x-is') or _kinds(limit)}{empty}",
+        "enum": lambda: f"this must be one of {', '.join(map(str, limit))}",
+        "pattern": lambda: f"this is not {schema.get('x-is', 'written as it must be')}",
+        "minimum": lambda: f"this must be at least {limit}",
+        "maximum": lambda: f"this must be at most {limit}",
+    }
+    rule = str(error.validator)
+    if rule in words:
+        return words[rule]()
+    if rule.startswith("min"):
+        return "this is empty" if limit == 1 else f"this needs at least {limit} {counted}"
+    return f"this has more than {limit} {counted}" if rule.startswith("max") else "this is not allowed here"
 
 
 def _kinds(types: str | Sequence[str]) -> str:
@@ -320,10 +333,11 @@ def _kinds(types: str | Sequence[str]) -> str:
     return " or ".join(_WORDS[name] for name in names)
 
 
-def _default_remedy(error: ValidationError) -> str:
+def _default_remedy(error: ValidationError, mistakes: Mistakes) -> str:
     if error.validator == "enum" and isinstance(error.instance, str):
-        guess = did_you_mean(error.instance, [str(word) for word in error.validator_value])
-        return guess if guess.startswith("did") else ""
+        allowed: Any = error.validator_value
+        guess = mistakes.guess(error.instance, [str(word) for word in allowed])
+        return f"did you mean {guess}?" if guess else ""
     if error.instance is None:
         return "give it a value, or remove the key"
     if error.validator == "type" and isinstance(error.instance, _Written) and not error.instance.scalar.plain:
@@ -331,15 +345,17 @@ def _default_remedy(error: ValidationError) -> str:
     return ""
 
 
-def _nearest_branch(error: ValidationError, root: Value, value: Value, schema: Mapping[str, Any]) -> Iterator[_Told]:
+def _nearest_branch(error: ValidationError, root: Value, mistakes: Mistakes) -> Iterator[_Told]:
     """Explain the alternative that has the right type; where none has, name them all."""
+    value = _at(root, list(error.absolute_path))
+    schema = error.schema if isinstance(error.schema, dict) else {}
     branches: dict[int, list[ValidationError]] = {}
     for inner in error.context or ():
         branches.setdefault(int(inner.relative_schema_path[0]), []).append(inner)
     right = [found for found in branches.values() if not any(_wrong_type(one) for one in found)]
     if right:
         for inner in right[0]:
-            yield from _told(inner, root)
+            yield from _told(inner, root, mistakes)
         return
     yield value, f"{_name(error)}this must be {schema.get('x-is', 'something else')}", None, schema.get("x-remedy", "")
 

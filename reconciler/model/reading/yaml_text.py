@@ -6,7 +6,7 @@ hold written out is counted all the same, for whoever walks the value later.
 """
 
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from yaml import CSafeLoader, YAMLError
 from yaml.events import (
@@ -98,24 +98,26 @@ def read_yaml(data: bytes, mistakes: Mistakes) -> list[Value]:
     except YAMLError as exc:
         _explain(exc, text, mistakes)
         return []
+    finally:
+        mistakes.patience.values -= building.count
     return building.documents
 
 
 def _follow(parser: CSafeLoader, building: _Building) -> None:
-    """Take the events one by one; the order of the branches is that of their frequency."""
+    """Take the events one by one, the most frequent kind first. They are Any: their types leave marks optional, C never does."""
     next_event = parser.get_event
     try:
         while True:
             event = next_event()
             kind = type(event)
             if kind is ScalarEvent:
-                _scalar(cast("ScalarEvent", event), building)
+                _scalar(event, building)
             elif kind is MappingStartEvent or kind is SequenceStartEvent:
-                _open(cast("MappingStartEvent", event), building)
+                _open(event, building)
             elif kind is MappingEndEvent or kind is SequenceEndEvent:
                 _close(building)
             elif kind is AliasEvent:
-                _alias(cast("AliasEvent", event), building)
+                _alias(event, building)
             elif kind is DocumentEndEvent:
                 building.anchors.clear()
             elif kind is StreamEndEvent:
@@ -124,7 +126,7 @@ def _follow(parser: CSafeLoader, building: _Building) -> None:
         parser.dispose()
 
 
-def _scalar(event: ScalarEvent, building: _Building) -> None:
+def _scalar(event: Any, building: _Building) -> None:
     mark = event.start_mark
     tag = event.tag
     if tag is not None and tag not in _TAGS[ScalarEvent]:
@@ -162,7 +164,7 @@ def _key(scalar: Scalar, top: _Open, building: _Building) -> None:
     top.key = scalar
 
 
-def _open(event: MappingStartEvent | SequenceStartEvent, building: _Building) -> None:
+def _open(event: Any, building: _Building) -> None:
     line, column = event.start_mark.line + 1, event.start_mark.column + 1
     if event.tag is not None and event.tag not in _TAGS[type(event)]:
         raise _Refused(line, column, "a YAML tag", event.tag, "write the value itself; tags are not read")
@@ -183,7 +185,7 @@ def _close(building: _Building) -> None:
     _put(done.value, building)
 
 
-def _alias(event: AliasEvent, building: _Building) -> None:
+def _alias(event: Any, building: _Building) -> None:
     line, column = event.start_mark.line + 1, event.start_mark.column + 1
     anchored = building.anchors.get(event.anchor)
     if anchored is None:
@@ -209,7 +211,7 @@ def _no_key(building: _Building, line: int, column: int) -> None:
 
 def _count(building: _Building, more: int, at: Value) -> None:
     building.count += more
-    if building.count > MOST_VALUES:
+    if building.count > MOST_VALUES or building.count > building.mistakes.patience.values:
         met = at.text if isinstance(at, Scalar) else ""
         remedy = "write it without aliases, or split the file"
         raise _Refused(at.line, at.column, f"the file comes to more than {MOST_VALUES} values", met, remedy)
