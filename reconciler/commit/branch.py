@@ -104,7 +104,6 @@ class ReportsBranch:
         request = WriteRequest(parents=parents, changes=news, message=text, person=self.person, when=now)
         made = self.repository.write_commit(request)
         self.repository.update_refs({self._queue: (self.repository.ref(self._queue), made)})
-        self.repository.forget_scratch()
         self._known = (made, _with(there, news))
         return made
 
@@ -179,7 +178,6 @@ class ReportsBranch:
         joined = join(self.repository, queue, tips, self.person)
         if joined != queue:
             self.repository.update_refs({self._queue: (queue, joined)})
-            self.repository.forget_scratch()
         for place in sound:
             self._remember(place)
 

@@ -13,6 +13,8 @@ from reconciler.source.records import BRANCH_LIMITS, CommitRecord, ReadLimits, T
 from reconciler.source.snapshot import STATE_ROOTS, Snapshot, sort_out
 
 DEFAULT_LIMITS = ReadLimits()
+_SMALL = 7
+"""Leases and heartbeats of all places."""
 
 
 class Objects:
@@ -21,6 +23,7 @@ class Objects:
     def __init__(self, git: GitProcess) -> None:
         self._git = git
         self._last = Snapshot(revision=CommitId(""))
+        self._small: dict[str, bytes] = {}
 
     def listing(self, commit: str, paths: Sequence[str] = ()) -> tuple[TreeEntry, ...]:
         """List everything below `paths` (all: none given), trees included, with sizes."""
@@ -54,6 +57,12 @@ class Objects:
         """Read blobs by id. The caller has seen their sizes."""
         wanted = tuple(ids)
         return dict(zip(wanted, self._batch(wanted), strict=True))
+
+    def read_small(self, blob: str) -> bytes:
+        """Read one blob that is asked for again and again: an id always means the same content."""
+        if blob not in self._small:
+            self._small = {blob: self.read_blobs((blob,))[blob]} | dict(list(self._small.items())[:_SMALL])
+        return self._small[blob]
 
     def stream(
         self, commit: str, roots: tuple[str, ...] = (), limits: ReadLimits = BRANCH_LIMITS

@@ -34,6 +34,7 @@ HEARTBEAT_REF = "refs/reconciler/heartbeat"
 LEASE_REF = "refs/reconciler/lease"
 _HEAD = "HEAD-commit"
 _MAX_REFS_A_CALL = 500
+_MAX_DESCENT = 10_000
 _NO_ID = "0" * 40
 
 
@@ -43,6 +44,11 @@ class Repository:
     def __init__(self, git: GitProcess, address: RepositoryAddress) -> None:
         self._git = git
         self._objects = Objects(git)
+        self._refs: dict[str, str] | None = None
+        """What our refs hold, read once a fetch: each question to git costs 5 ms, and a pass asks forty times."""
+        self._scratch: list[str] = []
+        self._head: str | None = None
+        self._descent: set[tuple[str, str]] = set()
         self.address = address
         self.state = Remote(name="state", address=address)
         """Where the state branch is read."""
@@ -104,6 +110,7 @@ class Repository:
         HEAD's commit comes along. Where nothing changed, one question is all that is asked.
         """
         seen = self.look(remote, refs)
+        self._refs = None
         known = self.refs(remote.tracking("refs/"))
         wanted = {remote.tracking(ref): (ref, value) for ref, value in seen.ids.items()}
         if seen.head is not None and remote.name == self.state.name:
@@ -122,6 +129,8 @@ class Repository:
         moved = [f"+{ref}:{name}" for name, (ref, value) in wanted.items() if known.get(name) != value]
         for start in range(0, len(moved), _MAX_REFS_A_CALL):
             self._fetch(remote.address, moved[start : start + _MAX_REFS_A_CALL])
+        if moved:
+            self._refs = None
         if remote.name == self.state.name:
             self._remember_head(seen)
         return seen
@@ -162,7 +171,8 @@ class Repository:
 
     def _remember_head(self, seen: RemoteRefs) -> None:
         head = self.state.tracking("HEAD")
-        if seen.head_branch is not None:
+        if seen.head_branch is not None and seen.head_branch != self._head:
+            self._head = seen.head_branch
             self._git.ask("symbolic-ref", head, self.state.tracking(f"refs/heads/{branch_name(seen.head_branch)}"))
 
     def push(self, remote: Remote, updates: Sequence[RefUpdate]) -> tuple[RefResult, ...]:
@@ -194,14 +204,18 @@ class Repository:
     # Our own refs
 
     def refs(self, prefix: str) -> Mapping[str, str]:
-        """Give our clone's refs whose names start with `prefix`, with their ids."""
-        listed = self._git.ask("for-each-ref", "--format=%(refname) %(objectname)", prefix.rstrip("/"))
-        lines = listed.decode("utf-8", "surrogateescape").splitlines()
-        return {name: value for name, _, value in (line.partition(" ") for line in lines)}
+        """Give our clone's refs whose names start with `prefix`, with their ids, as of the last fetch or change of ours."""
+        if self._refs is None:
+            listed = self._git.ask("for-each-ref", "--format=%(refname) %(objectname)")
+            lines = listed.decode("utf-8", "surrogateescape").splitlines()
+            self._refs = {name: value for name, _, value in (line.partition(" ") for line in lines)}
+        return {name: value for name, value in self._refs.items() if name.startswith(prefix)}
 
     def ref(self, name: str) -> str | None:
         """Give the id one ref of our clone holds."""
-        return self._id_of(name)
+        if self._refs is None:
+            self.refs("refs/")
+        return None if self._refs is None else self._refs.get(name)
 
     def update_refs(self, changes: Mapping[str, tuple[str | None, str | None]], *, checked: bool = True) -> None:
         """Move refs of our clone, all or none: name -> (what it holds now, what it shall hold; None: no such ref).
@@ -210,13 +224,19 @@ class Repository:
         """
         if not changes:
             return
-        commands = "".join(_ref_command(name, old, new, checked=checked) for name, (old, new) in changes.items())
-        stdin = commands.encode("utf-8", "surrogateescape")
+        commands = [_ref_command(name, old, new, checked=checked) for name, (old, new) in changes.items()]
+        commands += [_ref_command(name, None, None, checked=False) for name in self._scratch]
+        stdin = "".join(commands).encode("utf-8", "surrogateescape")
         finished = self._git.run("update-ref", "--no-deref", "--stdin", "-z", stdin=stdin)
         if finished.status != 0 and clear_stale_locks(self._git):
             finished = self._git.run("update-ref", "--no-deref", "--stdin", "-z", stdin=stdin)
         if finished.status != 0:
+            self._refs = None
             raise CommitError(f"refs of {self.folder} could not be moved: {finished.complaint}")
+        self._scratch.clear()
+        if self._refs is not None:
+            held = {name: value for name, value in self._refs.items() if name not in changes}
+            self._refs = held | {name: new for name, (_, new) in changes.items() if new is not None}
 
     # Reading
 
@@ -257,7 +277,14 @@ class Repository:
 
     def is_ancestor(self, older: CommitId, newer: CommitId) -> bool:
         """Tell whether `newer` descends from `older`, or is it. A commit we do not hold descends from nothing."""
-        return older == newer or self._git.run("merge-base", "--is-ancestor", older, newer).status == 0
+        if older == newer or (older, newer) in self._descent:
+            return True
+        if self._git.run("merge-base", "--is-ancestor", older, newer).status != 0:
+            return False
+        if len(self._descent) >= _MAX_DESCENT:
+            self._descent.clear()
+        self._descent.add((older, newer))
+        return True
 
     def commits_between(self, older: CommitId | None, newer: CommitId, limit: int = 10_000) -> tuple[CommitRecord, ...]:
         """Give the commits that `newer` has and `older` has not, oldest first: their messages carry the trailers."""
@@ -267,6 +294,8 @@ class Repository:
 
     def count_between(self, older: CommitId | None, newer: CommitId) -> int:
         """Count the commits that `newer` has and `older` has not."""
+        if older == newer:
+            return 0
         return int(self._git.ask("rev-list", "--count", newer, *(() if older is None else (f"^{older}",))))
 
     def merge_base(self, one: CommitId, other: CommitId) -> CommitId | None:
@@ -306,7 +335,7 @@ class Repository:
 
     def read_blob(self, blob: str) -> bytes:
         """Read one blob of our own making (lease, heartbeat)."""
-        return self._objects.read_blobs((blob,))[blob]
+        return self._objects.read_small(blob)
 
     def blob_ids(self, commit: CommitId) -> Mapping[str, str]:
         """Give path -> blob id of every file of a commit."""
@@ -319,18 +348,15 @@ class Repository:
         return self._git.ask("hash-object", "-w", "--no-filters", "--stdin", stdin=content).decode("ascii").strip()
 
     def write_commit(self, request: WriteRequest) -> CommitId:
-        """Make a commit in our clone; no ref names it yet but a scratch one, which `update_refs` should remove."""
+        """Make a commit in our clone; only a scratch ref names it, which the next `update_refs` removes."""
         scratch = f"{SCRATCH}{uuid4().hex}"
+        self._scratch.append(scratch)
         stream = import_stream(scratch, request)
         answer = self._git.ask("fast-import", "--quiet", "--done", "--date-format=raw", "--cat-blob-fd=1", stdin=stream)
         made = answer.decode("ascii", "replace").strip()
         if not OBJECT_ID.match(made):
             raise CommitError(f"git made a commit and did not say which: {made[:120]!r}")
         return CommitId(made)
-
-    def forget_scratch(self) -> None:
-        """Remove the names commits had while they were being made."""
-        self.update_refs({name: (value, None) for name, value in self.refs(SCRATCH).items()})
 
     def tidy(self) -> None:
         """Pack what piled up, if it is much: for an idle moment, at most a few minutes."""
