@@ -11,7 +11,7 @@ from threading import Event
 
 from reconciler.drift.associations import find_drift
 from reconciler.drift.definitions import Definition, Unrenderable, definitions
-from reconciler.drift.finding import Finding
+from reconciler.drift.finding import Cause, Finding
 from reconciler.drift.memory import with_findings, with_outcomes, with_seen, with_settled
 from reconciler.drift.questions import questions
 from reconciler.drift.recheck import recheck
@@ -20,13 +20,13 @@ from reconciler.inventory.collect import Collected, collect
 from reconciler.inventory.observed import Facts
 from reconciler.model.command import Connect
 from reconciler.model.desired import DesiredState
-from reconciler.model.history import History
+from reconciler.model.history import History, RunStatus
 from reconciler.model.outcome import Disposition, Outcome, RunRecord
 from reconciler.model.questions import Questions
 from reconciler.plan.build import build_plan
-from reconciler.plan.plan import Plan
+from reconciler.plan.plan import Plan, PlanItem
 from reconciler.plan.shrink import refused
-from reconciler.rollout.run import roll_out
+from reconciler.rollout.run import SecondLook, roll_out
 from reconciler.rollout.settle import settle
 from reconciler.targets.resolve import Targets, resolve_targets
 
@@ -104,7 +104,7 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
     now = world.clock()
     facts = {node: found.facts for node, found in before.items()}
     keys = {node: found.host_key for node, found in before.items()}
-    history = with_seen(with_settled(history, settled, now), facts, now, host_keys=keys)
+    history = with_seen(with_settled(history, settled, now), facts, host_keys=keys)
     findings = _find(base, facts, history, now, asked, keys)
     plan = build_plan(
         findings,
@@ -142,6 +142,9 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
             item,
             desired.nodes[item.node],
         ),
+        confirm=_second_look(base, history, before, world),
+        going=[record for record in settled if not record.status.ended],
+        target_counts={name: len(members) for name, members in base.targets.members.items()},
         outputs=world.outputs,
     )
     now = world.clock()
@@ -177,6 +180,29 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
     )
 
 
+def plan_from_facts(
+    base: Ground,
+    facts: Mapping[NodeId, Facts],
+    history: History,
+    now: datetime,
+    *,
+    allow_shrink: frozenset[AssociationName] = frozenset(),
+) -> tuple[tuple[Finding, ...], Plan]:
+    """Judge and plan from given facts: pure, the same bytes everywhere."""
+    findings = _find(base, facts, history, now, Asked(nodes=tuple(facts)), {})
+    plan = build_plan(
+        findings,
+        desired=base.desired,
+        targets=base.targets,
+        definitions=base.definitions,
+        facts=facts,
+        history=history,
+        now=now,
+        allow_shrink=allow_shrink,
+    )
+    return findings, plan
+
+
 def _find(
     base: Ground,
     facts: Mapping[NodeId, Facts],
@@ -197,3 +223,30 @@ def _find(
         forced=None if asked.apply is None else lambda name, _node: name == asked.apply,
         host_keys=host_keys,
     )
+
+
+def _second_look(
+    base: Ground, history: History, before: Mapping[NodeId, Collected], world: World
+) -> Callable[[PlanItem, Outcome], SecondLook]:
+    """Make the look that a never-applied document must pass on its first node before it goes to the others."""
+
+    def look(item: PlanItem, outcome: Outcome) -> SecondLook:
+        if outcome.record is None or outcome.record.status is not RunStatus.SUCCESS:
+            return SecondLook(confirmed=False, reason=outcome.reason)
+        if base.desired.associations[item.association].expect is None:
+            return SecondLook(confirmed=True, reason="it ended well, and nothing more is expected of it")
+        now = world.clock()
+        node = base.desired.nodes[item.node]
+        found = collect([node], base.questions, world.connect, before=before, clock=world.clock)
+        seen = find_drift(
+            base.desired,
+            base.targets.only({item.node}),
+            {item.node: found[item.node].facts},
+            with_outcomes(history, (outcome,), now),
+            now,
+            definitions=base.definitions,
+        )
+        finding = next(finding for finding in seen if finding.association == item.association)
+        return SecondLook(confirmed=finding.cause is Cause.IN_SYNC, reason=finding.reason)
+
+    return look

@@ -64,7 +64,8 @@ def run(arguments: list[str]) -> int:
         _complain(exc)
         return Exit.NO_ANSWER
     except typer.TyperException as exc:
-        exc.show()
+        say(f"reconciler: {exc.format_message()}", error=True)
+        say("`reconciler --help` lists the commands, `reconciler COMMAND --help` the options of one", error=True)
         return Exit.USAGE
     return result if isinstance(result, int) else Exit.DONE
 

@@ -139,8 +139,9 @@ def cancel(
     Nothing is undone. Example: reconciler runs cancel 3f1c
     """
     from reconciler.cli.opening import open_controller
+    from reconciler.daemon.executions import cancel_run
 
     with open_controller(repo, state_dir, host_settings) as controller:
-        for line in controller.cancel(run):
+        for line in cancel_run(controller, run):
             say(shown(line, 1000))
     return Exit.DONE

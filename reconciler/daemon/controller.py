@@ -1,7 +1,7 @@
 """Everything one management host needs for passes over one state repository: opened once, used by commands and the daemon."""
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from reconciler.compliance.read import Branch, read_branch_files
 from reconciler.compliance.report import FleetSummary, NodeReport, Status, item_status
 from reconciler.compliance.write import changes_in_words, headline, report_files
 from reconciler.daemon.accepting import Accepted, StateBranch
+from reconciler.daemon.starting import scanned
 from reconciler.errors import DesiredStateError, LeaseLost, SourceError, UsageError
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.cache import load_collected, save_collected
@@ -26,12 +27,14 @@ from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
 from reconciler.model.node import Mode, Transport
 from reconciler.model.outcome import Outcome
+from reconciler.plan.difference import PlanDifference, difference
 from reconciler.plan.plan import Plan
-from reconciler.reconcile import Asked, Ground, Pass, World, ground, reconcile
+from reconciler.problem import Gravity
+from reconciler.reconcile import Asked, Ground, Pass, World, ground, plan_from_facts, reconcile
 from reconciler.rollout.settle import acknowledge
 from reconciler.settings import HostSettings
 from reconciler.source.address import parse_address
-from reconciler.source.records import Person
+from reconciler.source.records import CommitRecord, Person
 from reconciler.source.repository import Repository
 from reconciler.targets.selector import parse_selectors
 from reconciler.transport.known_hosts import parse as parse_known_hosts
@@ -296,6 +299,54 @@ class Controller:
         done = reconcile(base, reports.read.history, self._collected(), self._world(base, pool, epoch=0), asked)
         return Planned(plan=done.plan, nothing_left=_nothing_left(done))
 
+    def _plan_from(
+        self, base: Ground, accepted: Accepted, commit: CommitId, nodes: tuple[NodeId, ...], now: datetime
+    ) -> Planned:
+        """Plan from what a commit of the compliance branch holds: the same bytes everywhere."""
+        branch = read_branch_files(read_branch(self.repository, commit), commit)
+        return self._offline(base, branch, nodes, now, accepted.allow_shrink)
+
+    def _offline(
+        self,
+        base: Ground,
+        branch: Branch,
+        nodes: tuple[NodeId, ...],
+        now: datetime,
+        allow_shrink: frozenset[AssociationName] = frozenset(),
+    ) -> Planned:
+        known = branch.facts
+        facts = {node: known.get(node, Facts(node=node, unreachable="never collected")) for node in nodes}
+        findings, plan = plan_from_facts(base, facts, branch.history, now, allow_shrink=allow_shrink)
+        left = any(item_status(finding) is not Status.COMPLIANT for finding in findings)
+        return Planned(plan=plan, nothing_left=not left)
+
+    def plan_difference(self, base_rev: str, head_rev: str, *, at: datetime | None) -> PlanDifference:
+        """Tell what a change does, from committed facts: plans both revisions and compares. Raises DesiredStateError."""
+        now_in_force, _ = self.in_force()
+        branch = self._look(now_in_force.desired).read
+        self.repository.fetch_everything()
+        now = at or self.clock()
+        plans: list[Plan] = []
+        for revision in (base_rev, head_rev):
+            desired, problems = self._state.read(self.repository.resolve(revision))
+            if desired is None:
+                raise DesiredStateError(tuple(p for p in problems if p.gravity is Gravity.ERROR))
+            base = ground(self._narrowed(desired))
+            plans.append(self._offline(base, branch, tuple(sorted(desired.nodes)), now).plan)
+        return difference(*plans)
+
+    def scan_keys(self, limit: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        """Ask nodes' servers for their host keys: (line, '') for each key, ('', trouble) where one did not answer."""
+        base, _ = self.in_force()
+        nodes = [base.desired.nodes[name] for name in self._limited(base, limit)]
+        return scanned([node for node in nodes if node.transport is Transport.SSH])
+
+    def reported_commits(self) -> tuple[CommitRecord, ...]:
+        """Give the commits of the compliance branch, oldest first."""
+        base, _ = self.in_force()
+        tip = self._look(base.desired).standing.tip
+        return () if tip is None else self.repository.commits_between(None, tip)
+
     def repository_commit(self, revision: str) -> CommitId:
         """Give the commit a revision means; the reports' branch by its own name."""
         if self._reports is not None and revision == self._reports.branch.branch and self._reports.standing.tip:
@@ -442,7 +493,17 @@ class Controller:
         reports.standing = replace(reports.standing, tip=tip)
         publication = self._publish(reports.branch, base, done, lease, tip, problems)
         if publication is not None and publication.complete:
-            acknowledge(done.settled, done.outcomes, base.desired, history, connect=self.pool(base.desired).connect)
+            untold = acknowledge(
+                done.settled,
+                done.outcomes,
+                base.desired,
+                history,
+                connect=self.pool(base.desired).connect,
+                epoch=lease.lease.epoch,
+            )
+            problems.extend(
+                f"{node}: its results are published, and it could not be told: {why}" for node, why in untold.items()
+            )
         if made is None:
             return None, "the report is unchanged: nothing was committed"
         return made, f"report committed as {made[:12]} on {reports.branch.branch}"

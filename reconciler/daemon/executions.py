@@ -1,12 +1,18 @@
 """Executions as the compliance branch and this host's kept outputs tell them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.daemon.controller import Controller
 from reconciler.errors import UsageError
-from reconciler.ids import AssociationName, NodeId
+from reconciler.ids import AssociationName, NodeId, RunId
+from reconciler.inventory.observed import Facts
 from reconciler.model.history import Applied
+from reconciler.model.known import Known
+from reconciler.model.node import Become
+from reconciler.rollout.node_run import NodeRuns
+from reconciler.rollout.output import OutputKeeper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,3 +76,38 @@ def output_kept(controller: Controller, execution: Execution) -> tuple[tuple[str
     """Give (title, bytes) of every kept output of a run."""
     root = controller.outputs / str(execution.applied.run)
     return tuple((path.relative_to(root).as_posix(), path.read_bytes()) for path in _files(controller, execution))
+
+
+def cancel_run(controller: Controller, run: str) -> Iterator[str]:
+    """End a run that goes on, wherever it is: asks the nodes which have it. Gives what became of it, in words.
+
+    Raises UsageError where no node has such a run, or several are meant; NodeError where its node cannot be asked.
+    """
+    base, _ = controller.in_force()
+    collected = controller.collect(())
+    found = [
+        (node, RunId(name))
+        for node, seen in sorted(collected.items())
+        for name in _runs_of(seen.facts)
+        if name.startswith(run)
+    ]
+    away = sorted(node for node, seen in collected.items() if seen.facts.unreachable is not None)
+    if len(found) != 1:
+        silent = f"; {', '.join(away)} did not answer" if away else ""
+        met = f"{len(found)} runs on the nodes are called {run!r}" if found else f"no node has a run {run!r} going on"
+        raise UsageError(f"{met}{silent}")
+    ((node, which),) = found
+    described = base.desired.nodes[node]
+    runs = NodeRuns(OutputKeeper(controller.outputs))
+    with controller.pool(base.desired).connect(described) as session:
+        sight = runs.cancel(session, which, become=described.become is Become.SUDO)
+    yield f"{node}: run {which[:12]}: {sight.status or sight.standing.value}"
+    yield "nothing it did is undone; the next pass settles it"
+
+
+def _runs_of(facts: Facts) -> tuple[str, ...]:
+    match facts.section("runs"):
+        case Known(rows):
+            return tuple(rows)
+        case _:
+            return ()
