@@ -33,9 +33,10 @@ def encode_applied(applied: Applied) -> dict[str, Any]:
         "definition_since": instant(applied.definition_since),
         "first_matched": instant(applied.first_matched),
     }
-    for name in ("adopted", "in_sync", "run", "executions", "exit_code", "detail", "failures"):
-        field = getattr(applied, name)
-        if field not in (None, "", False) and (field or name == "exit_code"):
+    if applied.exit_code is not None:
+        value["exit_code"] = applied.exit_code
+    for name in ("adopted", "in_sync", "run", "executions", "detail", "failures"):
+        if field := getattr(applied, name):
             value[name] = field
     if applied.status is not None:
         value["status"] = applied.status.value
