@@ -28,6 +28,7 @@ _DETAIL = 510
 def with_seen(
     history: History,
     facts: Mapping[NodeId, Facts],
+    now: datetime,  # noqa: ARG001 - every entry in the books takes the instant
     *,
     host_keys: Mapping[NodeId, str | None] | None = None,
 ) -> History:

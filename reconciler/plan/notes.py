@@ -1,0 +1,59 @@
+"""What is worth saying about a plan beside its items: rates in words, ignored dependencies, empty target sets; pure."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from reconciler.ids import AssociationName
+from reconciler.model.association import Association
+from reconciler.model.desired import DesiredState
+from reconciler.plan.plan import PlanItem
+from reconciler.targets.resolve import Targets
+
+_NAMED = 3
+"""Nodes that a note names."""
+_TEENS = range(11, 14)
+
+
+def notes(desired: DesiredState, targets: Targets, items: tuple[PlanItem, ...]) -> tuple[str, ...]:
+    """Give every note, by association."""
+    counts = Counter(item.association for item in items)
+    return tuple(
+        note for name in sorted(desired.associations) for note in _notes(desired.associations[name], targets, counts)
+    )
+
+
+def _notes(association: Association, targets: Targets, counts: Counter[AssociationName]) -> Iterator[str]:
+    name = association.name
+    meant = targets.members.get(name, ())
+    if not meant:
+        yield f"{name}: means no node"
+    if counts[name]:
+        yield f"{name}: {rate_words(association, len(meant), counts[name])}"
+    for needed in association.depends_on:
+        missing = sorted(set(meant).difference(targets.members.get(needed, ())))
+        if missing:
+            named = ", ".join(missing[:_NAMED]) + (
+                f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+            )
+            yield f"{name}: DependsOn {needed} is ignored where {needed} does not apply ({named})"
+
+
+def rate_words(association: Association, targets: int, items: int) -> str:
+    """Say in words what MaxConcurrency and MaxErrors mean here (SSM: of the targets, rounded down; over T errors stop)."""
+    at_once = min(max(1, _of(association.max_concurrency, targets)), items)
+    tolerated = _of(association.max_errors, targets)
+    runs = f"runs on {items} node{'' if items == 1 else 's'}, {at_once} at a time"
+    if tolerated >= items:
+        return f"{runs}, whatever fails"
+    return f"{runs}; stops after the {ordinal(tolerated + 1)} failure"
+
+
+def _of(expression: str, targets: int) -> int:
+    number = int(expression.rstrip("%"))
+    return targets * number // 100 if expression.endswith("%") else number
+
+
+def ordinal(number: int) -> str:
+    """Give `1st`, `2nd`, `11th`."""
+    ending = "th" if number % 100 in _TEENS else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
