@@ -1,0 +1,1 @@
+"""All tests; the parts that several of them share are in `support`."""
