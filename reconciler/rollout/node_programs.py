@@ -136,7 +136,7 @@ def _files(order: Order) -> list[tuple[str, bytes]]:
     """Give every file of the run's folder."""
     plan = (
         f"run={order.run}\nepoch={order.epoch}\ncount={len(order.rendered.steps)}\npatience={RUNNER_PATIENCE}\n"
-        f"cap={OUTPUT_CAP}\nassociation={quote(order.association)}\n"
+        f"cap={OUTPUT_CAP // 512}\nassociation={quote(order.association)}\n"
     )
     files = [
         ("manifest", f"{order.manifest}\n".encode()),

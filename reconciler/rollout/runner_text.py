@@ -60,13 +60,15 @@ record() { # LINE INTO FILE, whatever it takes: without it nobody knows how it e
         pause 1
     done
 }
-swallow() { # FIFO FILE: the first $cap bytes are kept, the rest is read and dropped, so that nobody blocks
+swallow() { # FIFO FILE: the first $cap blocks are kept, the rest is read and dropped, so that nobody blocks
     (
         exec 9>&-
         {
-            {
-                dd bs=65536 count="$cap" iflag=count_bytes 2>/dev/null || head -c "$cap"
-            } >>"$step/$2"
+            # Beyond the limit the signal ends this cat, and not the script; head would hold small output back for long.
+            (
+                ulimit -f "$cap"
+                exec cat >>"$step/$2"
+            )
             cat >/dev/null
             touch "$step/$2.end"
         } <"$step/$1"

@@ -1,0 +1,142 @@
+"""A node in a private home folder on this machine: programs run as a user of their own, by a chosen shell."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from reconciler.documents.render import Rendered, RenderedStep
+from reconciler.drift.finding import Cause
+from reconciler.errors import NodeUnreachable
+from reconciler.ids import AssociationName, Digest, DocumentName, FleetId, NodeId
+from reconciler.model.command import Answer, Program
+from reconciler.model.node import Node
+from reconciler.plan.run_id import run_id
+from reconciler.rollout.node_programs import Order
+
+NOBODY = 65534
+NODE = NodeId("web-01")
+FLEET = FleetId("example")
+MOTD = AssociationName("motd")
+SHELLS = [shell for shell in (("dash",), ("bash", "--posix"), ("busybox", "sh")) if shutil.which(shell[0])]
+STARTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@dataclass
+class HomeNode:
+    """Give sessions that run programs below `home`, as another user where we are root."""
+
+    home: Path
+    shell: tuple[str, ...] = ("sh",)
+
+    def __post_init__(self) -> None:
+        self.home.mkdir(mode=0o700, parents=True)
+        if os.geteuid() == 0:
+            os.chown(self.home, NOBODY, NOBODY)
+
+    @property
+    def root(self) -> Path:
+        return self.home / ".local/state/reconciler"
+
+    @property
+    def log(self) -> Path:
+        """Where bodies leave a line, to be counted."""
+        return self.home / "log"
+
+    def bodies(self) -> list[str]:
+        return self.log.read_text().split() if self.log.exists() else []
+
+    def command(self, program: Path) -> list[str]:
+        drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
+        return [*drop, *self.shell, str(program)]
+
+    def begin(self, text: bytes) -> "subprocess.Popen[bytes]":
+        """Start a program in its own session, as sshd does, and do not wait for it."""
+        path = self.home / f"program-{time.monotonic_ns()}"
+        # The runner is started as `sh`: here it is to be the shell under test.
+        path.write_bytes(text.replace(b'setsid sh "$runner"', f'setsid {" ".join(self.shell)} "$runner"'.encode()))
+        path.chmod(0o644)
+        return subprocess.Popen(
+            self.command(path),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"HOME": str(self.home), "PATH": os.environ["PATH"]},
+            start_new_session=True,
+        )
+
+    @contextmanager
+    def connect(self, _node: Node) -> Iterator["HomeSession"]:
+        yield HomeSession(self)
+
+
+@dataclass
+class HomeSession:
+    """A Session without any transport."""
+
+    at: HomeNode
+    cut_after: float | None = None
+    """Seconds after which the connection is gone, with everything sshd would end."""
+
+    @property
+    def node(self) -> NodeId:
+        return NODE
+
+    @property
+    def host_key(self) -> str | None:
+        return None
+
+    def run(self, program: Program) -> Answer:
+        with self.at.begin(program.text) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=self.cut_after)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, 9)
+                raise NodeUnreachable(NODE, "the connection went away") from None
+        assert stderr == b"", stderr
+        return Answer(stdout=stdout, stderr=stderr, exit_status=process.returncode)
+
+    def stream(self, program: Program) -> Iterator[bytes]:
+        yield self.run(program).stdout
+
+
+def a_step(text: str, /, **fields: Any) -> RenderedStep:
+    return RenderedStep(
+        **{
+            "name": "step",
+            "action": "aws:runShellScript",
+            "script": text.encode(),
+            "timeout": timedelta(seconds=60),
+            **fields,
+        }
+    )
+
+
+def rendered(*steps: RenderedStep) -> Rendered:
+    """Give a document; steps are named and numbered, where they are not yet."""
+    numbered = tuple(
+        replace(step, group=step.group or number, name=f"step{number}" if step.name == "step" else step.name)
+        for number, step in enumerate(steps, 1)
+    )
+    return Rendered(document=DocumentName("Doc"), version="1", digest=Digest("d" * 64), steps=numbered)
+
+
+def an_order(*steps: RenderedStep, n: int = 1, epoch: int = 1, definition: str = "e") -> Order:
+    return Order(
+        run=run_id(FLEET, NODE, MOTD, n),
+        fleet=FLEET,
+        node=NODE,
+        association=MOTD,
+        definition=Digest(definition * 64),
+        executions=n,
+        cause=Cause.PENDING,
+        epoch=epoch,
+        started=STARTED,
+        rendered=rendered(*steps),
+    )

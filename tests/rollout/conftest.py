@@ -1,0 +1,54 @@
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rollout.a_node import SHELLS, HomeNode
+
+
+@pytest.fixture(params=SHELLS, ids=lambda shell: shell[0])
+def node(request: pytest.FixtureRequest) -> Iterator[HomeNode]:
+    """A node for each shell; whatever still runs below its home when the test ends is killed."""
+    # pytest's own folders are closed to other users, and nodes run as one.
+    folder = Path(tempfile.mkdtemp(prefix="reconciler-node-"))
+    folder.chmod(0o755)
+    try:
+        yield HomeNode(folder / "home", request.param)
+    finally:
+        kill_all_below(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def kill_all_below(folder: Path) -> None:
+    """End every process that holds a file below `folder`, or was started with one."""
+    for _ in range(50):
+        found = [pid for pid in pids() if str(folder) in all_about(pid)]
+        if not found:
+            return
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.02)
+
+
+def pids() -> list[int]:
+    return [
+        int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal() and int(path.name) != os.getpid()
+    ]
+
+
+def all_about(pid: int) -> str:
+    try:
+        links = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+        return " ".join(
+            [*links, os.readlink(f"/proc/{pid}/cwd"), Path(f"/proc/{pid}/cmdline").read_text(errors="replace")]
+        )
+    except OSError:
+        return ""
