@@ -7,10 +7,10 @@ from reconciler.ids import CommitId
 from reconciler.model.desired import DesiredState
 from reconciler.model.reading.associations import CheckSchedule
 from reconciler.model.reading.cross_checks import check_references
-from reconciler.model.reading.files import Repository, read_files
+from reconciler.model.reading.files import Readings, Repository, read_files
 from reconciler.problem import Gravity, Problem
 
-__all__ = ["CheckSchedule", "desired_state", "read_state"]
+__all__ = ["CheckSchedule", "Readings", "desired_state", "read_state"]
 
 
 def read_state(
@@ -20,9 +20,13 @@ def read_state(
     trees: Mapping[str, str] | None = None,
     bundled: Mapping[str, bytes] | None = None,
     check_schedule: CheckSchedule | None = None,
+    readings: Readings | None = None,
 ) -> tuple[DesiredState | None, tuple[Problem, ...]]:
-    """Read a whole repository, path by path; None where anything but lints was found. Problems come in file order."""
-    repository = read_files(files, bundled or {}, check_schedule)
+    """Read a whole repository, path by path; None where anything but lints was found. Problems come in file order.
+
+    Whoever reads one repository again and again hands in the same `readings`, and only what changed is read anew.
+    """
+    repository = read_files(files, bundled or {}, check_schedule, readings)
     check_references(repository)
     problems = repository.problems()
     if any(problem.gravity is Gravity.ERROR for problem in problems):

@@ -7,6 +7,7 @@ these refuse. Scalars count as strings whatever they look like: text is taken as
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -80,10 +81,12 @@ class _Compiler:
             return _anything if schema else _nothing
         if "$ref" in schema:
             return self._reference(schema["$ref"])
-        rules = [*self._rules(schema)]
-        if len(rules) == 1:
-            return rules[0]
-        return lambda value: all(rule(value) for rule in rules)
+        if _is_text(schema):
+            return _text_rule(schema)
+        first, *rest = [*self._rules(schema)] or [_anything]
+        if not rest:
+            return first
+        return lambda value: first(value) and all(rule(value) for rule in rest)
 
     def _reference(self, reference: str) -> Fits:
         name = reference.removeprefix("#/$defs/")
@@ -119,19 +122,20 @@ class _Compiler:
         properties = {key: self.compile(schema) for key, schema in rest.pop("properties", {}).items()}
         required = frozenset(rest.pop("required", ()))
         others = self.compile(rest.pop("additionalProperties", True))
-        names = re.compile(_whole(rest.pop("propertyNames", {}).get("pattern", "")))
+        pattern = rest.pop("propertyNames", {}).get("pattern")
+        names = None if pattern is None else re.compile(_whole(pattern))
         least = rest.pop("minProperties", 0)
 
         def rule(value: Value) -> bool:
             if not isinstance(value, Table):
                 return True
             entries = value.entries
-            return (
-                len(entries) >= least
-                and required <= entries.keys()
-                and all(properties.get(key, others)(item) for key, item in entries.items())
-                and all(names.search(key) for key in entries)
-            )
+            if len(entries) < least or not required <= entries.keys():
+                return False
+            for key, item in entries.items():
+                if not properties.get(key, others)(item) or (names is not None and not names.search(key)):
+                    return False
+            return True
 
         return rule
 
@@ -163,6 +167,34 @@ def _type_rule(types: str | Sequence[str]) -> Fits:
         types = [name for name in types if name not in {"number", "integer", "boolean"}]
     wanted = [_TYPES[name] for name in types]
     return wanted[0] if len(wanted) == 1 else lambda value: any(fit(value) for fit in wanted)
+
+
+_OF_TEXT = {"type", "pattern", "minLength", "maxLength"}
+_NULLS = {"", "null"}
+
+
+def _is_text(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema asks for a text, and for nothing but its length and pattern."""
+    kinds = schema.get("type", ())
+    kinds = {kinds} if isinstance(kinds, str) else {*kinds}
+    return "string" in kinds and not kinds & {"object", "array"} and schema.keys() - ANNOTATIONS <= _OF_TEXT
+
+
+def _text_rule(schema: Mapping[str, Any]) -> Fits:
+    """Check a text in one go: most values are texts."""
+    search = re.compile(_whole(schema["pattern"])).search if "pattern" in schema else None
+    shortest, longest = schema.get("minLength", 0), schema.get("maxLength", sys.maxsize)
+    nothing = schema["type"] != "string" and "null" in schema["type"]
+
+    def rule(value: Value) -> bool:
+        if not isinstance(value, Scalar):
+            return False
+        text = value.text
+        if value.plain and text in _NULLS:
+            return nothing
+        return shortest <= len(text) <= longest and (search is None or search(text) is not None)
+
+    return rule
 
 
 def _scalar_rule(rest: dict[str, Any]) -> Fits:

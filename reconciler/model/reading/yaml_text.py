@@ -6,7 +6,7 @@ hold written out is counted all the same, for whoever walks the value later.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from yaml import CSafeLoader, YAMLError
 from yaml.events import (
@@ -52,13 +52,17 @@ class _Refused(Exception):
 
 @dataclass(slots=True)
 class _Open:
-    """A list or mapping whose end has not come yet."""
+    """A list or mapping whose end has not come yet; a list has `items`, a mapping `entries` and `places`."""
 
     value: Items | Table
     anchor: str | None
     before: int
     """Values counted when it began."""
-    key: Scalar | None = None
+    items: list[Value] | None
+    entries: dict[str, Value]
+    places: dict[str, tuple[int, int]]
+    key: str | None = None
+    """The key whose value comes next."""
     height: int = 0
     """Levels below it."""
 
@@ -75,8 +79,12 @@ class _Building:
     """The documents of one text, as far as the events have come."""
 
     mistakes: Mistakes
+    limit: int
+    """How many values there may be."""
     documents: list[Value] = field(default_factory=list)
     stack: list[_Open] = field(default_factory=list)
+    top: _Open | None = None
+    """The innermost of the stack."""
     anchors: dict[str, _Anchored] = field(default_factory=dict)
     count: int = 0
 
@@ -89,7 +97,7 @@ def read_yaml(data: bytes, mistakes: Mistakes) -> list[Value]:
     if text.count("%TAG") > _MOST_TAG_DIRECTIVES:
         mistakes.error((1, 1), "too many %TAG directives", remedy="write the file without tags")
         return []
-    building = _Building(mistakes)
+    building = _Building(mistakes, min(MOST_VALUES, mistakes.patience.values))
     try:
         _follow(CSafeLoader(text), building)
     except _Refused as exc:
@@ -99,7 +107,7 @@ def read_yaml(data: bytes, mistakes: Mistakes) -> list[Value]:
         _explain(exc, text, mistakes)
         return []
     finally:
-        mistakes.patience.values -= building.count
+        mistakes.patience.values -= min(building.count, building.limit)
     return building.documents
 
 
@@ -127,59 +135,71 @@ def _follow(parser: CSafeLoader, building: _Building) -> None:
 
 
 def _scalar(event: Any, building: _Building) -> None:
-    mark = event.start_mark
-    tag = event.tag
-    if tag is not None and tag not in _TAGS[ScalarEvent]:
-        raise _Refused(mark.line + 1, mark.column + 1, "a YAML tag", tag, "write the value itself; tags are not read")
-    text = event.value
-    scalar = Scalar(text, event.implicit[0] and tag is None, mark.line + 1, mark.column + 1)
+    """Take one scalar: a key, an entry or a whole document. Written flat, since 10,000 nodes come here 200,000 times."""
+    text, mark, plain = event.value, event.start_mark, event.implicit[0]
+    line, column = mark.line + 1, mark.column + 1
+    if event.tag is not None:
+        _check_tag(event, line, column)
+        plain = False
     if "\0" in text:
-        raise _Refused(scalar.line, scalar.column, "a NUL in a text", remedy="remove it")
-    stack = building.stack
-    if stack:
-        top = stack[-1]
-        if top.key is None and type(top.value) is Table:
-            _key(scalar, top, building)
-            return
-    _count(building, 1, scalar)
+        raise _Refused(line, column, "a NUL in a text", remedy="remove it")
+    top = building.top
+    if top is not None and top.items is None and top.key is None:
+        top.key = text
+        if text in top.places or text == "<<":
+            _refuse_key(Scalar(text, plain, line, column), top, building)
+        else:
+            top.places[text] = (line, column)
+        return
+    scalar = Scalar(text, plain, line, column)
+    building.count += 1
+    if building.count > building.limit:
+        raise _too_many(building, scalar)
     if event.anchor is not None:
         building.anchors[event.anchor] = _Anchored(scalar, 1, 0)
     _put(scalar, building)
 
 
-def _key(scalar: Scalar, top: _Open, building: _Building) -> None:
-    """Take a mapping's next key; a doubled one is reported with both places, and the first one stays."""
-    places = cast("Table", top.value).places
-    if scalar.text == "<<" and scalar.plain:
-        raise _Refused(scalar.line, scalar.column, "a merge key", "<<", "write the keys out; merging is not read")
-    if scalar.text in places:
-        line, column = places[scalar.text]
-        building.mistakes.error(
-            scalar,
-            f"the key stands twice in this mapping, first at line {line}, column {column}",
-            remedy="keep one of them",
-        )
-    else:
-        places[scalar.text] = (scalar.line, scalar.column)
-    top.key = scalar
+def _check_tag(event: Any, line: int, column: int) -> None:
+    if event.tag not in _TAGS[type(event)]:
+        remedy = "write the value itself; tags are not read"
+        raise _Refused(line, column, "a YAML tag", event.tag, remedy)
+
+
+def _refuse_key(key: Scalar, top: _Open, building: _Building) -> None:
+    """Report a doubled key with both its places, and keep the first one; a merge key ends the reading."""
+    if key.text == "<<" and key.plain:
+        raise _Refused(key.line, key.column, "a merge key", "<<", "write the keys out; merging is not read")
+    line, column = top.places.setdefault(key.text, (key.line, key.column))
+    if (line, column) != (key.line, key.column):
+        message = f"the key stands twice in this mapping, first at line {line}, column {column}"
+        building.mistakes.error(key, message, remedy="keep one of them")
 
 
 def _open(event: Any, building: _Building) -> None:
     line, column = event.start_mark.line + 1, event.start_mark.column + 1
-    if event.tag is not None and event.tag not in _TAGS[type(event)]:
-        raise _Refused(line, column, "a YAML tag", event.tag, "write the value itself; tags are not read")
+    _check_tag(event, line, column)
     if len(building.stack) >= DEEPEST:
         raise _Refused(line, column, f"more than {DEEPEST} levels of nesting", remedy="nothing here needs as many")
-    value: Items | Table = Table({}, {}, line, column) if type(event) is MappingStartEvent else Items([], line, column)
     _no_key(building, line, column)
-    building.stack.append(_Open(value, event.anchor, building.count))
-    _count(building, 1, value)
+    if type(event) is MappingStartEvent:
+        table = Table({}, {}, line, column)
+        top = _Open(table, event.anchor, building.count, None, table.entries, table.places)
+    else:
+        items = Items([], line, column)
+        top = _Open(items, event.anchor, building.count, items.items, {}, {})
+    building.stack.append(top)
+    building.top = top
+    building.count += 1
+    if building.count > building.limit:
+        raise _too_many(building, top.value)
 
 
 def _close(building: _Building) -> None:
     done = building.stack.pop()
-    if building.stack:
-        building.stack[-1].height = max(building.stack[-1].height, done.height + 1)
+    top = building.top = building.stack[-1] if building.stack else None
+    if top is not None:
+        top.height = max(top.height, done.height + 1)
     if done.anchor is not None:
         building.anchors[done.anchor] = _Anchored(done.value, building.count - done.before, done.height + 1)
     _put(done.value, building)
@@ -195,41 +215,40 @@ def _alias(event: Any, building: _Building) -> None:
     _no_key(building, line, column)
     if len(building.stack) + anchored.height > DEEPEST:
         raise _Refused(line, column, f"more than {DEEPEST} levels of nesting", f"*{event.anchor}", "write it flatter")
-    if building.stack:
-        building.stack[-1].height = max(building.stack[-1].height, anchored.height)
-    _count(building, anchored.size, Scalar(f"*{event.anchor}", plain=True, line=line, column=column))
+    if building.top is not None:
+        building.top.height = max(building.top.height, anchored.height)
+    building.count += anchored.size
+    if building.count > building.limit:
+        raise _too_many(building, Scalar(f"*{event.anchor}", plain=True, line=line, column=column))
     _put(anchored.value, building)
 
 
 def _no_key(building: _Building, line: int, column: int) -> None:
     """Refuse what is no scalar where a key is due."""
-    if building.stack and building.stack[-1].key is None and isinstance(building.stack[-1].value, Table):
-        raise _Refused(
-            line, column, "a key that is no plain text", remedy="put quotes around a key that begins with [, {, * or &"
-        )
+    top = building.top
+    if top is not None and top.items is None and top.key is None:
+        remedy = "put quotes around a key that begins with [, {, * or &"
+        raise _Refused(line, column, "a key that is no plain text", remedy=remedy)
 
 
-def _count(building: _Building, more: int, at: Value) -> None:
-    building.count += more
-    if building.count > MOST_VALUES or building.count > building.mistakes.patience.values:
-        met = at.text if isinstance(at, Scalar) else ""
-        remedy = "write it without aliases, or split the file"
-        raise _Refused(at.line, at.column, f"the file comes to more than {MOST_VALUES} values", met, remedy)
+def _too_many(building: _Building, at: Value) -> _Refused:
+    met = at.text if isinstance(at, Scalar) else ""
+    where = "the file comes" if building.limit == MOST_VALUES else "all files together come"
+    remedy = "write it without aliases, or split it" if met.startswith("*") else "split it"
+    return _Refused(at.line, at.column, f"{where} to too many values: {building.limit} is the limit", met, remedy)
 
 
 def _put(value: Value, building: _Building) -> None:
     """Hand a finished value to what holds it."""
-    if not building.stack:
+    top = building.top
+    if top is None:
         if len(building.documents) >= MOST_DOCUMENTS:
             raise _Refused(value.line, value.column, f"more than {MOST_DOCUMENTS} YAML documents in one file")
         building.documents.append(value)
-        return
-    top = building.stack[-1]
-    holder = top.value
-    if isinstance(holder, Items):
-        holder.items.append(value)
+    elif top.items is not None:
+        top.items.append(value)
     elif top.key is not None:
-        holder.entries.setdefault(top.key.text, value)
+        top.entries.setdefault(top.key, value)
         top.key = None
 
 
