@@ -15,6 +15,7 @@ from typing import Final
 from reconciler.errors import NodeError
 from reconciler.ids import Digest, NodeId
 from reconciler.inventory.decode import Held, Parses, Request, decode
+from reconciler.inventory.facts import FACTS
 from reconciler.inventory.frames import Answered, read_frames
 from reconciler.inventory.observed import Facts
 from reconciler.inventory.program import program
@@ -27,9 +28,7 @@ DAY: Final = timedelta(days=1)
 """However unchanged a section looks, it is read again once a day."""
 
 HOUR: Final = timedelta(hours=1)
-"""Interfaces, and ports that no expectation names, have no fingerprint but the boot id: they are read again every hour."""
-
-BY_THE_HOUR: Final = frozenset({"interfaces", "ports"})
+"""What no expectation rests on and nothing tells the change of (interfaces; ports, mounts, services unless named)."""
 
 JITTER: Final = 0.25
 """Of a term: nodes that were first asked in one pass are not all asked in full in one pass again."""
@@ -143,19 +142,23 @@ def held_for(
 ) -> Mapping[str, str]:
     """Give the fingerprints that may still be held: not of sections that are old, or that must be read in every pass."""
     held: dict[str, str] = {}
+    asked = questions or Questions()
     for section, fingerprint in collected.fingerprints.items():
-        if section == "ports" and (questions is None or questions.ports is None or questions.ports):
+        fact, read_at = FACTS.get(section), collected.read_at.get(section)
+        if fact is None or read_at is None:
             continue
-        read_at = collected.read_at.get(section)
-        if read_at is not None and timedelta(0) <= now - read_at < _term(section, node):
+        hourly = fact.hourly(asked)
+        if not hourly and not fact.watch and section != "files":
+            continue
+        if timedelta(0) <= now - read_at < _term(section, node, HOUR if hourly else DAY):
             held[section] = fingerprint
     return held
 
 
-def _term(section: str, node: NodeId) -> timedelta:
+def _term(section: str, node: NodeId, longest: timedelta) -> timedelta:
     """Give how long a section may be held: between three quarters and the whole of its term, by the node's name."""
     draw = hashlib.sha256(f"{node}/{section}".encode()).digest()[0] / 256
-    return (HOUR if section in BY_THE_HOUR else DAY) * (1 - JITTER * draw)
+    return longest * (1 - JITTER * draw)
 
 
 def _held(before: Collected | None) -> Mapping[str, Held]:

@@ -36,6 +36,11 @@ def nothing(_: Questions) -> str:
     return ""
 
 
+def never(_: Questions) -> bool:
+    """Say no: the section is read in every pass, unless its fingerprint is the one that is held."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
     """One section: how the node is asked, and how its answer is read."""
@@ -47,6 +52,8 @@ class Fact:
     """sh words (globs allowed), the paths whose stat lines are the fingerprint; with the same one nothing is computed."""
     also: Callable[[Questions], str] = nothing
     """One sh word that belongs to the fingerprint as well."""
+    hourly: Callable[[Questions], bool] = never
+    """Whether the section may be held for an hour, since no expectation rests on it and nothing tells that it changed."""
     reads: Callable[[Questions], str] = nothing
     """sh text that puts files on the list of the one grep; the answer comes in the form of `texts.py`."""
     script: Callable[[Questions], str] = nothing

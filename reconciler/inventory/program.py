@@ -5,7 +5,7 @@ there are few: one `stat` for every fingerprint and every file, one `grep` for e
 for sections whose fingerprint is not the one the caller holds. It writes nothing on the node and asks for nothing twice.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ VERSION = "1"
 
 # IFS=$NL splits stat's answer at line feeds only; set -f keeps a `*` in a path from being expanded.
 # An empty -wal is what rpm leaves behind when it only reads, so it tells nothing.
-# A path that cannot exist marks each group's beginning: its error line names the group.
+# /proc/self/ stands before each group of paths and ends the one before; its change time is the node's clock.
 _HEAD = r"""
 LC_ALL=C LANG=C; export LC_ALL LANG
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -35,13 +35,17 @@ N=%(nonce)s c=0 NL='
 say() { c=$((c+1)); printf '%%s %%s %%s %%s\n%%s\n' "$N" "$1" "$2" "${#3}" "$3"; }
 first() { v=; [ -f "$1" ] && [ -r "$1" ] && IFS= read -r v <"$1"; }
 %(held)s
-S=$(TZ=UTC0 stat -c '%%f %%s %%i %%d %%u %%g %%z|%%U|%%G %%n' /proc/self/ %(watch)s 2>&1)
-set -f; IFS=$NL; g=self
+init= dpkg= rpm=
+[ -d /run/systemd/system ] && init=systemd
+[ -d /var/lib/dpkg ] && dpkg=dpkg
+[ -d /var/lib/rpm ] && rpm=rpm
+S=$(TZ=UTC0 stat -c '%%f %%s %%i %%d %%u %%g %%z|%%U|%%G %%n' %(watch)s 2>&1)
+set -f; IFS=$NL; g= G='%(groups)s '
 for l in $S; do
-  case $l in
-  8???' 0 '*-wal) ;;
-  *"$N".*) g=${l#*"$N".}; g=${g%%%%.*};;
-  stat:*) [ "$g" = files ] && at_files=$at_files$l$NL;;
+  case $g$l in
+  files*) at_files=$at_files$l$NL;;
+  *' /proc/self/') at_self=$l g=${G%%%% *} G=${G#* };;
+  *'stat: '*|*' 0 '*-wal) ;;
   *) eval "at_$g=\$at_$g\$l\$NL";;
   esac
 done
@@ -58,7 +62,6 @@ case $at in
 *) rootstate="the run root $root is no folder of ours alone: it must belong to uid $uid, be no link, and be writable by nobody else";;
 esac
 first /proc/sys/kernel/random/boot_id; boot=$v
-init=; [ -d /run/systemd/system ] && init=systemd
 """
 
 _READ = r"""
@@ -92,7 +95,7 @@ def program(questions: Questions, *, node: Node, nonce: str, only: frozenset[str
     facts = tuple(fact for fact in FACTS.values() if only is None or fact.section in only)
     become = node.become is Become.SUDO
     login = "" if become else "unset SUDO_USER SUDO_UID SUDO_GID"
-    head = _HEAD % {"nonce": nonce, "held": _held(questions, facts), "watch": _watch(questions, facts), "login": login}
+    head = _HEAD % {"nonce": nonce, "held": _held(questions, facts), "login": login, **_watch(questions, facts)}
     reads = [_guarded(fact, questions, fact.reads(questions)) for fact in facts if fact.reads(questions)]
     scripts = [_guarded(fact, questions, fact.script(questions)) for fact in facts if fact.script(questions)]
     text = "".join((head, *_also(questions, facts), "set --\n", *reads, _READ, *scripts, _TAIL))
@@ -104,15 +107,16 @@ def _held(questions: Questions, facts: Iterable[Fact]) -> str:
     return "\n".join([*words, "at_self= at_rootrun= at_homerun= at_files="])
 
 
-def _watch(questions: Questions, facts: Iterable[Fact]) -> str:
-    """Give the words of stat; the group `files`, whose order counts, is the last one."""
-    groups = [
-        '"/$N.rootrun." /var/lib/reconciler "/$N.homerun." "$HOME/.local/state/reconciler"',
-        *(f'"/$N.{fact.section}." {fact.watch}' for fact in facts if fact.watch),
-    ]
-    if any(fact.section == "files" for fact in facts) and (paths := askable(questions.files)):
-        groups.append(f'"/$N.files." {" ".join(map(quote, paths))}')
-    return " ".join(groups)
+def _watch(questions: Questions, facts: Iterable[Fact]) -> Mapping[str, str]:
+    """Give the words of stat and the names of their groups; the group `files`, whose order counts, is the last one."""
+    groups = {
+        "rootrun": "/var/lib/reconciler",
+        "homerun": '"$HOME/.local/state/reconciler"',
+        **{fact.section: fact.watch for fact in facts if fact.watch},
+    }
+    if any(fact.section == "files" for fact in facts):
+        groups["files"] = " ".join(map(quote, askable(questions.files)))
+    return {"groups": " ".join(groups), "watch": " ".join(f"/proc/self/ {words}" for words in groups.values())}
 
 
 def _also(questions: Questions, facts: Iterable[Fact]) -> Iterable[str]:
@@ -125,9 +129,9 @@ def _also(questions: Questions, facts: Iterable[Fact]) -> Iterable[str]:
 def _guarded(fact: Fact, questions: Questions, text: str) -> str:
     """Answer `unchanged` where the fingerprint is the one that is held; else say the fingerprint, and compute."""
     name = fact.section
-    if not fact.watch and not fact.also(questions) and name != "files":
+    if fact.keeps and not fact.hourly(questions):
         return text + "\n"
-    if fact.keeps:
+    if not fact.watch and not fact.hourly(questions) and name != "files":
         return text + "\n"
     announce = f'[ -z "$at_{name}" ] || say at.{name} ok "$at_{name}"'
     return f'if [ "$at_{name}" = "$held_{name}" ]; then say {name} unchanged ""; else\n{announce}\n{text}\nfi\n'

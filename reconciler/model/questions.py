@@ -30,6 +30,8 @@ class Questions:
     ports: tuple[int, ...] | None = None
     """Ports that expectations name: kept where they are ephemeral, and the tables are read in every pass. An empty tuple: no
     expectation names one, so the tables may be held for an hour; None: read in every pass."""
+    mounts: bool = True
+    """Whether an expectation names a mount: where none does, mounts may be held for an hour. The same goes for `services`."""
     held: Mapping[str, str] = field(default_factory=dict)
     """Section -> fingerprint of what we hold: the node answers `unchanged` where it is the same. Fingerprints are the
     node's own words, for it to compare: stat lines, a boot id."""

@@ -55,4 +55,4 @@ def _address(line: str) -> tuple[str, str | None]:
             raise ValueError(f"not a line of ip -o addr: {line[:80]!r}")
 
 
-FACT = Fact(section="interfaces", also=always("$boot"), script=always(_SCRIPT), parse=parse)
+FACT = Fact(section="interfaces", also=always("$boot"), hourly=lambda _: True, script=always(_SCRIPT), parse=parse)

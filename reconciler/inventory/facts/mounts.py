@@ -65,4 +65,10 @@ def _plain(field: str) -> str:
     return _ESCAPE.sub(lambda found: chr(int(found.group(1), 8)), field) if "\\" in field else field
 
 
-FACT = Fact(section="mounts", reads=always(f'set -- "$@" mounts:{PATH}'), parse=parse)
+FACT = Fact(
+    section="mounts",
+    also=always("$boot"),
+    hourly=lambda questions: not questions.mounts,
+    reads=always(f'set -- "$@" mounts:{PATH}'),
+    parse=parse,
+)

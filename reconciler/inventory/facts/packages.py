@@ -35,9 +35,8 @@ fi
 """
 
 _WATCH = (
-    "/var/lib/dpkg/status /var/lib/dpkg/updates/. /var/lib/dpkg/arch /etc/os-release /usr/lib/os-release"
-    " /var/lib/rpm/rpmdb.sqlite /var/lib/rpm/rpmdb.sqlite-wal /var/lib/rpm/Packages /var/lib/rpm/Packages.db"
-    " /usr/lib/sysimage/rpm/rpmdb.sqlite /usr/lib/sysimage/rpm/rpmdb.sqlite-wal /usr/lib/sysimage/rpm/Packages.db"
+    "/etc/os-release /usr/lib/os-release ${dpkg:+/var/lib/dpkg/status /var/lib/dpkg/updates/. /var/lib/dpkg/arch}"
+    " ${rpm:+/var/lib/rpm/rpmdb.sqlite /var/lib/rpm/rpmdb.sqlite-wal /var/lib/rpm/Packages /var/lib/rpm/Packages.db}"
 )
 
 _STATUS: Final = re.compile(r"[uihrp][ncHUFWti][ R]?")

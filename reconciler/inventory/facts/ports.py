@@ -60,6 +60,7 @@ def _address(digits: str) -> str:
 FACT = Fact(
     section="ports",
     also=always("$boot"),
+    hourly=lambda questions: questions.ports == (),
     reads=always(f'set -- "$@" ports:{RANGE} ' + " ".join(f"ports:/proc/net/{table}" for table in TABLES)),
     parse=parse,
 )

@@ -183,10 +183,11 @@ _LSB: Final = {0: ("active", "running"), 1: ("failed", "failed"), 2: ("failed", 
 FACT = Fact(
     section="services",
     watch=(
-        "/etc/systemd/system/. /etc/systemd/system/*.wants/. /etc/systemd/system/*.requires/. /etc/systemd/system/*.service"
-        " /run/systemd/system/. /run/systemd/generator/. /run/systemd/generator.late/. /usr/local/lib/systemd/system/."
-        " /usr/lib/systemd/system/. /lib/systemd/system/. /etc/init.d/. /etc/rc[2345].d/."
+        "${init:+/etc/systemd/system/. /etc/systemd/system/*.wants/. /etc/systemd/system/*.requires/."
+        " /etc/systemd/system/*.service /run/systemd/system/. /run/systemd/generator/. /run/systemd/generator.late/."
+        " /usr/local/lib/systemd/system/. /usr/lib/systemd/system/. /lib/systemd/system/. /etc/init.d/. /etc/rc[2345].d/.}"
     ),
+    hourly=lambda questions: not questions.services,
     also=_also,
     script=_script,
     parse=parse,
