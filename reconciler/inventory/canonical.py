@@ -48,7 +48,10 @@ def _chunk(name: str, section: Observed[Mapping[str, JsonValue]]) -> bytes:
             return lines_of("unknown", {name: why})
         case Known(rows):
             left_out = _LEFT_OUT.get(name, _NOTHING)
-            lines = rows.lines(name, left_out) if isinstance(rows, Rows) else lines_of(name, rows, left_out)
+            if isinstance(rows, Rows | CommittedRows):
+                lines = rows.lines(name, left_out)
+            else:
+                lines = lines_of(name, rows, left_out)
             return lines or lines_of("empty", {name: True})
 
 
@@ -123,12 +126,18 @@ class CommittedRows(Mapping[str, JsonValue]):
         """Give keys and values in one go: a JSON parser is quicker over all rows than over one at a time."""
         return self._all().items()
 
-    def _all(self) -> dict[str, JsonValue]:
+    def lines(self, section: str, left_out: frozenset[str]) -> bytes:
+        """Give the section's lines as they stand: what is left out was left out when they were written."""
+        if section != self._section:
+            return lines_of(section, self._all(), left_out)
         lines = self._content[self._start : -len(_END)].split(b"\n")
         # The first line that sorts behind every `"SECTION/...`: 0 is the character after the slash.
         end = bisect_left(lines, b'"%s0' % self._section.encode())
+        return b"\n".join(lines[:end]).removesuffix(b",")
+
+    def _all(self) -> dict[str, JsonValue]:
         try:
-            rows: dict[str, JsonValue] = orjson.loads(b"{%s}" % b"".join(lines[:end]).removesuffix(b","))
+            rows: dict[str, JsonValue] = orjson.loads(b"{%s}" % self.lines(self._section, _NOTHING))
         except orjson.JSONDecodeError as error:
             raise ValueError(f"section {self._section} is garbled in the committed inventory: {error}") from error
         return {key[len(self._section) + 1 :]: value for key, value in rows.items()}

@@ -68,11 +68,15 @@ def collect(
     connect: Connect,
     *,
     before: Mapping[NodeId, Collected] | None = None,
+    afresh: bool = False,
     workers: int = 32,
     on_node: Callable[[Node, Collected], None] | None = None,
     clock: Callable[[], datetime] = _now,
 ) -> Mapping[NodeId, Collected]:
-    """Ask every node, `workers` at a time, in the order given; `on_node` hears of each as soon as it has answered."""
+    """Ask every node, `workers` at a time, in the order given; `on_node` hears of each as soon as it has answered.
+
+    With `afresh`, nothing is held for an hour: after something ran on the nodes, what no expectation names is looked at, too.
+    """
     asked = tuple(nodes)
     known = before or {}
 
@@ -80,7 +84,7 @@ def collect(
         last = known.get(node.id)
         try:
             with connect(node) as session:
-                return ask(session, node, questions.get(node.id, Questions()), before=last, clock=clock)
+                return ask(session, node, questions.get(node.id, Questions()), before=last, afresh=afresh, clock=clock)
         except NodeError as error:
             return unreachable(node.id, error, last, clock())
 
@@ -104,6 +108,7 @@ def ask(
     *,
     before: Collected | None = None,
     only: frozenset[str] | None = None,
+    afresh: bool = False,
     clock: Callable[[], datetime] = _now,
 ) -> Collected:
     """Ask one node over an open session; with `only`, for these sections alone. Raises NodeError."""
@@ -111,7 +116,8 @@ def ask(
     if before is not None and before.host_key != session.host_key:
         before = None  # another machine may answer here: nothing is held of it
     if before is not None:
-        questions = replace(questions, held=held_for(before, now=started, node=node.id, questions=questions))
+        held = held_for(before, now=started, node=node.id, questions=questions, afresh=afresh)
+        questions = replace(questions, held=held)
     nonce = secrets.token_hex(16)
     answer = session.run(program(questions, node=node, nonce=nonce, only=only))
     ended = clock()
@@ -138,7 +144,12 @@ def unreachable(node: NodeId, error: NodeError, before: Collected | None, now: d
 
 
 def held_for(
-    collected: Collected, *, now: datetime, node: NodeId, questions: Questions | None = None
+    collected: Collected,
+    *,
+    now: datetime,
+    node: NodeId,
+    questions: Questions | None = None,
+    afresh: bool = False,
 ) -> Mapping[str, str]:
     """Give the fingerprints that may still be held: not of sections that are old, or that must be read in every pass."""
     held: dict[str, str] = {}
@@ -148,6 +159,8 @@ def held_for(
         if fact is None or read_at is None:
             continue
         hourly = fact.hourly(asked)
+        if hourly and afresh:
+            continue
         if not hourly and not fact.watch and section != "files":
             continue
         if timedelta(0) <= now - read_at < _term(section, node, HOUR if hourly else DAY):
