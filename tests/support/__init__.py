@@ -1,1 +1,1 @@
-"""What tests share: real nodes, a light sshd, an apt repository. Nothing here needs pytest."""
+"""What tests share: real nodes, a light sshd, an apt repository.."""
