@@ -4,6 +4,7 @@ What a git of ours is: no settings but those below, no hooks, no prompts, no hel
 process group, a limit on time, on output and on the size of a file it writes. gitpython starts the process.
 """
 
+import fcntl
 import os
 import selectors
 import shlex
@@ -11,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -115,14 +116,14 @@ class GitProcess:
     users: int | None = None
     """A descriptor every git of ours inherits and holds locked: while one lives, nobody calls its locks stale."""
 
-    def ask(self, *arguments: str, stdin: bytes = b"", limit: timedelta | None = None) -> bytes:
+    def ask(self, *arguments: str, stdin: bytes | Iterable[bytes] = b"", limit: timedelta | None = None) -> bytes:
         """Give what git answers; anything but status 0 is a `SourceError` with git's words."""
         finished = self.run(*arguments, stdin=stdin, limit=limit)
         if finished.status != 0:
             raise SourceError(f"git {arguments[0]} in {self.folder}: {finished.complaint}")
         return finished.stdout
 
-    def run(self, *arguments: str, stdin: bytes = b"", limit: timedelta | None = None) -> Finished:
+    def run(self, *arguments: str, stdin: bytes | Iterable[bytes] = b"", limit: timedelta | None = None) -> Finished:
         """Run one git to its end; only a passed limit of time or output is an error here."""
         limit = limit or self.options.quick
         with self._started(arguments, stdin) as process:
@@ -130,7 +131,9 @@ class GitProcess:
             return Finished(status=process.wait(), stdout=stdout, stderr=stderr)
 
     @contextmanager
-    def stream(self, *arguments: str, stdin: bytes = b"", limit: timedelta | None = None) -> Iterator[IO[bytes]]:
+    def stream(
+        self, *arguments: str, stdin: bytes | Iterable[bytes] = b"", limit: timedelta | None = None
+    ) -> Iterator[IO[bytes]]:
         """Give git's answer while it is being written; the process ends with the block, read to its end or not."""
         limit = limit or self.options.quick
         with self._started(arguments, stdin) as process:
@@ -138,17 +141,18 @@ class GitProcess:
             timer.start()
             try:
                 assert process.stdout is not None  # noqa: S101  it was started with a pipe
+                _widen(process.stdout)
                 yield process.stdout
             finally:
                 timer.cancel()
                 timer.join()
 
     @contextmanager
-    def _started(self, arguments: Sequence[str], stdin: bytes) -> Iterator[subprocess.Popen[bytes]]:
+    def _started(self, arguments: Sequence[str], stdin: bytes | Iterable[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         program = _gitpython(self.folder)
         command = (*_limited(self.options.max_file_blocks), *_clean(self._environment()), *self._git(), *arguments)
         with tempfile.TemporaryFile() as given:
-            given.write(stdin)
+            given.writelines((stdin,) if isinstance(stdin, bytes) else stdin)
             given.seek(0)
             running = program.execute(
                 list(command),
@@ -239,6 +243,12 @@ def _gitpython(folder: Path) -> "Git":
     except ImportError as exc:
         raise SourceError("git cannot be started: install git, or put it on PATH") from exc
     return Git(str(folder))
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Ask for a pipe of a mebibyte: at 64 KiB, git and we wait for each other 4,000 times in 250 MB."""
+    with suppress(OSError, AttributeError):
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
 def _drain(process: subprocess.Popen[bytes], name: str, limit: timedelta) -> tuple[bytes, bytes]:

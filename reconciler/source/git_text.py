@@ -124,31 +124,24 @@ def read_push_result(answer: bytes, updates: Sequence[RefUpdate], complaint: str
     )
 
 
-def import_stream(ref: str, request: WriteRequest) -> bytes:
-    """Write the one commit of `request` in the language of `fast-import`; it prints the commit's id."""
+def import_stream(ref: str, request: WriteRequest) -> Iterator[bytes]:
+    """Write the one commit of `request` in the language of `fast-import`, piece by piece; it prints the commit's id."""
     who = f"{request.person.name} <{request.person.email}> {int(request.when.timestamp())} +0000".encode()
     message = request.message.encode("utf-8", "replace")
-    parts = [
-        b"feature done\n",
-        f"commit {ref}\nmark :1\n".encode(),
-        b"author " + who + b"\ncommitter " + who + b"\n",
-        b"data %d\n" % len(message) + message + b"\n",
-    ]
-    parts += [
-        (b"from " if number == 0 else b"merge ") + parent.encode() + b"\n"
-        for number, parent in enumerate(request.parents)
-    ]
+    yield f"feature done\ncommit {ref}\nmark :1\n".encode()
+    yield b"author %s\ncommitter %s\ndata %d\n%s\n" % (who, who, len(message), message)
+    for number, parent in enumerate(request.parents):
+        yield (b"merge %s\n" if number else b"from %s\n") % parent.encode()
     for path, content in sorted(request.changes.items()):
         if content is None:
-            parts.append(b"D " + _quoted(path) + b"\n")
+            yield b"D %s\n" % _quoted(path)
         else:
-            parts.append(b"M 100644 inline " + _quoted(path) + b"\ndata %d\n" % len(content) + content + b"\n")
-    parts += [
-        b"M 100644 " + blob.encode() + b" " + _quoted(path) + b"\n"
-        for path, blob in sorted(request.known_blobs.items())
-    ]
-    parts.append(b"get-mark :1\ndone\n")
-    return b"".join(parts)
+            yield b"M 100644 inline %s\ndata %d\n" % (_quoted(path), len(content))
+            yield content
+            yield b"\n"
+    for path, blob in sorted(request.known_blobs.items()):
+        yield b"M 100644 %s %s\n" % (blob.encode(), _quoted(path))
+    yield b"get-mark :1\ndone\n"
 
 
 def _quoted(path: str) -> bytes:
