@@ -104,7 +104,7 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
     now = world.clock()
     facts = {node: found.facts for node, found in before.items()}
     keys = {node: found.host_key for node, found in before.items()}
-    history = with_seen(with_settled(history, settled, now), facts, host_keys=keys)
+    history = with_seen(with_settled(history, settled, now), facts, now, host_keys=keys)
     findings = _find(base, facts, history, now, asked, keys)
     plan = build_plan(
         findings,

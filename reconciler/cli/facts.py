@@ -79,6 +79,19 @@ def show(
 
 
 @inventory.command()
+def tables() -> int:
+    """List the tables and columns that `inventory query` knows.
+
+    Example: reconciler inventory tables
+    """
+    from reconciler.inventory.query import TABLES
+
+    for name, described in sorted(TABLES.items()):
+        say(f"{name}(node, {', '.join(described.columns)})")
+    return Exit.DONE
+
+
+@inventory.command()
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT. Tables: see `reconciler inventory tables`.")],
     repo: Annotated[str, typer.Option("--repo", help="The state repository.")] = ".",

@@ -1,5 +1,6 @@
 """The `reconciler` program: puts the command groups together, and turns what they raise into exit codes."""
 
+import logging
 import sys
 
 import typer
@@ -52,6 +53,9 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command. Returns an exit code; anything that is not one of our errors is a bug and keeps its traceback."""
+    for library in ("paramiko", "fabric", "invoke", "git"):
+        # Their tracebacks repeat what our errors say in words; nothing of theirs is for the reader of a command.
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         result = app(arguments, standalone_mode=False, prog_name="reconciler")
     except (typer.Abort, KeyboardInterrupt):

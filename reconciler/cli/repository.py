@@ -130,12 +130,14 @@ def schedule_next(
     from reconciler.schedule.association import association_lints, parse_association_schedule
     from reconciler.schedule.error import ScheduleError
     from reconciler.schedule.next_run import preview
+    from reconciler.schedule.time_zone import time_zone
     from reconciler.schedule.window import parse_window_schedule
 
     now = instant_option(at or None) or datetime.now(UTC)
     try:
         parsed = parse_window_schedule(expression)
-        runs = preview(parsed, count=count, now=now, timezone=timezone)
+        zone = time_zone(timezone)
+        runs = [run.astimezone(zone) for run in preview(parsed, count=count, now=now, timezone=timezone)]
     except ScheduleError as exc:
         raise UsageError(str(exc)) from exc
     lints = list(association_lints(parsed))

@@ -9,8 +9,12 @@ from reconciler.compliance.encode import encode_applied, encode_finding
 from reconciler.compliance.page import page
 from reconciler.compliance.paths import inventory_path, node_path
 from reconciler.compliance.report import FleetSummary, NodeReport, Status
+from reconciler.drift.finding import Cause
 from reconciler.ids import NodeId
 from reconciler.inventory.canonical import canonical
+from reconciler.model.history import RunStatus
+from reconciler.model.outcome import Disposition, Outcome
+from reconciler.plan.plan import Plan
 
 VERSION = 1
 """Of the layout below; a reader refuses a higher one."""
@@ -115,15 +119,30 @@ def changes_in_words(reports: Mapping[NodeId, NodeReport], before: Mapping[NodeI
     return tuple(line for _, line in sorted(moved))
 
 
-def headline(summary: FleetSummary, changes: tuple[str, ...]) -> str:
-    """Give the subject of the commit: where the fleet stands."""
+def runs_in_words(plan: Plan, outcomes: Iterable[Outcome]) -> tuple[str, ...]:
+    """Give one line for each document that ran: what it repaired or applied, and how it ended."""
+    causes = {(item.node, item.association): item.cause for item in plan.items}
+    lines_: list[str] = []
+    for outcome in outcomes:
+        if outcome.disposition is not Disposition.RAN or outcome.record is None:
+            continue
+        well = outcome.record.status is RunStatus.SUCCESS
+        did = "repaired" if causes.get((outcome.node, outcome.association)) is Cause.DRIFTED else "applied"
+        verb = did if well else f"not {did} ({outcome.record.status.value})"
+        lines_.append(f"{outcome.node}: {outcome.association} {verb}: {outcome.reason}")
+    return tuple(lines_)
+
+
+def headline(summary: FleetSummary, outcomes: Iterable[Outcome]) -> str:
+    """Give the subject of the commit: where the fleet stands, and how much ran."""
     total = sum(summary.nodes.values())
     wrong, unknown = summary.nodes[Status.NON_COMPLIANT], summary.nodes[Status.UNKNOWN]
+    ran = sum(outcome.disposition is Disposition.RAN for outcome in outcomes)
     parts = [f"{summary.nodes[Status.COMPLIANT]} of {total} nodes compliant"]
     if wrong:
         parts.append(f"{wrong} not")
     if unknown:
         parts.append(f"{unknown} unknown")
-    if changes:
-        parts.append(f"{len(changes)} finding{'s' if len(changes) > 1 else ''} moved")
+    if ran:
+        parts.append(f"{ran} run{'s' if ran > 1 else ''}")
     return ", ".join(parts)

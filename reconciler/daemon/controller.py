@@ -16,12 +16,12 @@ from reconciler.commit.places import Places, find_places
 from reconciler.compliance.judge import judge, summarise
 from reconciler.compliance.read import Branch, read_branch_files
 from reconciler.compliance.report import FleetSummary, NodeReport, Status, item_status
-from reconciler.compliance.write import changes_in_words, headline, report_files
+from reconciler.compliance.write import changes_in_words, headline, report_files, runs_in_words
 from reconciler.daemon.accepting import Accepted, StateBranch
 from reconciler.daemon.starting import scanned
 from reconciler.errors import DesiredStateError, LeaseLost, SourceError, UsageError
 from reconciler.ids import AssociationName, CommitId, NodeId
-from reconciler.inventory.cache import load_collected, save_collected
+from reconciler.inventory.cache import Cache
 from reconciler.inventory.collect import Collected, collect
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
@@ -120,6 +120,7 @@ class Controller:
         self._pool: ConnectionPool | None = None
         self._ground: Ground | None = None
         self._held: Mapping[NodeId, Collected] | None = None
+        self._cache = Cache(state_dir / "facts" / self.repository.folder.stem)
         self._reports: _Reports | None = None
         self._beats: dict[NodeId, NodeBeat] = {}
         self._lease: Held | None = None
@@ -276,13 +277,10 @@ class Controller:
     def _warm_first(self, pool: ConnectionPool, nodes: tuple[NodeId, ...]) -> tuple[NodeId, ...]:
         return tuple(sorted(nodes, key=lambda node: (not pool.is_warm(node), node)))
 
-    @property
-    def _facts_folder(self) -> Path:
-        return self.state_dir / "facts" / self.repository.folder.stem
-
     def _collected(self) -> Mapping[NodeId, Collected]:
+        """Give what nodes last said to this process, or to the one before it."""
         if self._held is None:
-            self._held = load_collected(self._facts_folder)
+            self._held = self._cache.load()
         return self._held
 
     # Passes
@@ -417,8 +415,9 @@ class Controller:
         )
         made, words = (None, "nothing was committed")
         if not observing and isinstance(lease, Held):
-            self._held = {**self._collected(), **done.collected}
-            save_collected(self._facts_folder, self._held)
+            fleet = base.desired.nodes
+            self._held = {n: c for n, c in {**self._collected(), **done.collected}.items() if n in fleet}
+            self._cache.save(self._held)
             made, words = self._report(reports, base, done, everyone, summary, lease, problems)
         return PassResult(
             plan=done.plan,
@@ -476,11 +475,11 @@ class Controller:
             return None, "nothing was committed: the history of reports is lost"
         before = reports.read.reports
         gone = tuple(sorted(set(before) - set(everyone)))
-        changes = changes_in_words(everyone, before)
+        changes = (*runs_in_words(done.plan, done.outcomes), *changes_in_words(everyone, before))
         made = reports.branch.write(
             report_files(everyone, summary, before=before, gone=gone),
             Message(
-                subject=headline(summary, changes),
+                subject=headline(summary, done.outcomes),
                 body="\n".join(changes),
                 trailers={"State-Commit": str(commit), "Plan": done.plan.digest},
             ),

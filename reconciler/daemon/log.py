@@ -18,8 +18,6 @@ def configure_logging(*, as_json: bool, verbose: bool = False, stream: TextIO | 
     """Set up structlog for this process; third parties' loggers stay quiet below warnings."""
     out = stream or sys.stderr
     logging.basicConfig(stream=out, level=logging.WARNING, format="%(name)s: %(message)s")
-    for noisy in ("paramiko", "fabric", "invoke", "git"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(sort_keys=True)
         if as_json
