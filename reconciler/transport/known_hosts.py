@@ -266,7 +266,7 @@ def _address_names(address: str | None, port: int) -> list[str]:
     if address is None:
         return []
     plain = _canonical(address)
-    return [plain, f"[{plain}]:{port}"] if port == SSH_PORT else [f"[{plain}]:{port}", plain]
+    return [plain] if port == SSH_PORT else [f"[{plain}]:{port}", plain]
 
 
 def _canonical(name: str) -> str:

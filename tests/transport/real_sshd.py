@@ -30,6 +30,7 @@ class Sshd:
     def start(self) -> None:
         config = self.folder / "sshd_config"
         lines = [
+            *self.options,  # sshd takes the first value of a keyword
             f"Port {self.port}",
             "ListenAddress 127.0.0.1",
             f"HostKey {self.folder / 'host_key'}",
@@ -43,8 +44,8 @@ class Sshd:
             "PrintMotd no",
             "PermitRootLogin yes",
             "MaxStartups 200",
+            "SetEnv SHLVL=2",  # bash then reads no .bashrc of whoever runs the tests
             "PerSourcePenalties no",
-            *self.options,
         ]
         if "PerSourcePenalties no" in lines and not _knows_penalties():
             lines.remove("PerSourcePenalties no")
@@ -53,7 +54,7 @@ class Sshd:
             [SSHD, "-D", "-f", str(config), "-E", str(self.folder / "log")], stdin=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
                     if probe.recv(4) == b"SSH-":
