@@ -7,6 +7,7 @@ for the management host itself, and whether anything may be changed there is the
 import contextlib
 import os
 import selectors
+import shlex
 import signal
 import subprocess
 import time
@@ -25,6 +26,9 @@ STDERR_KEPT = 64 * 1024
 
 LOOK_AGAIN = 1.0
 """Seconds between looks at whether the program has ended while a child of its still holds its output open."""
+
+EXIT_WAIT = 5.0
+"""Seconds that a program has to end after it closed its output."""
 
 
 class LocalSession:
@@ -75,7 +79,7 @@ class _Running:
         self.exit_status = -1
         try:
             self._process = subprocess.Popen(
-                ["sh", "-c", command],
+                shlex.split(command),  # what a login shell makes of it
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -83,7 +87,7 @@ class _Running:
                 cwd="/",
             )
         except OSError as error:
-            raise NodeUnreachable(node, f"sh does not start on this machine: {error.strerror}") from error
+            raise NodeUnreachable(node, f"a program does not start on this machine: {error.strerror}") from error
 
     @property
     def stderr(self) -> bytes:
@@ -160,7 +164,7 @@ class _Running:
 
     def _await_exit(self) -> None:
         try:
-            self.exit_status = self._process.wait(timeout=5)
+            self.exit_status = self._process.wait(EXIT_WAIT)
         except subprocess.TimeoutExpired as error:
             raise NodeTimeout(self._node, "the program closed its output and did not end") from error
         if self.exit_status < 0:

@@ -87,4 +87,8 @@ _CHANNEL_CODES = {
 
 def _words(error: Exception) -> str:
     """Give an exception's own words, or its name where it has none."""
-    return (str(error) or type(error).__name__)[:SHOWN]
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001  (some of these classes cannot print what they were made of)
+        words = ""
+    return (words or type(error).__name__)[:SHOWN]

@@ -15,6 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
+import paramiko
+
 from reconciler.errors import NodeError, NodeUnreachable
 from reconciler.ids import NodeId
 from reconciler.model.command import Answer, Program, Session
@@ -176,6 +178,12 @@ class ConnectionPool:
             patience=self._patience,
             handshakes=self._slots(node.gateway),
         )
+
+    def open_tunnel(self, node: Node) -> paramiko.Channel:
+        """Open a TCP connection to a node through its gateway, without logging in to the node."""
+        if node.gateway is None or node.address is None:
+            raise NodeUnreachable(node.id, "the node has no gateway to be reached through")
+        return self._gateway(node, node.gateway).open_tunnel(node, node.address, node.port)
 
     def _slots(self, gateway: NodeId | None) -> tuple[threading.BoundedSemaphore, ...]:
         """Give the slots to take, in this order everywhere: who holds one of the fleet waits for no other."""

@@ -1,74 +1,85 @@
-"""Asks servers which host keys they show, many at once and without logging in: lines for review, never trusted by themselves."""
+"""Asks many nodes for their host keys, without logging in: lines for state/known_hosts, for people to review.
 
+Takes nodes and, for those behind gateways, a pool; gives each node's keys or the NodeError that says why there are none. What
+a network shows is not yet true: whoever reviews the lines compares the fingerprints with the console of the machine.
+"""
+
+import contextlib
+import socket
+import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import paramiko
-from paramiko.ssh_exception import IncompatiblePeer
 
 from reconciler.errors import NodeError, NodeUnreachable
 from reconciler.ids import NodeId
-from reconciler.model.node import Node
+from reconciler.model.node import Node, Transport
 from reconciler.transport.known_hosts import HostKey
 from reconciler.transport.node_errors import node_errors
+from reconciler.transport.pool import ConnectionPool
 from reconciler.transport.ssh import Patience, await_greeting, open_tcp, quiet_transport, wake
 
-ASKED = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
-"""A server shows one key a connection: each kind is asked for on a connection of its own."""
+KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
+"""One question each: a server shows one key a connection, the first kind we ask for that it has."""
+
+WORKERS = 20
+"""Nodes at a time."""
 
 
 def scan_keys(
-    nodes: Iterable[Node], *, workers: int = 32, patience: Patience | None = None
+    nodes: Iterable[Node],
+    pool: ConnectionPool | None = None,
+    *,
+    kinds: Iterable[str] = KINDS,
+    patience: Patience | None = None,
+    workers: int = WORKERS,
 ) -> Mapping[NodeId, tuple[HostKey, ...] | NodeError]:
-    """Give every key each node's server shows, or why it showed none."""
-    asked = tuple(nodes)
-    if not asked:
-        return {}
-    with ThreadPoolExecutor(max_workers=min(workers, len(asked)), thread_name_prefix="scan") as pool:
-        answers = pool.map(lambda node: _scan(node, patience or Patience()), asked)
-        return {node.id: answer for node, answer in zip(asked, answers, strict=True)}
+    """Ask every node for its keys, many at once; one node's trouble is its own answer."""
+    asked, wanted = tuple(nodes), tuple(kinds)
+
+    def ask(node: Node) -> tuple[HostKey, ...] | NodeError:
+        try:
+            return _keys_of(node, pool, wanted, patience or Patience())
+        except NodeError as error:
+            return error
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="scan-keys") as threads:
+        return {node.id: answer for node, answer in zip(asked, threads.map(ask, asked), strict=True)}
 
 
-def _scan(node: Node, patience: Patience) -> tuple[HostKey, ...] | NodeError:
-    if node.gateway is not None or node.address is None:
-        why = f"it is behind {node.gateway}: scan from there" if node.gateway else "it has no Address"
-        return NodeUnreachable(
-            node.id, f"its keys cannot be scanned from here, {why} (ssh-keyscan), and add the lines by hand"
-        )
-    try:
-        found = [key for kind in ASKED if (key := _key_of(node, kind, patience)) is not None]
-    except NodeError as error:
-        return error
-    if not found:
-        return NodeUnreachable(node.id, f"{node.address} port {node.port} shows no host key of a kind we speak")
-    return tuple(found)
+def _keys_of(
+    node: Node, pool: ConnectionPool | None, kinds: tuple[str, ...], patience: Patience
+) -> tuple[HostKey, ...]:
+    if node.transport is Transport.LOCAL or node.address is None:
+        raise NodeUnreachable(node.id, "this node is not reached over ssh: it has no host key to scan")
+    keys = [_key_of(node, pool, kind, patience) for kind in kinds]
+    # A server without a key of the kind asked for shows its next best one.
+    return tuple(dict.fromkeys(keys))
 
 
-def _key_of(node: Node, kind: str, patience: Patience) -> HostKey | None:
-    sock = open_tcp(node, patience)
-    try:
-        await_greeting(node.id, sock, f"{node.address} port {node.port}", patience)
-        with node_errors(node.id, f"asking {node.address} port {node.port} for its host key"):
-            transport = quiet_transport((HostKey(kind, ""),))(sock)
-            offered = transport.get_security_options()
-            offered.key_types = [name for name in offered.key_types if _is_of(name, kind)]
-            try:
-                transport.start_client(timeout=patience.greeting.total_seconds())
-                shown = transport.get_remote_server_key()
-                return HostKey(shown.get_name(), shown.get_base64())
-            except IncompatiblePeer:
-                return None
-            finally:
-                _end(transport)
-    finally:
-        sock.close()
-
-
-def _is_of(algorithm: str, kind: str) -> bool:
-    return algorithm == kind or (kind == "ssh-rsa" and algorithm.startswith("rsa-sha2-"))
+def _key_of(node: Node, pool: ConnectionPool | None, kind: str, patience: Patience) -> HostKey:
+    where = f"{node.address} port {node.port}"
+    via: socket.socket | paramiko.Channel
+    with contextlib.ExitStack() as stack:
+        if node.gateway is None:
+            via = stack.enter_context(contextlib.closing(open_tcp(node, patience)))
+        elif pool is None:
+            raise NodeUnreachable(node.id, f"it is behind gateway {node.gateway}: scan it with the whole fleet at hand")
+        else:
+            via = stack.enter_context(contextlib.closing(pool.open_tunnel(node)))
+        await_greeting(node.id, via, where, patience)
+        with node_errors(node.id, f"asking {where} for its host key"):
+            transport = quiet_transport((HostKey(kind, ""),))(via)
+            transport.banner_timeout = patience.greeting.total_seconds()
+            stack.callback(_end, transport)
+            transport.start_client(timeout=patience.handshake.total_seconds())
+            key = transport.get_remote_server_key()
+            return HostKey(key.get_name(), key.get_base64())
 
 
 def _end(transport: paramiko.Transport) -> None:
     wake(transport)
     transport.close()
-    transport.join(10)
+    if transport.is_alive() and transport is not threading.current_thread():
+        transport.join(timeout=5)
