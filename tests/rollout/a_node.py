@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,7 +59,7 @@ class HomeNode:
 
     def begin(self, text: bytes) -> "subprocess.Popen[bytes]":
         """Start a program in its own session, as sshd does, and do not wait for it."""
-        path = self.home / f"program-{time.monotonic_ns()}"
+        path = self.home / f"program-{time.monotonic_ns()}-{threading.get_ident()}"
         # The runner is started as `sh`: here it is to be the shell under test.
         path.write_bytes(text.replace(b'setsid sh "$runner"', f'setsid {" ".join(self.shell)} "$runner"'.encode()))
         path.chmod(0o644)

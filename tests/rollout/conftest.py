@@ -4,6 +4,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,17 +12,24 @@ import pytest
 from tests.rollout.a_node import SHELLS, HomeNode
 
 
-@pytest.fixture(params=SHELLS, ids=lambda shell: shell[0])
-def node(request: pytest.FixtureRequest) -> Iterator[HomeNode]:
-    """A node for each shell; whatever still runs below its home when the test ends is killed."""
+@contextmanager
+def a_folder() -> Iterator[Path]:
+    """A folder for nodes; whatever still runs below it in the end is killed."""
     # pytest's own folders are closed to other users, and nodes run as one.
     folder = Path(tempfile.mkdtemp(prefix="reconciler-node-"))
     folder.chmod(0o755)
     try:
-        yield HomeNode(folder / "home", request.param)
+        yield folder
     finally:
         kill_all_below(folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=SHELLS, ids=lambda shell: shell[0])
+def node(request: pytest.FixtureRequest) -> Iterator[HomeNode]:
+    """A node for each shell."""
+    with a_folder() as folder:
+        yield HomeNode(folder / "home", request.param)
 
 
 def kill_all_below(folder: Path) -> None:

@@ -1,0 +1,99 @@
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+
+from reconciler.model.command import Session
+from reconciler.rollout.node_programs import Order, start_program
+from reconciler.rollout.node_run import NodeRuns
+from reconciler.rollout.output import OutputKeeper
+from reconciler.rollout.sight import Refusal, Sight, Standing
+from tests.rollout.a_node import HomeNode, HomeSession, a_step, an_order
+from tests.rollout.conftest import all_about, pids
+
+RUNS = NodeRuns(OutputKeeper(None))
+
+
+def start(session: Session, order: Order) -> Sight | Refusal:
+    return RUNS.start(session, order, become=False, wait=10, on_claimed=lambda: None)
+
+
+def killed_start(node: HomeNode, order: Order, after: float) -> None:
+    """Begin a start, and kill everything of that session but what has detached itself, after some seconds."""
+    with node.begin(start_program(order, become=False, wait=10, held={}).text) as process:
+        time.sleep(after)
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_start_killed_anywhere_and_repeated_runs_the_body_once(node: HomeNode, seed: int) -> None:
+    moments = random.Random(seed)
+    for n in range(1, 9):
+        order = an_order(a_step(f"echo {n} >>{node.log}\n"), n=n)
+        killed_start(node, order, moments.uniform(0, 0.3))
+        if moments.random() < 0.5:
+            killed_start(node, order, moments.uniform(0, 0.3))
+        found = start(HomeSession(node), order)
+        assert isinstance(found, Sight), found
+        assert found.status == "Success", found
+    assert node.bodies() == [str(n) for n in range(1, 9)]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_run_killed_anywhere_runs_its_body_at_most_once(node: HomeNode, seed: int) -> None:
+    """Kill processes of the node at random, runners and scripts among them: a node that goes down does no less."""
+    moments = random.Random(seed)
+    for n in range(1, 9):
+        order = an_order(a_step(f"echo {n} >>{node.log}; sleep 0.1\n"), n=n)
+        killed_start(node, order, moments.uniform(0.05, 0.4))
+        for pid in pids():
+            if str(node.root) in all_about(pid) and moments.random() < 0.7:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+        found = start(HomeSession(node), order)
+        assert isinstance(found, Sight), found
+        assert found.standing in (Standing.ENDED, Standing.KILLED, Standing.ABSENT, Standing.UNBEGUN), found
+        if found.status == "Success":
+            assert node.bodies()[-1] == str(n)
+    assert len(node.bodies()) == len(set(node.bodies()))
+
+
+def test_two_managers_with_one_id_run_the_body_once(node: HomeNode) -> None:
+    found: list[Sight | Refusal] = []
+    for n in range(1, 5):
+        order = an_order(a_step(f"echo {n} >>{node.log}\n"), n=n)
+        threads = [threading.Thread(target=lambda o=order: found.append(start(HomeSession(node), o))) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [sight.status for sight in found if isinstance(sight, Sight)] == ["Success"] * 12
+    assert node.bodies() == ["1", "2", "3", "4"]
+
+
+def test_two_documents_at_once_run_one_after_the_other(node: HomeNode) -> None:
+    body = f"echo in >>{node.log}; sleep 0.3; echo out >>{node.log}\n"
+    orders = [an_order(a_step(body), n=n) for n in (1, 2, 3)]
+    threads = [threading.Thread(target=start, args=(HomeSession(node), order)) for order in orders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ran = node.bodies()
+    assert ran == ["in", "out"] * (len(ran) // 2)
+    assert ran
+
+
+def test_a_connection_cut_during_a_script_loses_nothing(node: HomeNode) -> None:
+    order = an_order(a_step(f"echo begun; echo ran >>{node.log}; sleep 2; echo done\n"))
+    killed_start(node, order, 1.0)
+    found = start(HomeSession(node), order)
+    assert isinstance(found, Sight)
+    assert found.status == "Success"
+    assert RUNS.output.head(order.run, 1, "out").endswith(b"begun\ndone\n")
+    assert node.bodies() == ["ran"]

@@ -1,0 +1,184 @@
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import AnswerGarbled
+from reconciler.inventory.observed import Facts
+from reconciler.model.desired import DesiredState
+from reconciler.model.history import History, NodeHistory, RunStatus
+from reconciler.model.known import Known
+from reconciler.model.node import Node
+from reconciler.model.outcome import RunRecord
+from reconciler.rollout.node_programs import Order
+from reconciler.rollout.node_run import NodeRuns
+from reconciler.rollout.output import OutputKeeper
+from reconciler.rollout.settle import Unsettled, acknowledge, acknowledge_on, leftovers, settle
+from reconciler.rollout.sight import Sight
+from tests.rollout.a_node import MOTD, NODE, STARTED, HomeNode, HomeSession, a_step, an_order
+from tests.rollout.test_runs_on_a_node import wait_for
+
+DESIRED = DesiredState(commit=None, nodes={NODE: Node(id=NODE)})
+
+
+@dataclass(frozen=True)
+class Seen:
+    facts: Facts
+
+
+def seen(node: HomeNode) -> Seen:
+    """What inventory tells about run folders."""
+    rows = {}
+    for folder in sorted((node.root / "runs").glob("*")):
+        state = folder / "state"
+        rows[folder.name] = {
+            "manifest": (folder / "manifest").read_text(),
+            "state": state.read_text() if state.exists() else "",
+        }
+    return Seen(Facts(node=NODE, sections={"runs": Known(rows)}))
+
+
+def settled(node: HomeNode, problems: list[Unsettled] | None = None) -> tuple[RunRecord, ...]:
+    return settle(
+        {NODE: seen(node)},
+        DESIRED,
+        connect=node.connect,
+        clock=lambda: STARTED + timedelta(hours=1),
+        on_unsettled=lambda problem: (problems if problems is not None else []).append(problem),
+    )
+
+
+def run(node: HomeNode, order: Order, wait: int = 10) -> None:
+    runs = NodeRuns(OutputKeeper(None))
+    assert isinstance(runs.start(HomeSession(node), order, become=False, wait=wait, on_claimed=lambda: None), Sight)
+
+
+def test_an_ended_run_is_told_whole_by_its_folder_alone(node: HomeNode) -> None:
+    order = an_order(a_step("echo out; sleep 1; exit 3\n", name="install"), n=4)
+    run(node, order)
+    (found,) = settled(node)
+    assert (found.run, found.node, found.association, found.executions) == (order.run, NODE, MOTD, 4)
+    assert (found.definition, found.rendered, found.cause) == (order.definition, order.rendered.digest, "Pending")
+    assert (found.status, found.exit_code) == (RunStatus.FAILED, 3)
+    assert found.started == STARTED
+    assert found.ended is not None
+    assert timedelta(0) < found.ended - STARTED < timedelta(seconds=20)
+    assert [(step.name, step.stdout) for step in found.steps] == [("install", b"out\n")]
+    assert found.detail.endswith("install: exit status 3")
+
+
+def test_a_run_that_goes_on_is_in_progress_and_left_alone(node: HomeNode) -> None:
+    release = node.home / "release"
+    order = an_order(a_step(f"until [ -e {release} ]; do sleep 0.05; done; echo ran >>{node.log}\n", name="slow"))
+    run(node, order, wait=1)
+    (found,) = settled(node)
+    assert (found.status, found.step, found.detail) == (RunStatus.IN_PROGRESS, "slow", "running, at slow")
+    assert found.ended is None
+    release.touch()
+    wait_for(node.log)
+
+
+def test_a_claimed_run_that_never_began_is_removed_and_is_no_execution(node: HomeNode) -> None:
+    order = an_order(a_step(f"echo ran >>{node.log}\n"))
+    run(node, order)
+    folder = node.root / "runs" / order.run
+    for name in ("begun", "state"):
+        (folder / name).unlink()
+    node.log.unlink()
+    assert settled(node) == ()
+    assert not folder.exists()
+    # The drift still stands, and is planned anew: under the same id.
+    run(node, order)
+    assert node.bodies() == ["ran"]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "reason"),
+    [
+        pytest.param("", "is not JSON", id="empty"),
+        pytest.param("[]", "is not a JSON object", id="a list"),
+        pytest.param("[" * 100_000, "is not JSON", id="deep"),
+        pytest.param('{"run": "x"}', "is of run 'x'", id="another run"),
+    ],
+)
+def test_a_manifest_nobody_can_read_is_told_and_not_touched(node: HomeNode, manifest: str, reason: str) -> None:
+    order = an_order(a_step("true\n"))
+    run(node, order)
+    (node.root / "runs" / order.run / "manifest").write_text(manifest)
+    problems: list[Unsettled] = []
+    assert settled(node, problems) == ()
+    assert [reason in problem.reason for problem in problems] == [True]
+    assert (node.root / "runs" / order.run).exists()
+
+
+def test_a_manifest_with_one_odd_field_is_refused(node: HomeNode) -> None:
+    order = an_order(a_step("true\n"))
+    good = json.loads(order.manifest)
+    odd = {
+        "n": [True, 0, "1", 10**10],
+        "association": ["../x", "", 3],
+        "definition": ["zz"],
+        "cause": ["?"],
+        "epoch": [-1],
+        "started": ["noon", "2026-03-01T12:00:00"],
+    }
+    for key, values in odd.items():
+        for value in values:
+            text = json.dumps({**good, key: value})
+            rows = {order.run: {"manifest": text, "state": ""}}
+            good_ones, bad = leftovers(Facts(node=NODE, sections={"runs": Known(rows)}))
+            assert (good_ones, len(bad)) == ((), 1), (key, value)
+
+
+def test_acknowledged_runs_leave_a_marker_and_the_count(node: HomeNode) -> None:
+    for n in (1, 2):
+        run(node, an_order(a_step("true\n"), n=n, epoch=3))
+    records = settled(node)
+    history = History(nodes={NODE: NodeHistory(node=NODE, acknowledged=2)})
+    assert acknowledge(reversed(records), (), DESIRED, history, connect=node.connect) == {}
+    assert list((node.root / "runs").iterdir()) == []
+    assert (node.root / "acknowledged").read_text() == "2\n"
+    marker = json.loads((node.root / "markers" / MOTD).read_text())
+    assert (marker["n"], marker["status"], marker["definition"]) == (2, "Success", "e" * 64)
+    assert marker["run"] == an_order(a_step(""), n=2).run
+
+
+def test_a_run_that_goes_on_is_never_pruned(node: HomeNode) -> None:
+    release = node.home / "release"
+    order = an_order(a_step(f"until [ -e {release} ]; do sleep 0.05; done\n"))
+    run(node, order, wait=1)
+    (going,) = settled(node)
+    ended = [RunRecord(**{**fields(going), "status": RunStatus.SUCCESS})]
+    acknowledge_on(HomeSession(node), ended, count=1, epoch=None, become=False)
+    assert (node.root / "runs" / order.run / "state").exists()
+    release.touch()
+
+
+def test_a_daemon_that_was_overtaken_prunes_nothing(node: HomeNode) -> None:
+    run(node, an_order(a_step("true\n"), epoch=5))
+    with pytest.raises(AnswerGarbled, match="fenced 5"):
+        acknowledge_on(HomeSession(node), settled(node), count=1, epoch=4, become=False)
+    assert len(list((node.root / "runs").iterdir())) == 1
+
+
+def test_the_count_never_goes_back(node: HomeNode) -> None:
+    for count in (3, 2):
+        run(node, an_order(a_step("true\n"), n=count))
+        acknowledge_on(HomeSession(node), settled(node), count=count, epoch=None, become=False)
+    assert (node.root / "acknowledged").read_text() == "3\n"
+
+
+def test_output_is_kept_whole_over_restarts_of_the_manager(node: HomeNode, tmp_path: Path) -> None:
+    """More than one answer holds of it, fetched by managers that each begin anew."""
+    order = an_order(a_step("i=0; while [ $i -lt 3 ]; do head -c 900000 /dev/zero | tr '\\0' $i; i=$((i + 1)); done\n"))
+    run(node, order)
+    for _ in range(2):
+        settle({NODE: seen(node)}, DESIRED, connect=node.connect, outputs=tmp_path)
+    kept = (tmp_path / order.run / "1/stdout").read_bytes()
+    assert kept == b"0" * 900_000 + b"1" * 900_000 + b"2" * 900_000
+
+
+def fields(record: RunRecord) -> dict[str, object]:
+    return {name: getattr(record, name) for name in RunRecord.__dataclass_fields__}
