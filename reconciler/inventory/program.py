@@ -77,7 +77,7 @@ while [ "$n" -gt 0 ]; do
   fi
 done
 t= e=1
-[ $# -eq 0 ] || { t=$(grep -H -v '^ *[0-9]*: [0-9A-F]*:[0-9A-F]* [0-9A-F]*:[0-9A-F]* 0[1-689B]' "$@" 2>/dev/null); e=$?; }
+[ $# -eq 0 ] || { t=$(grep -a -H -v '^ *[0-9]*: [0-9A-F]*:[0-9A-F]* [0-9A-F]*:[0-9A-F]* 0[1-689B]' "$@" 2>/dev/null); e=$?; }
 if [ -z "$t" ]; then pre=${pre%?}; fi
 say texts ok "grep $e$NL$pre$t"
 """

@@ -18,7 +18,6 @@ Files = Mapping[str, Observed[tuple[str, ...] | None]]
 """PATH -> its lines; Known(None) where there is no such file."""
 
 _PREFACE = re.compile(r"([-+?o]) ([a-z]+) (/.*)")
-_BINARY = re.compile(r"(?:grep: )?(?:Binary file )?(/.*?)(?:: binary file)? matches")
 
 
 def shares(payload: str) -> Mapping[str, str]:
@@ -52,11 +51,7 @@ def _assign(lines: list[str], section_of: Mapping[str, str], parts: dict[str, li
     for line in lines:
         path = line.partition(":")[0]
         if path not in section_of:
-            binary = _BINARY.fullmatch(line)
-            path = binary.group(1) if binary else ""
-            if path not in section_of:
-                raise ValueError(f"a line of no file that was asked for: {line[:80]!r}")
-            line = f"? {path}"  # noqa: PLW2901  (the mark replaces grep's sentence)
+            raise ValueError(f"a line of no file that was asked for: {line[:80]!r}")
         spoken.add(path)
         parts[section_of[path]].append(line)
     return spoken
@@ -73,7 +68,7 @@ def files(share: str) -> Files:
             case "- ":
                 found[line[2:]] = Known(None)
             case "? ":
-                found[line[2:]] = Unknown("it is no text file, or may not be read")
+                found[line[2:]] = Unknown("it is no regular file, or may not be read")
             case "o ":
                 found[line[2:] + "/"] = Unknown(
                     "there is a file with an odd name: only letters, digits and ._+@=,~- are read"

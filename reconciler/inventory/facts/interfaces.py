@@ -8,6 +8,8 @@ from reconciler.model.known import JsonValue
 
 CHURN: Final = re.compile(r"lo|(?:veth|docker|cali|br-|cni|flannel|vnet|tap|lxc).*")
 
+_INDEX = re.compile(r"\d+:")
+
 _SCRIPT = r"""
 x=
 for p in /sys/class/net/*; do [ -d "$p" ] && { first "$p/address"; x="$x${NL}link ${p##*/} $v"; }; done
@@ -47,9 +49,9 @@ def parse(stdout: str, _: Asked) -> Rows:
 def _address(line: str) -> tuple[str, str | None]:
     """`2: eth0    inet 10.0.0.5/24 brd ...`; a temporary address gives none, since it is another one tomorrow."""
     match line.split():
-        case [index, name, "inet" | "inet6", address, *rest] if index.endswith(":"):
+        case [index, name, "inet" | "inet6", address, *rest] if _INDEX.fullmatch(index):
             return name.partition("@")[0], None if "temporary" in rest else address
-        case [index, name, *_] if index.endswith(":"):
+        case [index, name, *_] if _INDEX.fullmatch(index):
             return name.rstrip(":").partition("@")[0], None
         case _:
             raise ValueError(f"not a line of ip -o addr: {line[:80]!r}")

@@ -99,7 +99,7 @@ def parse(stdout: str, asked_: Asked) -> Rows:
     for name in sorted(units.keys() | files.keys()):
         if units.get(name) == ("not-found", "inactive", "dead"):
             continue
-        if name in names or not (CHURN.fullmatch(name) or name.endswith("@")):
+        if name in names or not (CHURN.fullmatch(name) or name.endswith("@") or files.get(name) == "alias"):
             rows[name] = _row(units.get(name), files.get(name))
     for name, unit in aliases.items():
         other = rows.get(unit)
