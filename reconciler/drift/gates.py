@@ -59,11 +59,10 @@ def _hold(name: str, text: str) -> Gate:
         if colon
     }
     until = _instant(fields.get("until", ""))
-    told = [fields[key] for key in ("who", "why") if fields.get(key)] or (
-        [" ".join(text.split())] if text.strip() else []
-    )
+    words = ": ".join(fields[key] for key in ("who", "why") if fields.get(key)) or " ".join(text.split())
+    told = f" ({words})" if words else ""
     when = "" if until is None else f" until {instant_text(until)}"
-    return Gate(reason=f"held by {name}{f' ({chr(58).join(told)})' if told else ''}{when}", until=until)
+    return Gate(reason=f"held by {name}{told}{when}", until=until)
 
 
 def _instant(text: str) -> datetime | None:

@@ -21,12 +21,9 @@ NOTHING = Digest("")
 
 
 def history_of(history: History, node: Node) -> NodeHistory | None:
-    """Give what the branch holds about a node, under its former id where it was renamed."""
-    for name in (node.id, *node.former_ids):
-        found = history.nodes.get(name)
-        if found is not None:
-            return found
-    return None
+    """Give what the branch holds about a node, under its former id where it was renamed and nothing ran since."""
+    records = [found for name in (node.id, *node.former_ids) if (found := history.nodes.get(name)) is not None]
+    return next((record for record in records if record.applied), records[0] if records else None)
 
 
 def is_forgotten(applied: Applied) -> bool:
