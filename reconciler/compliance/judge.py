@@ -2,15 +2,17 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 
 from reconciler.compliance.report import FleetSummary, NodeReport, ReportedFinding, Status
-from reconciler.drift.finding import Finding
+from reconciler.drift.finding import Finding, State
 from reconciler.ids import AssociationName, CommitId, FleetId, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.association import Severity
 from reconciler.model.history import History, NodeHistory
+from reconciler.model.outcome import Disposition, Outcome
 
 
 def judge(
@@ -19,10 +21,16 @@ def judge(
     history: History,
     before: Mapping[NodeId, NodeReport],
     now: datetime,
+    outcomes: Iterable[Outcome] = (),
 ) -> Mapping[NodeId, NodeReport]:
-    """Give a report for every node in `facts`; `before` is what the last pass reported, for `since`."""
+    """Give a report for every node in `facts`; `before` is what the last pass reported, for `since`.
+
+    `findings` are sorted by node. What should have run and did not is Waiting, for the reason its outcome gives.
+    """
+    kept_from = {(o.node, o.association): o.reason for o in outcomes if o.disposition in _NOT_ENDED}
     by_node: dict[NodeId, tuple[Finding, ...]] = {
-        node: tuple(group) for node, group in groupby(findings, key=lambda finding: finding.node)
+        node: tuple(_with_outcome(finding, kept_from.get((node, finding.association))) for finding in group)
+        for node, group in groupby(findings, key=lambda finding: finding.node)
     }
     return {
         node: NodeReport(
@@ -33,6 +41,15 @@ def judge(
         )
         for node in sorted(facts)
     }
+
+
+_NOT_ENDED = frozenset({Disposition.HELD_BACK, Disposition.RUNNING})
+
+
+def _with_outcome(finding: Finding, kept: str | None) -> Finding:
+    if kept is None or finding.state in {State.IN_SYNC, State.WAITING, State.UNKNOWN}:
+        return finding
+    return replace(finding, state=State.WAITING, reason=f"{kept} ({finding.reason})")
 
 
 def _dated(findings: tuple[Finding, ...], before: NodeReport | None, now: datetime) -> tuple[ReportedFinding, ...]:

@@ -400,7 +400,8 @@ class Controller:
         )
         now = self.clock()
         known = reports.read.reports
-        judged = judge(done.findings, {n: c.facts for n, c in done.collected.items()}, done.history, known, now)
+        facts = {name: found.facts for name, found in done.collected.items()}
+        judged = judge(done.findings, facts, done.history, known, now, done.outcomes)
         everyone = {
             name: judged.get(name) or known[name]
             for name in sorted(base.desired.nodes)

@@ -217,7 +217,13 @@ def test_max_errors_stops_a_failing_document(site: Site, fleet: Fleet) -> None:
     failed = [o for o in result.outcomes if o.record is not None and o.record.exit_code == 3]
     assert 1 <= len(failed) <= 2
     assert sum(bodies(node) for node in fleet.nodes) == len(failed)
-    assert any("MaxErrors" in outcome.reason or "canary" in outcome.reason.lower() for outcome in result.outcomes)
+    held = [outcome.reason for outcome in result.outcomes if outcome.disposition is Disposition.HELD_BACK]
+    assert len(held) == len(fleet.nodes) - len(failed)
+    assert all("web-01, failed" in reason for reason in held), "the first node's failure holds the others back"
+    waiting = [
+        r.finding for report in result.reports.values() for r in report.findings if r.finding.state.value == "Waiting"
+    ]
+    assert len(waiting) >= len(held)
 
 
 def test_a_node_without_sudo_rights_is_named(site: Site, fleet: Fleet) -> None:
