@@ -92,12 +92,20 @@ class ReportsBranch:
         self, changes: Mapping[str, bytes | None], message: Message, *, now: datetime, epoch: int | None = None
     ) -> CommitId | None:
         """Commit changed files (None: the file goes) in our clone; None: they all are there already. No change, no commit."""
+        _check_paths(changes)
+        try:
+            return self._write(changes, message, now, epoch)
+        except CommitError:  # another command of ours moved the queue meanwhile: its end is known now
+            return self._write(changes, message, now, epoch)
+
+    def _write(
+        self, changes: Mapping[str, bytes | None], message: Message, now: datetime, epoch: int | None
+    ) -> CommitId | None:
         tip = self.tip()
         there = self._files(tip)
         news = {path: content for path, content in changes.items() if _differs(there.get(path), content)}
         if not news:
             return None
-        _check_paths(news)
         tied = message.trailers if epoch is None else {**message.trailers, EPOCH: str(epoch)}
         text = Message(subject=message.subject, body=message.body, trailers=tied).text()
         parents = () if tip is None else (tip,)

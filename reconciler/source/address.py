@@ -5,7 +5,7 @@ Whatever passes here is safe to hand to git as one argument: nothing starts with
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -26,7 +26,7 @@ class RepositoryAddress:
     """Where a repository is."""
 
     scheme: Scheme
-    text: str
+    text: str = field(repr=False)
     """What git is given. It may hold a password: never print it."""
     shown: str
     """The same without a password: for people, logs and reports."""

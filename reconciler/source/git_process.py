@@ -149,7 +149,7 @@ class GitProcess:
 
     @contextmanager
     def _started(self, arguments: Sequence[str], stdin: bytes | Iterable[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-        program = _gitpython(self.folder)
+        program = _gitpython(self.folder.absolute())
         command = (*_limited(self.options.max_file_blocks), *_clean(self._environment()), *self._git(), *arguments)
         with tempfile.TemporaryFile() as given:
             given.writelines((stdin,) if isinstance(stdin, bytes) else stdin)
@@ -180,7 +180,7 @@ class GitProcess:
             "--no-pager",
             "--no-replace-objects",
             "--literal-pathspecs",
-            f"--git-dir={self.folder}",
+            f"--git-dir={self.folder.absolute()}",
             *settings,
         )
 
@@ -191,7 +191,7 @@ class GitProcess:
             "LANGUAGE": "C",
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_SYSTEM": "/dev/null",
-            "GIT_CONFIG_GLOBAL": str(self.folder / OWN_SETTINGS),
+            "GIT_CONFIG_GLOBAL": str(self.folder.absolute() / OWN_SETTINGS),
             "GIT_ATTR_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ALLOW_PROTOCOL": "ssh:https:file",

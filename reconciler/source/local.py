@@ -1,6 +1,9 @@
 """Finds a local repository from a folder in it, and reads the one setting we take from it: the URL of a remote."""
 
 import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from reconciler.errors import SourceError, UsageError
@@ -59,21 +62,19 @@ def remote_address(git: GitProcess, repository: RepositoryAddress, name: str) ->
     return locate(address)
 
 
-def fingerprint(path: Path) -> tuple[tuple[str, int, int], ...]:
-    """Give what changes when a ref of a local repository changes: for whoever polls instead of watching."""
-    folder = git_folder(path)
-    seen = [folder / "HEAD", folder / "packed-refs"]
-    for place, _, names in os.walk(folder / "refs"):
-        seen += [Path(place, name) for name in names]
-    return tuple(sorted((str(file), *_changed(file)) for file in seen))
+STALE_AFTER = 15.0
+"""Seconds. Git holds the lock of one ref for milliseconds; a machine that lost power, or ran out of memory, for ever."""
 
 
-def _changed(file: Path) -> tuple[int, int]:
-    try:
-        status = file.stat()
-    except OSError:
-        return (0, 0)
-    return (status.st_mtime_ns, status.st_ino)
+def clear_stale_ref_locks(repository: RepositoryAddress, refs: Iterable[str]) -> None:
+    """Remove the locks a killed push of ours left on `refs` of a local repository: refs that only we write."""
+    if repository.path is None:
+        return
+    for ref in refs:
+        lock = git_folder(repository.path) / f"{ref}.lock"
+        with suppress(OSError):
+            if time.time() - lock.lstat().st_mtime > STALE_AFTER:
+                lock.unlink()
 
 
 def _is_repository(folder: Path) -> bool:

@@ -16,7 +16,7 @@ from reconciler.source.address import OBJECT_ID, SHORT_ID, RepositoryAddress, br
 from reconciler.source.clone import SCRATCH, clear_stale_locks, clone_folder, close_clone, open_clone
 from reconciler.source.git_process import GitOptions, GitProcess, other_side
 from reconciler.source.git_text import import_stream, read_changes, read_push_result, read_remote_refs
-from reconciler.source.local import locate, remote_address
+from reconciler.source.local import clear_stale_ref_locks, locate, remote_address
 from reconciler.source.objects import DEFAULT_LIMITS, Objects
 from reconciler.source.records import (
     CommitRecord,
@@ -191,6 +191,7 @@ class Repository:
         if finished.status != 0 and not finished.stdout.startswith(b"To "):
             raise CommitError(f"{where.shown} cannot be pushed to: {complaint}")
         results = read_push_result(finished.stdout, updates, complaint)
+        clear_stale_ref_locks(where, (result.ref for result in results if not result.accepted))
         self.update_refs(
             {
                 remote.tracking(update.ref): (None, update.new)

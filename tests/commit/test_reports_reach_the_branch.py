@@ -1,5 +1,6 @@
 """A report becomes a commit, or none; it is pushed, never forced, and never lost."""
 
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -168,6 +169,20 @@ def test_repository_that_refuses_the_branch_says_so_and_the_report_waits(tmp_pat
         published = host.reports.publish()
         assert (published.complete, published.waiting) == (False, 1)
         assert "checked out" in published.reasons[0]
+
+
+def test_lock_that_a_killed_push_left_on_our_branch_is_waited_for_and_then_removed(repo: GitRemote, host: Host) -> None:
+    host.report({"a": b"1"})
+    lock = repo.path / "refs" / "heads" / "compliance.lock"
+    lock.touch()
+    host.reports.write({"a": b"2"}, a_message(), now=NOON)
+    fresh = host.reports.publish()
+    assert not fresh.complete
+    assert "compliance" in fresh.reasons[0]
+    assert lock.exists()
+    os.utime(lock, (0, 0))
+    assert host.reports.publish().complete
+    assert repo.show("a") == "2"
 
 
 # The branch lost

@@ -49,6 +49,7 @@ def test_other_hosts_are_kept_as_written(text: str) -> None:
 def test_password_in_a_url_is_never_shown() -> None:
     address = parse_address("https://bot:hunter2@example.org/fleet.git", cwd=CWD)
     assert "hunter2" in address.text
+    assert "hunter2" not in repr(address)
     assert address.shown == "https://bot@example.org/fleet.git"
 
 

@@ -132,6 +132,15 @@ def test_clones_of_two_addresses_are_two_folders(tmp_path: Path) -> None:
     assert len(folders) == 2
 
 
+def test_state_folder_may_be_named_from_the_current_folder(
+    remote: GitRemote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Repository.open(parse_address("fleet.git", cwd=tmp_path), state_dir=Path("here")) as repository:
+        assert repository.fetch_state().head == remote.tip()
+    assert (tmp_path / "here" / "repositories").is_dir()
+
+
 def test_state_folder_that_cannot_be_used_is_named(remote: GitRemote, tmp_path: Path) -> None:
     (tmp_path / "daemon").write_text("a file")
     with pytest.raises(SourceError, match="state folder"):
