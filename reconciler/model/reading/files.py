@@ -176,10 +176,12 @@ def read_files(
 def _by_kind(files: Mapping[str, bytes], repository: Repository) -> dict[str, dict[str, bytes]]:
     kinds: dict[str, dict[str, bytes]] = {kind: {} for kind in _KINDS}
     for path in sorted(files):
+        if _OTHER.fullmatch(path):
+            continue
         kind = next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(path)), None)
         if kind is not None:
             kinds[kind][path] = files[path]
-        elif _OURS.match(path) and not _OTHER.fullmatch(path):
+        elif _OURS.match(path):
             repository.mistakes(path).lint((0, 0), "this file is not read", remedy=_where(path))
     return kinds
 

@@ -56,6 +56,11 @@ class Mistakes:
         self._add(Gravity.LINT, place, message, value, remedy)
 
     @property
+    def are_many(self) -> bool:
+        """Whether so many were found that no further one is told."""
+        return len(self.problems) > MOST_PROBLEMS
+
+    @property
     def found_errors(self) -> bool:
         """Whether anything but lints was found."""
         return any(problem.gravity is Gravity.ERROR for problem in self.problems)
