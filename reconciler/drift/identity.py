@@ -13,7 +13,7 @@ from dataclasses import replace
 from reconciler.ids import AssociationName, Digest, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.history import Applied, History, NodeHistory
-from reconciler.model.known import Known
+from reconciler.model.known import Known, Unknown
 from reconciler.model.node import Node
 
 NOTHING = Digest("")
@@ -44,6 +44,8 @@ def still_counts(known: NodeHistory, facts: Facts) -> NodeHistory:
     if acknowledged is None or acknowledged >= known.acknowledged:
         return known
     why = f"the node was rolled back: it holds {acknowledged} acknowledged runs, the reports {known.acknowledged}"
+    if any(isinstance(facts.section(section), Unknown) for section in ("runs", "markers")):
+        return known  # what it still has a trace of is not known: nothing is concluded
     traces = executions_on_node(facts)
     applied = {
         name: _reset(row, row.definition, why) if row.executions > traces.get(name, 0) else row

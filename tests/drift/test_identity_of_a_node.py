@@ -77,6 +77,7 @@ def test_a_reimaged_node_stays_pending_in_later_passes_until_it_was_applied() ->
         pytest.param(some_facts(identity=identity(3), markers=marker(6)), State.UNKNOWN, id="an older marker"),
         pytest.param(some_facts(identity=identity(3), markers=marker(7)), State.IN_SYNC, id="its marker is there"),
         pytest.param(some_facts(identity=identity(None)), State.UNKNOWN, id="its books are gone"),
+        pytest.param(some_facts(identity=identity(3), runs="cut"), State.IN_SYNC, id="its folders were not read"),
         pytest.param(some_facts(identity=identity(4)), State.IN_SYNC, id="the same number"),
         pytest.param(some_facts(identity=identity(5)), State.IN_SYNC, id="it acknowledged more"),
         pytest.param(some_facts(identity={"machine_id": "machine-of-web-01"}), State.IN_SYNC, id="not told"),
