@@ -54,9 +54,9 @@ def pids() -> list[int]:
 
 def all_about(pid: int) -> str:
     try:
-        links = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+        links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
         return " ".join(
-            [*links, os.readlink(f"/proc/{pid}/cwd"), Path(f"/proc/{pid}/cmdline").read_text(errors="replace")]
+            [*links, str(Path(f"/proc/{pid}/cwd").readlink()), Path(f"/proc/{pid}/cmdline").read_text(errors="replace")]
         )
     except OSError:
         return ""

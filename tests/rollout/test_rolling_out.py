@@ -348,7 +348,7 @@ def test_a_document_that_changed_since_the_plan_is_not_run(folder: Path) -> None
 
 
 def test_every_kind_of_node_trouble_is_one_outcome(folder: Path) -> None:
-    kinds = [kind for kind in NodeError.__subclasses__()]
+    kinds = NodeError.__subclasses__()
     names = tuple(kind.__name__ for kind in kinds)
 
     def connecting(node: NodeId) -> None:

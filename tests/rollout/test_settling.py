@@ -1,5 +1,5 @@
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from reconciler.errors import AnswerGarbled
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import History, NodeHistory, RunStatus
-from reconciler.model.known import Known
+from reconciler.model.known import JsonValue, Known
 from reconciler.model.node import Node
 from reconciler.model.outcome import RunRecord
 from reconciler.rollout.node_programs import Order
@@ -30,7 +30,7 @@ class Seen:
 
 def seen(node: HomeNode) -> Seen:
     """What inventory tells about run folders."""
-    rows = {}
+    rows: dict[str, JsonValue] = {}
     for folder in sorted((node.root / "runs").glob("*")):
         state = folder / "state"
         rows[folder.name] = {
@@ -46,7 +46,7 @@ def settled(node: HomeNode, problems: list[Unsettled] | None = None) -> tuple[Ru
         DESIRED,
         connect=node.connect,
         clock=lambda: STARTED + timedelta(hours=1),
-        on_unsettled=lambda problem: (problems if problems is not None else []).append(problem),
+        on_unsettled=([] if problems is None else problems).append,
     )
 
 
@@ -116,7 +116,7 @@ def test_a_manifest_nobody_can_read_is_told_and_not_touched(node: HomeNode, mani
 def test_a_manifest_with_one_odd_field_is_refused(node: HomeNode) -> None:
     order = an_order(a_step("true\n"))
     good = json.loads(order.manifest)
-    odd = {
+    odd: dict[str, list[object]] = {
         "n": [True, 0, "1", 10**10],
         "association": ["../x", "", 3],
         "definition": ["zz"],
@@ -127,7 +127,7 @@ def test_a_manifest_with_one_odd_field_is_refused(node: HomeNode) -> None:
     for key, values in odd.items():
         for value in values:
             text = json.dumps({**good, key: value})
-            rows = {order.run: {"manifest": text, "state": ""}}
+            rows: dict[str, JsonValue] = {order.run: {"manifest": text, "state": ""}}
             good_ones, bad = leftovers(Facts(node=NODE, sections={"runs": Known(rows)}))
             assert (good_ones, len(bad)) == ((), 1), (key, value)
 
@@ -150,7 +150,7 @@ def test_a_run_that_goes_on_is_never_pruned(node: HomeNode) -> None:
     order = an_order(a_step(f"until [ -e {release} ]; do sleep 0.05; done\n"))
     run(node, order, wait=1)
     (going,) = settled(node)
-    ended = [RunRecord(**{**fields(going), "status": RunStatus.SUCCESS})]
+    ended = [replace(going, status=RunStatus.SUCCESS)]
     acknowledge_on(HomeSession(node), ended, count=1, epoch=None, become=False)
     assert (node.root / "runs" / order.run / "state").exists()
     release.touch()
@@ -178,7 +178,3 @@ def test_output_is_kept_whole_over_restarts_of_the_manager(node: HomeNode, tmp_p
         settle({NODE: seen(node)}, DESIRED, connect=node.connect, outputs=tmp_path)
     kept = (tmp_path / order.run / "1/stdout").read_bytes()
     assert kept == b"0" * 900_000 + b"1" * 900_000 + b"2" * 900_000
-
-
-def fields(record: RunRecord) -> dict[str, object]:
-    return {name: getattr(record, name) for name in RunRecord.__dataclass_fields__}

@@ -1,0 +1,286 @@
+import ast
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.documents import actions
+from reconciler.documents.actions import ACTIONS, support_of
+from reconciler.documents.error import NotSupportedYet, RenderError
+from reconciler.documents.interpolation import interpolate, resolve_stored
+from reconciler.documents.parameters import parameter_values
+from reconciler.documents.preconditions import Move, Support, decide
+from reconciler.documents.render import Rendered, RenderedStep, render
+from reconciler.ids import Digest, DocumentName
+from reconciler.model.desired import StoredParameter
+from reconciler.model.document import Document, Parameter, Step
+
+CASES = Path(__file__).parent / "cases"
+STORED = {
+    "/a/st": StoredParameter(name="/a/st", type="String", values=("first", "stored")),
+    "st": StoredParameter(name="st", type="String", values=("stored",)),
+    "sl": StoredParameter(name="sl", type="StringList", values=("id,date",)),
+    "secret": StoredParameter(name="secret", type="SecureString", values=("hunter2",)),
+}
+VALUES = {"s": "x y", "l": ["a", "b c"], "m": {"k": "<v>"}, "n": 5, "d": "A$$B", "b": True, "r": "{{ s }}"}
+
+
+def cases(name: str) -> list[Any]:
+    entries = yaml.safe_load((CASES / f"{name}.yaml").read_text(encoding="utf-8"))
+    return [
+        pytest.param(entry, id=str(entry.get("name", entry.get("input", number))))
+        for number, entry in enumerate(entries)
+    ]
+
+
+def a_parameter(name: str = "p", **fields: Any) -> Parameter:
+    lists = {key: tuple(value) for key, value in fields.items() if key == "allowed_values"}
+    return Parameter(**{"name": name, "type": "String", "required": "default" not in fields, **fields, **lists})
+
+
+def a_document(*steps: Step, parameters: dict[str, Parameter] | None = None, schema: str = "2.2") -> Document:
+    return Document(
+        name=DocumentName("Doc"),
+        schema_version=schema,
+        parameters=parameters or {},
+        steps=steps,
+        digest=Digest("0" * 64),
+    )
+
+
+def a_script(*lines: Any, name: str = "run", **inputs: Any) -> Step:
+    return Step(name=name, action="aws:runShellScript", inputs={"runCommand": list(lines), **inputs})
+
+
+def only(rendered: Rendered) -> RenderedStep:
+    (step,) = rendered.steps
+    return step
+
+
+@pytest.mark.parametrize("case", cases("interpolation"))
+def test_tokens_become_values(case: dict[str, Any]) -> None:
+    if "refused" in case:
+        with pytest.raises(RenderError, match=case["refused"]):
+            resolve_stored(interpolate(case["input"], VALUES), STORED)
+    else:
+        assert resolve_stored(interpolate(case["input"], VALUES), STORED) == case["expect"]
+
+
+@pytest.mark.parametrize("case", cases("parameters"))
+def test_parameters_are_converted_and_checked(case: dict[str, Any]) -> None:
+    declared = {"p": a_parameter(**case["parameter"])}
+    given_values = {"p": case["given"]} if "given" in case else {}
+    if "refused" in case:
+        with pytest.raises(RenderError, match=case["refused"]):
+            parameter_values(declared, given_values, STORED)
+    else:
+        assert parameter_values(declared, given_values, STORED) == {"p": case["expect"]}
+
+
+def test_an_undeclared_parameter_is_refused_with_what_there_is() -> None:
+    with pytest.raises(RenderError, match=r"Text is not declared by the document \(it declares: text\)"):
+        parameter_values({"text": a_parameter("text")}, {"Text": ["x"]}, {})
+
+
+@pytest.mark.parametrize("case", cases("preconditions"))
+def test_preconditions_run_skip_or_fail(case: dict[str, Any]) -> None:
+    decision = decide(
+        action="aws:runShellScript",
+        support=Support.HERE,
+        schema_version="2.2",
+        precondition=case["precondition"],
+        values={"action": "Install", "confirm": "yes", "list": ["a"]},
+    )
+    assert decision.move is Move(case["move"])
+    assert decision.reason
+
+
+FALSE, ODD, TRUE = ({"StringEquals": ["platformType", name]} for name in ("Windows", "{{ p }}", "Linux"))
+
+
+@pytest.mark.parametrize(
+    ("schema", "support", "precondition", "move"),
+    [
+        ("1.2", Support.UNKNOWN, None, Move.FAIL),
+        ("2.0", Support.NOT_HERE, None, Move.FAIL),
+        ("2.0", Support.HERE, TRUE, Move.FAIL),
+        ("2.0", Support.HERE, None, Move.RUN),
+        ("2.2", Support.UNKNOWN, None, Move.FAIL),
+        ("2.2", Support.NOT_HERE, None, Move.SKIP),
+        ("2.2", Support.UNKNOWN, TRUE, Move.FAIL),
+        ("2.2", Support.UNKNOWN, ODD, Move.FAIL),
+        ("2.2", Support.NOT_HERE, TRUE, Move.SKIP),
+        ("2.2", Support.NOT_HERE, ODD, Move.SKIP),
+        ("2.2", Support.UNKNOWN, FALSE, Move.SKIP),
+        ("2.2", Support.HERE, FALSE, Move.SKIP),
+        ("2.2", Support.HERE, ODD, Move.FAIL),
+        ("2.2", Support.HERE, TRUE, Move.RUN),
+    ],
+)
+def test_ssms_table_of_support_and_preconditions(
+    schema: str, support: Support, precondition: dict[str, Any] | None, move: Move
+) -> None:
+    decision = decide(
+        action="aws:x", support=support, schema_version=schema, precondition=precondition, values={"p": "Linux"}
+    )
+    assert decision.move is move
+
+
+@pytest.mark.parametrize(
+    ("lines", "values", "script"),
+    [
+        pytest.param("{{ commands }}", {"commands": ["a", "b"]}, "a\nb\n", id="a whole list"),
+        pytest.param(["{{ commands }}"], {"commands": ["a", "b"]}, "a\nb\n", id="a list in a list is flattened"),
+        pytest.param(["set -e", "{{ commands }}"], {"commands": ["a"]}, "set -e\na\n", id="after another line"),
+        pytest.param(["for f in {{ commands }}"], {"commands": ["a"]}, 'for f in ["a"]\n', id="embedded is json"),
+        pytest.param(["cd /tmp", "X=1"], {"commands": []}, "cd /tmp\nX=1\n", id="one script"),
+    ],
+)
+def test_run_command_is_one_script(lines: Any, values: dict[str, Any], script: str) -> None:
+    step = Step(name="run", action="aws:runShellScript", inputs={"runCommand": lines})
+    document = a_document(step, parameters={"commands": a_parameter("commands", type="StringList")})
+    assert only(render(document, values, stored={})).script == script.encode()
+
+
+def test_values_are_pasted_verbatim_and_exported_literally() -> None:
+    document = a_document(
+        a_script("echo {{Message}}", "{{ssm:st}}"), parameters={"Message": a_parameter("Message", env_var=True)}
+    )
+    step = only(render(document, {"Message": ["'; rm -rf $HOME"]}, stored=STORED))
+    assert step.script == b"echo '; rm -rf $HOME\nstored\n"
+    assert step.environment == {"SSM_Message": "'; rm -rf $HOME"}
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("60", 60),
+        (60, 60),
+        (60.9, 60),
+        ("4", 3600),
+        ("172801", 3600),
+        ("soon", 3600),
+        (None, 3600),
+        (True, 3600),
+        ("{{ t }}", 90),
+        (5, 5),
+        (172800, 172800),
+    ],
+)
+def test_a_timeout_out_of_range_is_an_hour(value: Any, seconds: int) -> None:
+    document = a_document(a_script("x", timeoutSeconds=value), parameters={"t": a_parameter("t", default=90)})
+    assert only(render(document, {}, stored={})).timeout == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("first", "interpreter"),
+    [
+        ("#!/bin/bash -e -u", ("/bin/bash", "-e -u")),
+        ("#! /usr/bin/env python3", ("/usr/bin/env", "python3")),
+        ("echo", ("sh",)),
+        ("#!", ("sh",)),
+    ],
+)
+def test_the_shebang_names_the_interpreter(first: str, interpreter: tuple[str, ...]) -> None:
+    assert only(render(a_document(a_script(first, "x")), {}, stored={})).interpreter == interpreter
+
+
+def test_input_keys_ignore_case_and_modifiers_do_not() -> None:
+    inputs = {"RUNCOMMAND": ["x"], "TimeoutSeconds": 9, "onfailure": "exit", "onSuccess": "exit", "finallyStep": "true"}
+    step = only(render(a_document(Step(name="a", action="aws:runShellScript", inputs=inputs)), {}, stored={}))
+    assert (step.timeout, step.on_failure, step.on_success, step.finally_step) == (
+        timedelta(seconds=9),
+        "",
+        "exit",
+        True,
+    )
+
+
+def test_a_finally_step_counts_only_at_the_end() -> None:
+    document = a_document(a_script("a", name="a", finallyStep=True), a_script("b", name="b"))
+    assert [step.finally_step for step in render(document, {}, stored={}).steps] == [False, False]
+
+
+def test_a_plain_text_for_run_command_fails_that_step_only() -> None:
+    document = a_document(Step(name="a", action="aws:runShellScript", inputs={"runCommand": "echo hi"}), a_script("b"))
+    first, second = render(document, {}, stored={}).steps
+    assert first.fail is not None
+    assert "runCommand must be a list" in first.fail
+    assert second.fail is None
+
+
+def test_properties_of_an_old_document_are_elements_of_one_step() -> None:
+    step = Step(
+        name="aws:runShellScript",
+        action="aws:runShellScript",
+        inputs=({"id": "0.aws:runShellScript", "runCommand": ["a"], "onFailure": "exit"}, {"runCommand": ["b"]}),
+    )
+    steps = render(a_document(step, schema="1.2"), {}, stored={}).steps
+    assert [(s.name, s.group, s.on_failure) for s in steps] == [
+        ("0.aws:runShellScript", 1, ""),
+        ("aws:runShellScript.2", 1, ""),
+    ]
+
+
+@pytest.mark.parametrize("action", sorted(actions.NOT_YET))
+def test_what_is_not_here_yet_makes_the_document_wait(action: str) -> None:
+    step = Step(name="a", action=action)
+    with pytest.raises(NotSupportedYet, match=f"^not supported yet: {action}$"):
+        render(a_document(step), {}, stored={})
+    elsewhere = Step(name="a", action=action, precondition={"StringEquals": ["platformType", "Windows"]})
+    assert only(render(a_document(elsewhere), {}, stored={})).skip
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        pytest.param(a_document(a_script("x"), schema="0.3"), "unsupported schemaVersion '0.3'", id="automation"),
+        pytest.param(a_document(), "has no steps", id="no steps"),
+        pytest.param(
+            a_document(Step(name="a", action="aws:runShellScript", inputs=())), "every list", id="no elements"
+        ),
+        pytest.param(a_document(a_script("x" * 2_000_000)), "at most 1048576", id="too large"),
+    ],
+)
+def test_a_document_that_cannot_run_says_what_to_do(document: Document, message: str) -> None:
+    with pytest.raises(RenderError, match=message):
+        render(document, {}, stored={})
+
+
+def test_the_digest_follows_what_runs_and_no_prose() -> None:
+    def digest(*steps: Step, **values: Any) -> str:
+        document = a_document(*steps, parameters={"p": a_parameter(default="")})
+        return render(document, values, stored={}).digest
+
+    assert digest(a_script("{{ p }}"), p="x") == digest(a_script("x"))
+    assert digest(a_script("x")) != digest(a_script("y"))
+    assert digest(a_script("x")) != digest(a_script("x", timeoutSeconds=9))
+    assert digest(a_script("x")) != digest(a_script("x", onFailure="exit"))
+    assert digest(Step(name="a", action="aws:none")) == digest(Step(name="a", action="aws:none", inputs={"x": 1}))
+
+
+@given(st.text(), st.dictionaries(st.sampled_from(["s", "l", "x"]), st.text() | st.integers() | st.lists(st.text())))
+def test_any_text_is_interpolated_once_and_never_raises(text: str, values: dict[str, Any]) -> None:
+    first = interpolate(text, values)
+    if "{{" not in text:
+        assert first == text
+
+
+def test_the_table_of_actions_is_the_folder() -> None:
+    folder = Path(str(actions.__file__)).parent
+    named = {
+        node.value.value
+        for path in folder.glob("*.py")
+        if path.stem != "__init__"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.AnnAssign)
+        and getattr(node.target, "id", "") == "name"
+        and isinstance(node.value, ast.Constant)
+    }
+    assert named == set(ACTIONS)
+    assert not set(ACTIONS) & (actions.NOT_YET | actions.NOT_ON_LINUX | actions.AGENT_ONLY)
+    assert support_of("aws:nothing") is Support.UNKNOWN
