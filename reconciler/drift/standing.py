@@ -112,7 +112,7 @@ def _drifted(case: Case, applied: Applied, differing: str, differences: tuple[Di
         reason = f"flapping: repaired {len(recent)} times in 24 h, and {differing}; left alone until {again} or apply"
         return Standing(cause=Cause.FAILED, reason=reason, differences=differences)
     found = applied.drift_seen or case.now
-    return _when_due(case, applied, Cause.DRIFTED, f"drifted: {differing}", differences, drift_found=found)
+    return _when_due(case, applied, Cause.DRIFTED, differing, differences, drift_found=found)
 
 
 def _failed(case: Case, applied: Applied, differing: str, differences: tuple[Difference, ...]) -> Standing:
