@@ -7,6 +7,7 @@ pool and does not retry.
 
 import contextlib
 import getpass
+import logging
 import select
 import socket
 import threading
@@ -28,6 +29,14 @@ from reconciler.transport.keys import KeyDirectory, LoginKey
 from reconciler.transport.known_hosts import KEY_TYPES, HostKey, Pins
 from reconciler.transport.loader import GreetedStream, answer_of, loader_command, new_nonce
 from reconciler.transport.node_errors import node_errors
+
+PACKET_LIMIT = 512 * 1024
+"""Bytes: sshd sends 32 KB and refuses more than 256 KB itself."""
+
+LOG_CHANNEL = "reconciler.paramiko"
+"""paramiko logs tracebacks of what it raises anyway, on stderr where nobody listens: off, unless somebody sets this level."""
+
+logging.getLogger(LOG_CHANNEL).setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,10 +367,16 @@ def await_greeting(node: NodeId, via: socket.socket | paramiko.Channel, where: s
         raise NodeTimeout(node, f"{where} accepts connections but sent no SSH greeting within {seconds:g} s")
 
 
-class _Handshake(Packetizer):
-    """paramiko's packets; its handshake limit without the timer thread, which outlives a failed handshake by 15 s."""
+class _BoundedPackets(Packetizer):
+    """paramiko's packets, bounded; its handshake limit without the timer thread, which outlives a failed one by 15 s."""
 
     _deadline = float("inf")
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:  # noqa: FBT001, FBT002  (paramiko's signature)
+        """Read `n` bytes, unless a server announces more than any packet holds: paramiko would collect up to 4 GB."""
+        if n > PACKET_LIMIT:
+            raise paramiko.SSHException(f"the server announced a packet of {n} bytes")
+        return super().read_all(n, check_rekey)
 
     def start_handshake(self, timeout: float) -> None:
         """Note when the handshake must be done."""
@@ -388,7 +403,8 @@ def quiet_transport(preferred: tuple[HostKey, ...]) -> Callable[..., paramiko.Tr
     algorithms = [name for kind in order for name in _ALGORITHMS.get(kind, (kind,))]
 
     def make(sock: socket.socket | paramiko.Channel, **options: object) -> paramiko.Transport:
-        transport = _Transport(sock, packetizer_class=_Handshake, **options)  # type: ignore[arg-type]  # passed on as given
+        transport = _Transport(sock, packetizer_class=_BoundedPackets, **options)  # type: ignore[arg-type]  # passed on as given
+        transport.set_log_channel(LOG_CHANNEL)
         transport.get_security_options().key_types = algorithms
         return transport
 

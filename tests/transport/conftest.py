@@ -1,8 +1,6 @@
 """Fixtures of the transport's tests: keys, sshds and pools, and nothing left behind afterwards."""
 
 import os
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,18 +40,3 @@ def make_pool(keys: Path) -> Iterator[PoolMaker]:
     yield maker
     for pool in maker.made:
         pool.close()
-
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    deadline = time.monotonic() + 2
-    while (left := set(threading.enumerate()) - before) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not left
-
-
-@pytest.fixture(autouse=True)
-def no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)

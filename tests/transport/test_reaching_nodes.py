@@ -249,15 +249,17 @@ def test_a_server_that_stops_after_its_greeting_is_given_up(
         pytest.param(b"Exceeded MaxStartups\r\n", id="MaxStartups"),
         pytest.param(b"SSH-2.0-x\r\n" + b"\xff" * 4096, id="garbage"),
         pytest.param(b"SSH-2.0-x\r\n\x00\x00\x00\x0c\x0a\x14" + b"\0" * 10, id="empty key exchange"),
+        pytest.param(b"SSH-2.0-x\r\n\xff\xff\xff\x00\x0a\x14" + b"\0" * 10, id="a packet of 4 GB"),
         pytest.param(b"\x00" * 100_000, id="zeros"),
         pytest.param(b"SSH-2.0-\xff\xfe\r\n", id="bytes that are not UTF-8"),
         pytest.param(b"", id="closes at once"),
     ],
 )
 def test_what_does_not_speak_ssh_is_unreachable(
-    sshd: Sshd, make_pool: PoolMaker, listener: socket.socket, said: bytes
+    sshd: Sshd, make_pool: PoolMaker, listener: socket.socket, said: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert isinstance(_against(sshd, make_pool, listener, said), NodeUnreachable)
+    assert capfd.readouterr() == ("", "")
 
 
 def _against(
