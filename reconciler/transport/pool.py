@@ -113,8 +113,9 @@ class ConnectionPool:
 
     def is_warm(self, node: NodeId) -> bool:
         """Say whether a kept connection to the node stands."""
-        with self._lock:
-            return any(route.node == node and kept.is_alive for route, kept in self._idle.items())
+        known = self._nodes.get(node)
+        kept = None if known is None else self._idle.get(self._route(known))
+        return kept is not None and kept.is_alive
 
     @contextmanager
     def connect(self, node: Node) -> Iterator[Session]:

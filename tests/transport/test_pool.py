@@ -1,6 +1,8 @@
 """The warm pool: what is kept, what is opened again, and how many log in at a time."""
 
 import contextlib
+import os
+import signal
 import socket
 import threading
 import time
@@ -19,7 +21,7 @@ from reconciler.transport.pool import ConnectionPool
 from reconciler.transport.ssh import Patience
 from tests.transport.real_sshd import PoolMaker, Sshd, SshdMaker, free_port, pinned, wait_until
 
-SHORT = Patience(greeting=timedelta(seconds=1))
+SHORT = Patience(greeting=timedelta(seconds=1), channel=timedelta(seconds=1))
 
 
 def echo(pool: ConnectionPool, node: Node, word: str = "hello") -> bytes:
@@ -84,6 +86,20 @@ def test_a_kept_connection_that_dies_under_a_session_before_its_program_is_opene
         sshd.cut()
         assert session.run(Program(text=b"echo hello")).stdout == b"hello\n"
     assert sshd.connections() == 2
+
+
+def test_a_kept_connection_that_a_firewall_forgot_is_replaced(sshd: Sshd, make_pool: PoolMaker) -> None:
+    node = sshd.node()
+    pool = make_pool(pinned((node.id, sshd)), node, patience=SHORT)
+    echo(pool, node)
+    forgotten = sshd.session_pids()
+    for pid in forgotten:
+        os.kill(pid, signal.SIGSTOP)
+    assert forgotten
+    assert echo(pool, node) == b"hello\n"
+    assert sshd.connections() == 2
+    for pid in forgotten:
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_a_program_that_may_have_run_is_never_sent_again(sshd: Sshd, make_pool: PoolMaker, tmp_path: Path) -> None:
