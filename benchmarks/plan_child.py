@@ -1,0 +1,47 @@
+"""A process that plans a made-up fleet: once after its start, then again for each line it is given.
+
+    python -m benchmarks.plan_child REPOSITORY STATE_FOLDER INSTANT
+
+After each plan it writes one line of JSON: seconds of this plan, items, peak memory in MiB of itself and of the largest
+git it started. Its parent takes the time from the process' start to the first line.
+"""
+
+import json
+import resource
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+from reconciler.daemon.controller import Controller
+from reconciler.settings import HostSettings
+
+
+def main() -> None:
+    repository, state_dir, instant = sys.argv[1:]
+    at = datetime.fromisoformat(instant)
+    controller = Controller(repository, settings=HostSettings(), state_dir=Path(state_dir))
+    _plan(controller, at)
+    for _ in sys.stdin:
+        _plan(controller, at)
+    controller.close()
+
+
+def _plan(controller: Controller, at: datetime) -> None:
+    began = time.perf_counter()
+    planned = controller.plan(limit=(), inventory="compliance", at=at)
+    told = {
+        "seconds": time.perf_counter() - began,
+        "commit": planned.plan.commit,
+        "digest": planned.plan.digest,
+        "items": len(planned.plan.items),
+        "left_out": len(planned.plan.left_out),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "git_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+    }
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
