@@ -13,6 +13,7 @@ The sh text runs inside the node's program (`program.py` says in which order) an
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from reconciler.model.known import JsonValue
 from reconciler.model.questions import Questions
@@ -29,6 +30,17 @@ class Asked:
     """The same section as it was last read, for the parts the node left out."""
     fingerprint: str = ""
     """The fingerprint that belongs to `rows`; empty: nothing is held."""
+
+
+MOST: Final = 2**53
+"""The largest number that every reader of JSON takes."""
+
+
+def number(text: str) -> int:
+    """Read decimal digits. Raises ValueError on anything else, and on more than a committed fact can hold."""
+    if not (text.isascii() and text.isdigit() and len(text) < 17 and int(text) <= MOST):  # noqa: PLR2004  (2**53 has 16 digits)
+        raise ValueError(f"not a number: {text[:40]!r}")
+    return int(text)
 
 
 def nothing(_: Questions) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from reconciler.inventory.fact import Asked, Fact, Rows
+from reconciler.inventory.fact import Asked, Fact, Rows, number
 from reconciler.model.known import JsonValue
 from reconciler.model.questions import Check, Questions
 from reconciler.model.shell import quote
@@ -66,7 +66,7 @@ fi
 def _script(questions: Questions) -> str:
     texts = []
     for as_root, template in ((False, _AS_USER), (True, _AS_ROOT)):
-        numbered = [(number, check) for number, check in enumerate(questions.checks) if check.as_root is as_root]
+        numbered = [(place, check) for place, check in enumerate(questions.checks) if check.as_root is as_root]
         if not numbered:
             continue
         runner = _runner(numbered)
@@ -79,7 +79,7 @@ def _script(questions: Questions) -> str:
 
 
 def _runner(checks: Iterable[tuple[int, Check]]) -> str:
-    calls = "\n".join(f"check {number} {quote(check.script)}" for number, check in checks)
+    calls = "\n".join(f"check {place} {quote(check.script)}" for place, check in checks)
     return _RUNNER % {"batch": BATCH, "seconds": CHECK_SECONDS, "checks": calls}
 
 
@@ -87,12 +87,12 @@ def parse(stdout: str, asked: Asked) -> Rows:
     """Read `user` and `root` groups (see `join`): a line `began`, then `NUMBER STATUS` for each check."""
     rows: dict[str, JsonValue] = {}
     said = _groups(stdout)
-    for number, check in enumerate(asked.questions.checks):
+    for place, check in enumerate(asked.questions.checks):
         status = said.get("root" if check.as_root else "user", f"unknown: {_SILENT}")
         if isinstance(status, str):
             rows[check.key] = {"unknown": status.removeprefix("unknown: ")}
         else:
-            rows[check.key] = status.get(number, {"unknown": _SILENT})
+            rows[check.key] = status.get(place, {"unknown": _SILENT})
     return rows
 
 
@@ -115,10 +115,8 @@ def _groups(stdout: str) -> dict[str, dict[int, JsonValue] | str]:
             raise ValueError(f"the checks did not begin: {part[:80]!r}")
         statuses: dict[int, JsonValue] = {}
         for line in lines[1:]:
-            number, space, status = line.partition(" ")
-            if not (space and number.isdigit() and status.isdigit()):
-                raise ValueError(f"not a check and its status: {line[:80]!r}")
-            statuses[int(number)] = int(status)
+            which, _, status = line.partition(" ")
+            statuses[number(which)] = number(status)
         groups[name] = statuses
     return groups
 

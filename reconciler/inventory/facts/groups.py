@@ -1,6 +1,6 @@
 """Groups of the node's own user database."""
 
-from reconciler.inventory.fact import Asked, Fact, Rows, always
+from reconciler.inventory.fact import Asked, Fact, Rows, always, number
 from reconciler.inventory.texts import lines_of
 from reconciler.model.known import JsonValue
 
@@ -15,7 +15,7 @@ def parse(stdout: str, _: Asked) -> Rows:
             continue
         try:
             name, _password, gid, members = line.split(":")
-            rows.setdefault(name, {"gid": int(gid), "members": sorted(filter(None, members.split(",")))})
+            rows.setdefault(name, {"gid": number(gid), "members": sorted(filter(None, members.split(",")))})
         except ValueError:
             raise ValueError(f"{PATH}: not a group: line of {line.partition(':')[0][:40]!r}") from None
     if not rows:

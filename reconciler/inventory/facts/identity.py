@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from reconciler.inventory.fact import Asked, Fact, Rows, always
+from reconciler.inventory.fact import Asked, Fact, Rows, always, number
 from reconciler.model.known import JsonValue
 
 # sudo names the login user; without it, we are the login user.
@@ -44,9 +44,12 @@ def _acknowledged(said: str) -> JsonValue:
     kind, _, value = said.partition(" ")
     if kind == "none":
         return None
-    if kind == "is" and value.isascii() and value.isdigit():
-        return int(value)
-    return {"unknown": value if kind == "unknown" else f"the acknowledged number is not a number: {value[:40]!r}"}
+    if kind == "is":
+        try:
+            return number(value)
+        except ValueError:
+            return {"unknown": f"the acknowledged number is not a number: {value[:40]!r}"}
+    return {"unknown": value}
 
 
 FACT = Fact(section="identity", script=always(_SCRIPT), parse=parse)

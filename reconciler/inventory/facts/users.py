@@ -1,6 +1,6 @@
 """User accounts of the node's own user database; no comments, no passwords, no login times."""
 
-from reconciler.inventory.fact import Asked, Fact, Rows, always
+from reconciler.inventory.fact import Asked, Fact, Rows, always, number
 from reconciler.inventory.texts import lines_of
 from reconciler.model.known import JsonValue
 
@@ -15,7 +15,7 @@ def parse(stdout: str, _: Asked) -> Rows:
             continue
         try:
             name, _password, uid, gid, _comment, home, shell = line.split(":")
-            rows.setdefault(name, {"uid": int(uid), "gid": int(gid), "home": home, "shell": shell})
+            rows.setdefault(name, {"uid": number(uid), "gid": number(gid), "home": home, "shell": shell})
         except ValueError:
             raise ValueError(f"{PATH}: not an account: line of {line.partition(':')[0][:40]!r}") from None
     if not rows:
