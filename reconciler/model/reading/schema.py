@@ -21,7 +21,10 @@ def check(kind: str, value: Value, mistakes: Mistakes) -> bool:
     """Hold a value against the schema of its kind; say everything that is wrong with it."""
     if fits(kind, value):
         return True
+    before = len(mistakes.problems)
     explain(kind, value, mistakes)
+    if len(mistakes.problems) == before:  # the two differ, which is a bug of ours: still, nothing is refused in silence
+        mistakes.error(value, f"this does not fit the schema of a {kind}", value="")
     return False
 
 
@@ -86,8 +89,6 @@ def explain(kind: str, value: Value, mistakes: Mistakes) -> None:
                 mistakes.error(place, message, value=met, remedy=remedy)
         if mistakes.are_many:
             return
-    if not seen:
-        mistakes.error(value, f"this does not fit the schema of a {kind}", value="")
 
 
 _Told: TypeAlias = tuple[Place, str, str | None, str]
