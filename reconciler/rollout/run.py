@@ -249,7 +249,8 @@ class _RollOut:
     def _submit(self, flight: Flight) -> None:
         flight.due = float("inf")
         # With more runs than threads nobody may sit and wait for one.
-        wait = WAIT if len(self._flights) <= self._manner.workers else 0
+        remaining = int((self._manner.wait_until - self._manner.clock()).total_seconds())
+        wait = max(0, min(WAIT, remaining)) if len(self._flights) <= self._manner.workers else 0
 
         def work() -> None:
             try:
