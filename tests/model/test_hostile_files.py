@@ -118,7 +118,8 @@ paths = st.sampled_from(
     [
         "state/fleet.yaml", "state/known_hosts", "state/nodes/a.yaml", "state/groups/a.yaml", "state/associations/a.yaml",
         "state/windows/a.yaml", "state/calendars/a.ics", "state/parameters/a/b.yaml", "documents/Abc.yaml",
-        "documents/Abc.json", "documents/Def/1.yaml", "documents/Def/default", "baselines/a.yaml", "state/x",
+        "documents/Abc.json", "documents/Def/1.yaml", "documents/Ghi/one.yaml", "documents/Ghi/02.json", "documents/a.yaml",
+        "documents/Def/1.json", "documents/Def/default", "baselines/a.yaml", "state/x",
     ]
 )  # fmt: skip
 

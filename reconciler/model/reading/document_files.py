@@ -33,6 +33,8 @@ class Library:
 class _Named:
     """The files that bear one name."""
 
+    first: str
+    """The path that was met first, good or not."""
     versions: dict[str, str] = field(default_factory=dict)
     """Version -> path."""
     single: bool = True
@@ -78,7 +80,7 @@ def _by_name(files: Mapping[str, bytes], mistakes_of: Callable[[str], Mistakes])
         _, first, *rest = path.split("/")
         folder = bool(rest)
         name = first if folder else first.rpartition(".")[0]
-        named = found.setdefault(name, _Named(single=not folder))
+        named = found.setdefault(name, _Named(path, single=not folder))
         version = rest[0].rpartition(".")[0] if folder and rest[0] != _DEFAULT else "1"
         if folder and rest[0] == _DEFAULT:
             named.default = path
@@ -103,7 +105,7 @@ def _say_name(
     mistakes_of: Callable[[str], Mistakes],
 ) -> None:
     """Say what a name is or does beside the bundled library; the library itself, byte for byte, is no news."""
-    mistakes = mistakes_of(named.paths[0])
+    mistakes = mistakes_of(named.first)
     if not _NAME.fullmatch(name):
         remedy = "3 to 128 letters, digits, dots, - or _"
         mistakes.error((0, 0), "not a document's name", value=name, remedy=remedy)
@@ -146,7 +148,7 @@ def _with_default(
 ) -> DocumentVersions | None:
     numbers = sorted(versions, key=int)
     if not numbers:
-        mistakes_of(named.paths[0]).error((0, 0), "no version is here", remedy="add 1.yaml, or remove the folder")
+        mistakes_of(named.first).error((0, 0), "no version is here", remedy="add 1.yaml, or remove the folder")
         return None
     default = numbers[-1]
     if named.default is not None:
