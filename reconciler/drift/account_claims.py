@@ -12,9 +12,12 @@ from reconciler.model.known import JsonValue
 def account_claims(expect: Expectations) -> Iterator[Claim]:
     """Give the claims of users and groups."""
     for user in expect.users:
-        yield f"user {user.name}", partial(_user, user)
+        alone = user.group is None and not user.groups
+        row = f"users/{user.name}" if alone else None
+        yield Claim(subject=f"user {user.name}", judge=partial(_user, user), row=row)
     for group in expect.groups:
-        yield f"group {group.name}", partial(_group, group)
+        row = None if group.members else f"groups/{group.name}"
+        yield Claim(subject=f"group {group.name}", judge=partial(_group, group), row=row)
 
 
 def _user(user: ExpectedUser, view: View) -> Judged:

@@ -1,32 +1,30 @@
 """Desired against observed, association by association: takes desired state, targets, facts and history, gives Findings; pure.
 
 One finding for each association and node, sorted by node and association. After a rollout the same function is asked
-again, with what was seen then and the history that `memory` has brought up to date.
+again, with what was seen then and the history that `memory` has brought up to date. A large fleet is surveyed instead:
+the same findings, of which only the noteworthy ones are records before somebody asks for them.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.drift.definitions import Definition, Unrenderable
-from reconciler.drift.expectations import Verdict
 from reconciler.drift.finding import Cause, Finding, State
-from reconciler.drift.gates import Gate, Running, dependency_gate, held, lost, mode_words, running_on
 from reconciler.drift.identity import history_of, still_counts, twins
+from reconciler.drift.judge import Forced, Judge
+from reconciler.drift.quiet import NEVER, QuietRule, went_well
 from reconciler.drift.rule import Rule, rules
-from reconciler.drift.standing import Case, Standing, standing
 from reconciler.drift.view import View
 from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
-from reconciler.model.history import Applied, History, NodeHistory, RunStatus
-from reconciler.model.known import Known, Observed, Unknown
-from reconciler.model.node import Mode, Node, least_intervening
+from reconciler.model.history import History, NodeHistory
+from reconciler.model.known import Known
+from reconciler.model.node import Node
 from reconciler.targets.resolve import Targets
 
 FactsOf = Mapping[NodeId, Facts] | Callable[[NodeId], Facts | None]
-Forced = Callable[[AssociationName, NodeId], bool]
-_STATES = {cause: State(cause.value) for cause in Cause}
 
 
 def find_drift(
@@ -41,221 +39,167 @@ def find_drift(
     host_keys: Mapping[NodeId, str | None] | None = None,
 ) -> tuple[Finding, ...]:
     """Judge every association on every node it means; `forced` says what was asked for by hand."""
-    judge = Judge(
-        desired=desired,
-        rules=rules(desired, definitions),
-        history=history,
-        now=now,
-        forced=forced,
-        twins=twins({node: record.host_key for node, record in history.nodes.items()} | dict(host_keys or {})),
-    )
-    look_up = facts if callable(facts) else facts.get
     return tuple(
-        finding
-        for node in targets.nodes
-        if (names := targets.associations_of(node))
-        for finding in judge.node(desired.nodes[node], names, look_up(node))
+        Surveyor().survey(
+            desired, targets, facts, history, now, definitions=definitions, forced=forced, host_keys=host_keys
+        )
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
-    """What is the same for every association of one node."""
+class Survey:
+    """All findings of a fleet. Iterating makes those that say no more than "in sync"; `noteworthy` are the others."""
 
-    node: Node
-    view: View
-    known: NodeHistory | None
-    held: Observed[Gate | None]
-    running: Observed[Mapping[AssociationName, Running]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judge:
-    """Everything a fleet's findings rest on, but for the facts."""
-
-    desired: DesiredState
+    targets: Targets
     rules: Mapping[AssociationName, Rule]
-    history: History
-    now: datetime
-    forced: Forced | None = None
-    twins: Mapping[NodeId, str] = field(default_factory=dict)
-    _seen: dict[tuple[AssociationName, bool], bool] = field(default_factory=dict)
+    noteworthy: tuple[Finding, ...]
+    """Sorted as all are."""
 
-    def node(self, node: Node, names: tuple[AssociationName, ...], facts: Facts | None) -> Iterator[Finding]:
-        """Give the findings of one node, sorted by association."""
-        unknown = self._unknown(node, facts)
-        if facts is None or unknown is not None:
-            yield from (self._unknown_finding(node, name, unknown or "") for name in names)
-            return
-        known = history_of(self.history, node)
-        around = Around(
-            node=node,
-            view=View(facts),
-            known=None if known is None else still_counts(known, facts),
-            held=held(facts, self.now),
-            running=running_on(facts),
-        )
-        found: dict[AssociationName, Finding] = {}
-        states: dict[AssociationName, State] = {}
-        for name in self._in_dependency_order(names):
-            found[name] = self._finding(self.rules[name], around, states)
-            states[name] = found[name].state
-        yield from (found[name] for name in names)
+    def __iter__(self) -> Iterator[Finding]:
+        noted = iter(self.noteworthy)
+        upcoming = next(noted, None)
+        for node in self.targets.nodes:
+            for name in self.targets.associations_of(node):
+                if upcoming is not None and upcoming.association == name and upcoming.node == node:
+                    yield upcoming
+                    upcoming = next(noted, None)
+                else:
+                    yield self._in_sync(node, self.rules[name])
 
-    def _in_dependency_order(self, names: tuple[AssociationName, ...]) -> tuple[AssociationName, ...]:
-        if not any(self.rules[name].association.depends_on for name in names):
-            return names
-        wanted = frozenset(names)
-        return tuple(name for name in self.rules if name in wanted)
+    def __len__(self) -> int:
+        return sum(map(len, self.targets.members.values()))
 
-    def _unknown(self, node: Node, facts: Facts | None) -> str | None:
-        """Say why nothing can be told about this node."""
-        if self.history.lost is not None:
-            return f"history is lost: {self.history.lost}"
-        if facts is None:
-            return "its facts were never collected"
-        return facts.unreachable or self.twins.get(node.id)
-
-    def _unknown_finding(self, node: Node, name: AssociationName, reason: str) -> Finding:
-        rule = self.rules[name]
+    @staticmethod
+    def _in_sync(node: NodeId, rule: Rule) -> Finding:
         return Finding(
-            node=node.id,
-            association=name,
-            state=State.UNKNOWN,
-            cause=Cause.UNKNOWN,
-            reason=reason,
+            node=node,
+            association=rule.association.name,
+            state=State.IN_SYNC,
+            cause=Cause.IN_SYNC,
+            reason="applied as written" if rule.expect is None else "every expectation holds",
             severity=rule.association.severity,
             definition=rule.digest,
         )
 
-    def _finding(self, rule: Rule, around: Around, states: Mapping[AssociationName, State]) -> Finding:
-        name, node = rule.association.name, around.node.id
-        applied = None if around.known is None else around.known.applied.get(name)
-        run = around.running.value.get(name) if isinstance(around.running, Known) else None
-        if applied is not None and applied.status is RunStatus.IN_PROGRESS and run is None:
-            applied, run = self._in_progress(applied, around)
-        verdict = None if rule.expect is None else rule.expect.verdict(around.view)
-        found = self._stand(rule, node, applied, verdict, run)
-        forced = (
-            self.forced is not None
-            and self.forced(name, node)
-            and isinstance(rule.definition, Definition)
-            and run is None
-        )
-        if forced:
-            found = _by_hand(found)
-        return self._decide(rule, around, found, states, forced=forced, run=run)
 
-    def _in_progress(self, applied: Applied, around: Around) -> tuple[Applied, Running | None]:
-        """Judge a run that history says goes on, while the node shows no such folder."""
-        match around.running:
-            case Known() if not self._has_folder(applied, around):
-                return lost(applied), None
-        return applied, Running(association=AssociationName(""), reason="running, not settled yet", cause=Cause.PENDING)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What the last survey found of one node, and what it rested on."""
 
-    @staticmethod
-    def _has_folder(applied: Applied, around: Around) -> bool:
-        return applied.run is not None and applied.run in around.view.rows("runs")
+    facts: Facts
+    known: NodeHistory | None
+    names: tuple[AssociationName, ...]
+    noted: frozenset[AssociationName]
+    """What was not quiet: looked at anew in every survey."""
+    until: datetime
 
-    def _stand(
-        self, rule: Rule, node: NodeId, applied: Applied | None, verdict: Verdict | None, run: Running | None
-    ) -> Standing:
-        match rule.definition:
-            case Unrenderable(reason=reason, waits=waits):
-                cause = Cause.PENDING if waits else Cause.FAILED
-                return Standing(cause=cause, reason=reason, act=waits, waits=reason if waits else None)
-        if run is not None:
-            return Standing(cause=run.cause, reason=run.reason, act=True, waits=run.reason)
-        others = applied is None and self._anywhere(rule, well=False)
-        case = Case(rule=rule, node=node, applied=applied, now=self.now, others_have_it=others)
-        return standing(case, verdict)
 
-    def _anywhere(self, rule: Rule, *, well: bool) -> bool:
-        """Whether the association was ever applied on a node; `well`: as it is written now, and with success."""
-        key = (rule.association.name, well)
-        if key not in self._seen:
-            rows = (node.applied.get(rule.association.name) for node in self.history.nodes.values())
-            self._seen[key] = any(
-                row is not None and row.executions > 0 and (not well or _went_well(row, rule)) for row in rows
-            )
-        return self._seen[key]
+_Token = tuple[object, ...]
 
-    def _decide(
+
+class Surveyor:
+    """Surveys a fleet again and again: what did not change since the last time, and cannot have become due, is not judged again.
+
+    What is kept makes it faster and changes no finding; equal records (`is`) of facts and history are what it goes by.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[NodeId, _Kept] = {}
+        self._tokens: Mapping[AssociationName, _Token] = {}
+        self._at: datetime | None = None
+
+    def survey(
         self,
-        rule: Rule,
-        around: Around,
-        found: Standing,
-        states: Mapping[AssociationName, State],
+        desired: DesiredState,
+        targets: Targets,
+        facts: FactsOf,
+        history: History,
+        now: datetime,
         *,
-        forced: bool,
-        run: Running | None,
-    ) -> Finding:
-        """Put the gates between a standing and the run."""
-        state, reason, until, wanted = _STATES[found.cause], found.reason, None, False
-        association = rule.association
-        cause = found.cause
-        mode = least_intervening(self.desired.fleet.mode, around.node.mode, association.mode)
-        if association.unsupported:
-            state, cause = State.WAITING, Cause.PENDING if cause is Cause.IN_SYNC else cause
-            reason = f"not supported yet: {', '.join(association.unsupported)}"
-        elif run is not None:
-            state = State.WAITING
-        elif found.act and mode is not Mode.ENFORCE:
-            reason = f"{reason} (mode {mode.value}: {mode_words(mode)})"
-        elif found.act:
-            match self._gate(rule, around, found, states):
-                case Unknown(why=why):
-                    state, cause, reason = State.UNKNOWN, Cause.UNKNOWN, why
-                case Known(Gate() as gate):
-                    state, until = State.WAITING, gate.until
-                    reason = gate.reason if gate.reason == reason else f"{gate.reason}; {reason}"
-                case _:
-                    wanted = True
-        return Finding(
-            node=around.node.id,
-            association=association.name,
-            state=state,
-            cause=cause,
-            reason=reason,
-            severity=association.severity,
-            definition=rule.digest,
-            differences=found.differences,
-            until=until,
-            wanted=wanted,
-            first_time=wanted and cause is Cause.PENDING and not self._anywhere(rule, well=True),
-            adopted=found.adopted and not association.unsupported,
-            forced=forced and wanted,
+        definitions: Mapping[AssociationName, Definition | Unrenderable],
+        forced: Forced | None = None,
+        host_keys: Mapping[NodeId, str | None] | None = None,
+    ) -> Survey:
+        """Judge every association on every node it means."""
+        known_keys = {node: record.host_key for node, record in history.nodes.items()}
+        ruled = rules(desired, definitions)
+        judge = Judge(
+            desired=desired,
+            rules=ruled,
+            history=history,
+            now=now,
+            forced=forced,
+            twins=twins(known_keys | dict(host_keys) if host_keys else known_keys),
         )
-
-    def _gate(
-        self, rule: Rule, around: Around, found: Standing, states: Mapping[AssociationName, State]
-    ) -> Observed[Gate | None]:
-        """Give the first gate that is closed."""
-        if self.desired.fleet.suspend:
-            return Known(Gate(reason="the fleet is suspended (Suspend in state/fleet.yaml)"))
-        if isinstance(around.held, Unknown) or around.held.value is not None:
-            return around.held
-        if isinstance(around.running, Known) and around.running.value:
-            other = next(iter(around.running.value.values()))
-            return Known(Gate(reason=f"{other.association} is {other.reason} on this node"))
-        dependency = dependency_gate(rule.association, states)
-        if dependency is not None:
-            return Known(dependency)
-        return Known(Gate(reason=found.waits, until=found.until) if found.waits is not None else None)
-
-
-def _by_hand(found: Standing) -> Standing:
-    cause = Cause.PENDING if found.cause in (Cause.IN_SYNC, Cause.UNKNOWN) else found.cause
-    return replace(
-        found,
-        cause=cause,
-        reason=f"asked for by apply; {found.reason}",
-        act=True,
-        waits=None,
-        until=None,
-        adopted=False,
-    )
+        tokens = {name: _token(rule) for name, rule in ruled.items()}
+        if self._at is None or now < self._at or forced is not None:
+            self._kept = {}
+        changed = frozenset(name for name, token in tokens.items() if self._tokens.get(name) != token)
+        one = _OneFleet(
+            judge=judge, quiet={name: QuietRule(rule, now) for name, rule in ruled.items()}, changed=changed
+        )
+        noteworthy: list[Finding] = []
+        kept: dict[NodeId, _Kept] = {}
+        look_up = facts if callable(facts) else facts.get
+        for node in targets.nodes:
+            names = targets.associations_of(node)
+            if names:
+                found, keep = one.node(desired.nodes[node], names, look_up(node), self._kept.get(node))
+                noteworthy += found
+                if keep is not None:
+                    kept[node] = keep
+        self._kept, self._tokens, self._at = kept, tokens, now
+        return Survey(targets=targets, rules=ruled, noteworthy=tuple(noteworthy))
 
 
-def _went_well(row: Applied, rule: Rule) -> bool:
-    return row.definition == rule.digest and row.status is RunStatus.SUCCESS and row.failures == 0
+def _token(rule: Rule) -> _Token:
+    """Give what decides whether a node is quiet, beside its facts and its history."""
+    association = rule.association
+    return rule.digest, association.check_as_root, association.unsupported, association.run_on_change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OneFleet:
+    """One survey."""
+
+    judge: Judge
+    quiet: Mapping[AssociationName, QuietRule]
+    changed: frozenset[AssociationName]
+
+    def node(
+        self, node: Node, names: tuple[AssociationName, ...], facts: Facts | None, last: _Kept | None
+    ) -> tuple[list[Finding], _Kept | None]:
+        """Give the noteworthy findings of one node, and what to keep of it."""
+        unknown = self.judge.unknown(node, facts)
+        if facts is None or unknown is not None:
+            return [self.judge.unknown_finding(node, name, unknown or "") for name in names], None
+        recorded = history_of(self.judge.history, node)
+        asked, until = names, NEVER
+        if last is not None and last.facts is facts and last.known is recorded and self.judge.now < last.until:
+            if last.names == names and not last.noted and not self.changed:
+                return [], last
+            before = frozenset(last.names)
+            asked = tuple(name for name in names if name in self.changed or name in last.noted or name not in before)
+            until = last.until
+            if not asked:
+                return [], last
+        view = View(facts, sum(rule.expect.lookups for name in asked if (rule := self.quiet[name]).expect is not None))
+        known = None if recorded is None else still_counts(recorded, facts)
+        running = facts.section("runs")
+        noted = asked
+        if self.judge.forced is None and not (isinstance(running, Known) and running.value):
+            noted = tuple(name for name in asked if not self._is_quiet(name, node.id, known, view))
+            until = min((until, *(self.quiet[name].until for name in asked)))
+        found: list[Finding] = []
+        if noted:
+            around = self.judge.around(node, facts, known, view)
+            made = self.judge.findings(around, noted, in_sync=frozenset(names).difference(noted))
+            found = [made[name] for name in names if name in made]
+        return found, _Kept(facts=facts, known=recorded, names=names, noted=frozenset(noted), until=until)
+
+    def _is_quiet(self, name: AssociationName, node: NodeId, known: NodeHistory | None, view: View) -> bool:
+        rule = self.quiet[name]
+        row = None if known is None else known.applied.get(name)
+        if row is None or row.definition != rule.digest or not went_well(row):
+            return False
+        return rule.is_calm(node, row) if rule.expect is None else rule.expect.holds(view)

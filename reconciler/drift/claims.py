@@ -5,6 +5,7 @@ A claim answers None where it holds, else (expected, observed) in words. It rais
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from reconciler.drift.questions import service_name
@@ -26,8 +27,17 @@ from reconciler.patching.versions import COMPARE, check_dpkg_version
 
 Judged = tuple[str, str] | None
 Judge = Callable[[View], Judged]
-Claim = tuple[str, Judge]
-"""Its subject (`file /etc/motd`), and how it is judged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One expectation: its subject (`file /etc/motd`), and how it is judged."""
+
+    subject: str
+    judge: Judge
+    row: str | None = None
+    """`SECTION/KEY` where it rests on this one row (and the family of the node's packages) and on nothing else."""
+
 
 ABSENT = "absent"
 _OPERATORS: Mapping[str, Callable[[int, int], bool]] = {
@@ -46,23 +56,26 @@ _SHOWN = 60
 def claims_of(expect: Expectations, *, check_as_root: bool) -> Iterator[Claim]:
     """Give every claim but those of accounts, in the order of the file."""
     for file in expect.files:
-        yield f"file {file.path}", partial(_file, file)
+        yield Claim(subject=f"file {file.path}", judge=partial(_file, file), row=f"files/{file.path}")
     for package in expect.packages:
-        yield f"package {package.name}", package_judge(package)
+        subject, row = f"package {package.name}", f"packages/{package.name}"
+        yield Claim(subject=subject, judge=package_judge(package), row=row)
     for service in expect.services:
-        yield f"service {service.name}", partial(_service, service)
+        row = f"services/{service_name(service.name)}"
+        yield Claim(subject=f"service {service.name}", judge=partial(_service, service), row=row)
     for key, text in sorted(expect.sysctls.items()):
-        yield f"sysctl {key}", partial(_sysctl, key, text)
+        yield Claim(subject=f"sysctl {key}", judge=partial(_sysctl, key, text), row=f"sysctls/{key}")
     for mount in expect.mounts:
-        yield f"mount {mount.path}", partial(_mount, mount)
+        yield Claim(subject=f"mount {mount.path}", judge=partial(_mount, mount), row=f"mounts/{mount.path}")
     for port in expect.ports:
-        yield f"port {port.protocol} {port.address}:{port.port}", partial(_port, port)
+        yield Claim(subject=f"port {port.protocol} {port.address}:{port.port}", judge=partial(_port, port))
     if expect.kernel is not None:
-        yield "kernel", partial(_kernel, expect.kernel)
+        yield Claim(subject="kernel", judge=partial(_kernel, expect.kernel))
     for entry in expect.inventory:
-        yield f"inventory {entry.type}", partial(_inventory, entry)
+        yield Claim(subject=f"inventory {entry.type}", judge=partial(_inventory, entry), row=f"custom/{entry.type}")
     for script in expect.checks:
-        yield f"check {_short(script)}", partial(_check, Check(script=script, as_root=check_as_root))
+        check = Check(script=script, as_root=check_as_root)
+        yield Claim(subject=f"check {_short(script)}", judge=partial(_check, check), row=f"checks/{check.key}")
 
 
 def words(pairs: list[tuple[str, str]]) -> Judged:
