@@ -20,7 +20,7 @@ def cases() -> list[Any]:
 
 
 def questions(asked: Mapping[str, Any]) -> Questions:
-    fields = {name: tuple(value) for name, value in asked.items()}
+    fields: dict[str, Any] = {name: tuple(value) for name, value in asked.items()}
     if "checks" in fields:
         fields["checks"] = tuple(Check(**check) for check in fields["checks"])
     return Questions(**fields)

@@ -67,8 +67,8 @@ def test_what_is_read_back_is_what_was_known_less_the_volatile(found: Facts) -> 
 @given(facts)
 def test_the_same_facts_give_the_same_bytes_however_they_are_held(found: Facts) -> None:
     shuffled = {
-        name: Known(Rows(dict(reversed(section.value.items())))) if isinstance(section, Known) else section
-        for name, section in reversed(found.sections.items())
+        name: Known(Rows(dict(reversed(list(section.value.items()))))) if isinstance(section, Known) else section
+        for name, section in reversed(list(found.sections.items()))
     }
     content = canonical(found)
     assert canonical(Facts(node=NODE, sections=shuffled, unreachable=found.unreachable)) == content
