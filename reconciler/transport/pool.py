@@ -21,10 +21,12 @@ from reconciler.errors import NodeError, NodeUnreachable
 from reconciler.ids import NodeId
 from reconciler.model.command import Answer, Program, Session
 from reconciler.model.node import Node, Transport
+from reconciler.transport.host_key import check_host_key
 from reconciler.transport.keys import KeyDirectory
 from reconciler.transport.known_hosts import KnownHosts, Pins
 from reconciler.transport.local import LocalSession
-from reconciler.transport.ssh import NothingSent, Patience, SshConnection, Started, check_host_key, connect_ssh
+from reconciler.transport.ssh import NothingSent, SshConnection, Started, connect_ssh
+from reconciler.transport.wire import Patience
 
 GATEWAY_PAUSE = timedelta(seconds=10)
 """A gateway that could not be reached is not tried again for this long: its nodes share the answer instead of waiting in line."""

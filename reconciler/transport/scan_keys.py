@@ -18,7 +18,7 @@ from reconciler.model.node import Node, Transport
 from reconciler.transport.known_hosts import HostKey
 from reconciler.transport.node_errors import node_errors
 from reconciler.transport.pool import ConnectionPool
-from reconciler.transport.ssh import Patience, await_greeting, open_tcp, quiet_transport, wake
+from reconciler.transport.wire import Patience, await_greeting, open_tcp, quiet_transport, wake
 
 KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
 """One question each: a server shows one key a connection, the first kind we ask for that it has."""

@@ -7,52 +7,24 @@ pool and does not retry.
 
 import contextlib
 import getpass
-import logging
-import select
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Iterable, Iterator
 
 import fabric
 import paramiko
-from paramiko.packet import Packetizer
 
-from reconciler.errors import HostKeyMismatch, HostKeyUnknown, LoginRefused, NodeTimeout, NodeUnreachable
+from reconciler.errors import LoginRefused, NodeTimeout, NodeUnreachable
 from reconciler.ids import NodeId
 from reconciler.model.command import Answer, Program
 from reconciler.model.node import Become, Node
 from reconciler.transport.exchange import Exchange
+from reconciler.transport.host_key import check_host_key, check_is_pinned
 from reconciler.transport.keys import KeyDirectory, LoginKey
-from reconciler.transport.known_hosts import KEY_TYPES, HostKey, Pins
+from reconciler.transport.known_hosts import HostKey, Pins
 from reconciler.transport.loader import GreetedStream, answer_of, loader_command, new_nonce
 from reconciler.transport.node_errors import node_errors
-
-PACKET_LIMIT = 512 * 1024
-"""Bytes: sshd sends 32 KB and refuses more than 256 KB itself."""
-
-LOG_CHANNEL = "reconciler.paramiko"
-"""paramiko logs tracebacks of what it raises anyway, on stderr where nobody listens: off, unless somebody sets this level."""
-
-logging.getLogger(LOG_CHANNEL).setLevel(logging.CRITICAL + 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long each step towards a connection may take."""
-
-    connect: timedelta = timedelta(seconds=10)
-    """TCP, over all addresses of a name together."""
-    greeting: timedelta = timedelta(seconds=10)
-    """From the TCP connection to sshd's first line."""
-    handshake: timedelta = timedelta(seconds=15)
-    login: timedelta = timedelta(seconds=15)
-    """For the answer to one key: PAM and slow directories."""
-    channel: timedelta = timedelta(seconds=10)
-    unacknowledged: timedelta = timedelta(seconds=20)
-    """The kernel gives a connection up whose bytes are not acknowledged: a firewall that forgot it, a node that vanished."""
+from reconciler.transport.wire import Patience, await_greeting, open_tcp, quiet_transport, wake
 
 
 class NothingSent(NodeUnreachable):
@@ -156,7 +128,7 @@ def connect_ssh(
     patience = patience or Patience()
     if node.address is None:
         raise NodeUnreachable(node.id, "the node has no Address to connect to over ssh")
-    _check_pinned(node, pins)
+    check_is_pinned(node, pins)
     where = f"{node.address} port {node.port}"
     via = gateway.open_tunnel(node, node.address, node.port) if gateway else open_tcp(node, patience)
     try:
@@ -212,14 +184,6 @@ def _close(connection: fabric.Connection) -> None:
     transport.join(timeout=5)
 
 
-def wake(transport: paramiko.Transport) -> None:
-    """End the socket under a transport, so that its thread sees it now and not at its next look."""
-    try:
-        transport.sock.shutdown(socket.SHUT_RDWR)
-    except (OSError, EOFError, paramiko.SSHException):
-        return  # it is down already
-
-
 class _PinnedKeys(paramiko.MissingHostKeyPolicy):
     """Every key is "missing" to paramiko, whose own list stays empty; this one decides."""
 
@@ -233,37 +197,6 @@ class _PinnedKeys(paramiko.MissingHostKeyPolicy):
         del client, hostname
         self.shown = HostKey(key.get_name(), key.get_base64())
         check_host_key(self._node, self._pins, self.shown)
-
-
-def check_host_key(node: Node, pins: Pins, shown: HostKey) -> None:
-    """Raise unless `shown` is pinned for the node and not revoked."""
-    _check_pinned(node, pins)
-    seen = f"the node shows {shown.fingerprint} ({shown.type})"
-    if shown in pins.revoked:
-        raise HostKeyMismatch(
-            node.id, f"host key revoked: {seen}, which state/known_hosts marks @revoked; {_remedy(node)}"
-        )
-    if shown not in pins.keys:
-        pinned = ", ".join(f"{key.fingerprint} ({key.type})" for key in pins.keys)
-        raise HostKeyMismatch(
-            node.id, f"host key changed: pinned {pinned}, {seen}; if the change is intended, {_remedy(node)}"
-        )
-
-
-def _check_pinned(node: Node, pins: Pins) -> None:
-    if pins.keys:
-        return
-    if pins.authorities:
-        raise HostKeyUnknown(
-            node.id,
-            f"only a @cert-authority line fits this node, which is not supported yet: pin the key itself, "
-            f"{_remedy(node)}",
-        )
-    raise HostKeyUnknown(node.id, f"no host key is pinned for this node: {_remedy(node)}")
-
-
-def _remedy(node: Node) -> str:
-    return f"update state/known_hosts: `reconciler node scan-keys {node.id}`"
 
 
 class _KeyLogin:
@@ -305,111 +238,3 @@ class _KeyLogin:
             problem = f"the node wants more than the key of user {user!r}: {', '.join(left)}"
             raise LoginRefused(self._node.id, problem)
         return True
-
-
-class _PromptSocket(socket.socket):
-    """Acknowledges at once while a connection is young: sshd sends small packets then, and its kernel holds each back, 40 ms."""
-
-    _reads_left = 64
-
-    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """Receive, and acknowledge."""
-        received = super().recv(bufsize, flags)
-        if self._reads_left:
-            self._reads_left -= 1
-            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        return received
-
-
-def open_tcp(node: Node, patience: Patience) -> socket.socket:
-    """Open a TCP connection to a node, to whichever of its addresses answers first in turn."""
-    with node_errors(node.id, f"connecting to {node.address} port {node.port}"):
-        ends = time.monotonic() + patience.connect.total_seconds()
-        last: OSError = OSError("the name has no address")
-        for family, kind, protocol, _, address in socket.getaddrinfo(node.address, node.port, type=socket.SOCK_STREAM):
-            try:
-                return _open_tcp(_PromptSocket(family, kind, protocol), address, ends, patience)
-            except OSError as error:
-                last = error
-        raise last
-
-
-def _open_tcp(sock: socket.socket, address: object, ends: float, patience: Patience) -> socket.socket:
-    try:
-        sock.settimeout(max(0.001, ends - time.monotonic()))
-        # Our packets are small and answered one by one: waiting to fill them costs 40 ms each.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # The kernel keeps idle connections known to firewalls, and finds the dead ones, at no cost to us.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 3)):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
-        limit = int(patience.unacknowledged.total_seconds() * 1000)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit)
-        sock.connect(address)  # type: ignore[arg-type]  # what getaddrinfo gave
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def await_greeting(node: NodeId, via: socket.socket | paramiko.Channel, where: str, patience: Patience) -> None:
-    """Wait for sshd's first bytes without reading them, so that a silent server holds nobody's handshake slot."""
-    seconds = patience.greeting.total_seconds()
-    if isinstance(via, socket.socket):
-        poll = select.poll()
-        poll.register(via, select.POLLIN)
-        has_come = bool(poll.poll(seconds * 1000))
-    else:
-        ready = threading.Event()
-        via.in_buffer.set_event(ready)
-        has_come = ready.wait(seconds)
-    if not has_come:
-        raise NodeTimeout(node, f"{where} accepts connections but sent no SSH greeting within {seconds:g} s")
-
-
-class _BoundedPackets(Packetizer):
-    """paramiko's packets, bounded; its handshake limit without the timer thread, which outlives a failed one by 15 s."""
-
-    _deadline = float("inf")
-
-    def read_all(self, n: int, check_rekey: bool = False) -> bytes:  # noqa: FBT001, FBT002  (paramiko's signature)
-        """Read `n` bytes, unless a server announces more than any packet holds: paramiko would collect up to 4 GB."""
-        if n > PACKET_LIMIT:
-            raise paramiko.SSHException(f"the server announced a packet of {n} bytes")
-        return super().read_all(n, check_rekey)
-
-    def start_handshake(self, timeout: float) -> None:
-        """Note when the handshake must be done."""
-        self._deadline = time.monotonic() + timeout
-
-    def handshake_timed_out(self) -> bool:
-        """Say whether it should have been done by now."""
-        return time.monotonic() > self._deadline
-
-    def complete_handshake(self) -> None:
-        """Lift the limit; paramiko calls this after every packet."""
-        self._deadline = float("inf")
-
-
-class _Transport(paramiko.Transport):
-    _active_check_timeout = 1.0
-    """paramiko wakes up this often to see whether it was closed; we shut the socket down instead, and it costs 0.2 ms each."""
-
-
-def quiet_transport(preferred: tuple[HostKey, ...]) -> Callable[..., paramiko.Transport]:
-    """Give what makes a transport that asks for the pinned kinds of host key first, so that sshd shows one of them."""
-    kinds = [key.type for key in preferred]
-    order = sorted(KEY_TYPES, key=lambda kind: kind not in kinds)
-    algorithms = [name for kind in order for name in _ALGORITHMS.get(kind, (kind,))]
-
-    def make(sock: socket.socket | paramiko.Channel, **options: object) -> paramiko.Transport:
-        transport = _Transport(sock, packetizer_class=_BoundedPackets, **options)  # type: ignore[arg-type]  # passed on as given
-        transport.set_log_channel(LOG_CHANNEL)
-        transport.get_security_options().key_types = algorithms
-        return transport
-
-    return make
-
-
-_ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
-"""An RSA key signs in two ways; the old one, SHA-1, is not spoken."""

@@ -18,7 +18,7 @@ from reconciler.model.command import Answer, Program
 from reconciler.model.node import Node
 from reconciler.transport.known_hosts import parse
 from reconciler.transport.pool import ConnectionPool
-from reconciler.transport.ssh import Patience
+from reconciler.transport.wire import Patience
 from tests.transport.real_sshd import PoolMaker, Sshd, SshdMaker, free_port, pinned, wait_until
 
 SHORT = Patience(greeting=timedelta(seconds=1), channel=timedelta(seconds=1))

@@ -16,7 +16,7 @@ from reconciler.ids import NodeId
 from reconciler.model.command import Program
 from reconciler.model.node import Node
 from reconciler.transport.known_hosts import KnownHosts, host_key_line, parse
-from reconciler.transport.ssh import Patience
+from reconciler.transport.wire import Patience
 from tests.transport.real_sshd import PoolMaker, Sshd, SshdMaker, free_port, keygen, pinned
 
 HELLO = Program(text=b"echo hello")

@@ -9,7 +9,7 @@ from reconciler.ids import NodeId
 from reconciler.model.node import Node, Transport
 from reconciler.transport.known_hosts import HostKey, lines_for, parse
 from reconciler.transport.scan_keys import scan_keys
-from reconciler.transport.ssh import Patience
+from reconciler.transport.wire import Patience
 from tests.transport.real_sshd import PoolMaker, Sshd, SshdMaker, free_port, keygen, pinned
 
 
