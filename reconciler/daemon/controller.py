@@ -13,6 +13,7 @@ from reconciler.commit.heartbeat import Heartbeat, NodeBeat, read_heartbeat
 from reconciler.commit.lease import Held, HeldBy, LeaseKeeper, holder_name
 from reconciler.commit.message import Message
 from reconciler.commit.places import Places, find_places
+from reconciler.commit.state_folder import writing_from
 from reconciler.compliance.judge import judge, summarise
 from reconciler.compliance.read import Branch, read_branch_files
 from reconciler.compliance.report import FleetSummary, NodeReport, Status, item_status
@@ -34,6 +35,7 @@ from reconciler.reconcile import Asked, Ground, Pass, World, ground, plan_from_f
 from reconciler.rollout.settle import acknowledge
 from reconciler.settings import HostSettings
 from reconciler.source.address import parse_address
+from reconciler.source.local import git_folder
 from reconciler.source.records import CommitRecord, Person
 from reconciler.source.repository import Repository
 from reconciler.targets.selector import parse_selectors
@@ -135,7 +137,8 @@ class Controller:
     @property
     def local_git_directory(self) -> Path | None:
         """The folder to watch for new commits; None for a URL, which is polled."""
-        return self.repository.address.path if self.repository.address.is_local else None
+        path = self.repository.address.path
+        return None if path is None else git_folder(path)
 
     @property
     def interval(self) -> timedelta:
@@ -366,6 +369,12 @@ class Controller:
 
     def one_pass(self, request: Request, stop: Event | None = None) -> PassResult:
         """Run one pass to its end: look, act, look again, report. Raises our errors where git gives no answer."""
+        if request.dry_run:
+            return self._one_pass(request, stop)
+        with writing_from(self.state_dir, "a pass"):
+            return self._one_pass(request, stop)
+
+    def _one_pass(self, request: Request, stop: Event | None) -> PassResult:
         began = monotonic()
         base, accepted = self.in_force()
         nodes = self._limited(base, request.limit)

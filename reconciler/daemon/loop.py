@@ -16,6 +16,9 @@ log = structlog.get_logger()
 FIRST_BACK_OFF = timedelta(seconds=5)
 """After a pass that could not read git; doubles up to the interval, so that a returning remote is noticed soon."""
 
+TIDY_EVERY = 50
+"""Passes between two looks at whether our clone should be packed: each pass leaves a heartbeat and perhaps a commit in it."""
+
 SETTLED = timedelta(milliseconds=100)
 """A push moves several refs: wait until they have moved before looking."""
 
@@ -29,11 +32,14 @@ def serve(controller: Controller, stop: Event) -> None:
         if (directory := controller.local_git_directory) is not None:
             watches.enter_context(watching(directory, wake, reports_branch=controller.reports_branch))
         log.info("started", repository=controller.shown_address, state_folder=str(controller.state_dir))
-        failures = 0
+        failures, passes = 0, 0
         while not stop.is_set():
             wake.clear()
             began = datetime.now(UTC)
             failures = 0 if _pass_was_made(controller, stop) else failures + 1
+            passes += 1
+            if passes % TIDY_EVERY == 0:
+                controller.repository.tidy()
             pause = controller.interval
             if failures:
                 pause = min(pause, FIRST_BACK_OFF * 2 ** min(failures - 1, 10))

@@ -42,7 +42,7 @@ def pass_in_words(result: PassResult) -> Iterator[str]:
 
 def _ended(outcome: Outcome) -> str:
     if outcome.record is not None and outcome.disposition is Disposition.RAN:
-        return f"{outcome.record.status.value}: {outcome.reason}"
+        return outcome.reason
     return f"{outcome.disposition.value}: {outcome.reason}"
 
 

@@ -151,7 +151,7 @@ def unchanged_passes(site: Site, fleet: Fleet, *, count: int, seed: int) -> None
                 commits = site.reports()
             else:
                 assert result.outcomes == ()
-                assert result.report_commit is None
+                assert result.report_commit is None, site.git("show", "--unified=0", str(result.report_commit))
             if number == edit_after:
                 (edited.root / "etc/motd").write_text("by hand\n")
         assert site.reports() == commits

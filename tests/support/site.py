@@ -148,14 +148,15 @@ class Site:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `reconciler ...` in the background; the caller ends it."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "reconciler", *arguments],
-            cwd=self.repo,
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "daemon.log").open("a"),
-            text=True,
-            env=self.environment(),
-        )
+        with (self.folder / "daemon.log").open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "reconciler", *arguments],
+                cwd=self.repo,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                text=True,
+                env=self.environment(),
+            )
 
     def environment(self) -> Mapping[str, str]:
         """What a command of ours sees: this site, and nobody's home."""
