@@ -1,6 +1,7 @@
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 
@@ -96,4 +97,17 @@ def test_a_connection_cut_during_a_script_loses_nothing(node: HomeNode) -> None:
     assert isinstance(found, Sight)
     assert found.status == "Success"
     assert RUNS.output.head(order.run, 1, "out").endswith(b"begun\ndone\n")
+    assert node.bodies() == ["ran"]
+
+
+def test_of_several_runners_in_one_folder_one_is_the_run(node: HomeNode) -> None:
+    """A start that was slow to spawn, and another manager's that was quicker."""
+    order = an_order(a_step(f"echo ran >>{node.log}\n"))
+    start(HomeSession(node), order)
+    folder = node.root / "runs" / order.run
+    (folder / "begun").unlink()
+    (folder / "state").unlink()
+    node.log.unlink()
+    runners = [subprocess.Popen(node.command(folder / "runner")) for _ in range(5)]
+    assert [runner.wait() for runner in runners] == [0] * 5
     assert node.bodies() == ["ran"]
