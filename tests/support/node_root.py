@@ -113,6 +113,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _build(archive: Archive, root: Path) -> None:
+    root.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f"{root.name}.", suffix=".unfinished", dir=root.parent))
     try:
         unfinished.chmod(0o755)

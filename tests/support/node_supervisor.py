@@ -95,9 +95,10 @@ class Supervisor:
         return {}
 
     def state(self, request: Request) -> dict[str, object]:
-        """Tell the process id of a node's init (None: turned off) and how often it has been started."""
+        """Tell a node's init (None: turned off), how often it has been started, and whether it is or comes up."""
         (machine,) = self._named(request)
-        return {"init": self._init(machine), "boots": machine.boots}
+        on = machine.process is not None or machine.due is not None
+        return {"init": self._init(machine), "boots": machine.boots, "on": on}
 
     def pause(self, request: Request) -> dict[str, object]:
         """Set how long a node stays off when it reboots."""

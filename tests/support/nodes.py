@@ -91,6 +91,11 @@ class TestNode:
         return int(str(self.fleet.ask("state", names=[self.name])["boots"]))
 
     @property
+    def is_on(self) -> bool:
+        """Whether it runs, or is about to after a reboot; False after `poweroff`."""
+        return bool(self.fleet.ask("state", names=[self.name])["on"])
+
+    @property
     def init(self) -> int | None:
         """The process id of the node's PID 1 as seen from outside; None while it is turned off."""
         found = self.fleet.ask("state", names=[self.name])["init"]
@@ -136,23 +141,23 @@ class TestNode:
         """Wait until it has been started `boots` times and sshd answers; for reboots that came from inside."""
         end = time.monotonic() + deadline
         while self.boots < boots or not _greets(self.address, self.port):
-            if time.monotonic() > end:
-                raise TimeoutError(f"{self.name} did not come up: {self.console()}")
+            if time.monotonic() > end or (self.boots >= boots and not self.is_on):
+                raise TimeoutError(f"{self.name} did not come up: {self.console()[-1000:]}")
             time.sleep(0.02)
 
     def change_host_key(self) -> None:
         """Give it another host key, as a reinstalled node has."""
         _write_host_key(self.root, new_key_pair(self.name))
+        before = self._listening()
         self.run(["sh", "-c", "kill -HUP $(cat /run/sshd.pid)"])
-        self._wait_for_a_new_listener()
-
-    def _wait_for_a_new_listener(self) -> None:
         end = time.monotonic() + START_DEADLINE
-        wanted = self.sshd_log().count("Server listening on") + 1
-        while not _greets(self.address, self.port):
+        while self._listening() == before or not _greets(self.address, self.port):
             if time.monotonic() > end:
-                raise TimeoutError(f"sshd of {self.name} did not come back ({wanted}): {self.sshd_log()[-300:]}")
+                raise TimeoutError(f"sshd of {self.name} did not come back: {self.sshd_log()[-300:]}")
             time.sleep(0.02)
+
+    def _listening(self) -> int:
+        return self.sshd_log().count("Server listening on")
 
     def kill_connections(self) -> int:
         """Cut every open connection on the node's side, and tell how many processes that took."""
