@@ -169,10 +169,24 @@ class Site:
         }
 
     def reports(self) -> list[str]:
-        """Give the compliance branch's commits, newest first; none where there is no branch."""
+        """Give the compliance branch's commits, newest first; none where there is no branch.
+
+        Test nodes share one loopback interface: they see each other's listening sockets, those of other tests' nodes
+        too. A commit about nothing but such ports is the machine's doing, and left out.
+        """
         if not self.git("branch", "--list", "compliance"):
             return []
-        return self.git("log", "--format=%H", "compliance").split()
+        commits = self.git("log", "--format=%H", "compliance").split()
+        return [commit for commit in commits if not self.is_about_shared_ports(commit)]
+
+    def is_about_shared_ports(self, commit: str) -> bool:
+        """Whether every line a commit changes is a listening socket."""
+        changed = [
+            line
+            for line in self.git("show", "--unified=0", "--format=", commit).splitlines()
+            if line.startswith(("+", "-")) and not line.startswith(("+++", "---"))
+        ]
+        return bool(changed) and all(line[1:].startswith('"ports/') for line in changed)
 
 
 def bodies(node: TestNode) -> int:
