@@ -6,11 +6,15 @@ import sys
 import time
 from pathlib import Path
 
-from pyinfra.api import Config, Inventory, State
-from pyinfra.api.connect import connect_all
-from pyinfra.api.operation import add_op
-from pyinfra.api.operations import run_ops
-from pyinfra.operations import apt
+from gevent import monkey
+
+monkey.patch_all()  # as pyinfra's own command does before anything else: without it hosts are connected to one by one
+
+from pyinfra.api import Config, Inventory, State  # noqa: E402 - see above
+from pyinfra.api.connect import connect_all  # noqa: E402
+from pyinfra.api.operation import add_op  # noqa: E402
+from pyinfra.api.operations import run_ops  # noqa: E402
+from pyinfra.operations import apt  # noqa: E402
 
 hosts = runpy.run_path("inventory.py")["hosts"]
 packages = json.loads(Path("packages.json").read_text(encoding="ascii"))
