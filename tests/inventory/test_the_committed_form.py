@@ -129,3 +129,14 @@ def test_a_row_that_is_garbled_in_the_repository_is_unknown() -> None:
     assert isinstance(read.get("packages", "b"), Unknown)
     assert read.get("packages", "c") == Known("1 all")
     assert read.get("packages", "d") == Known(None)
+    section = read.section("packages")
+    assert isinstance(section, Known)
+    assert list(section.value) == ["a", "b", "c"]
+
+
+def test_a_file_somebody_put_out_of_order_is_read_all_the_same() -> None:
+    read = read_canonical(NODE, b'{\n"packages/c": "3 all",\n"packages/a": "1 all",\n"packages/b": "2 all"\n}\n')
+    section = read.section("packages")
+    assert isinstance(section, Known)
+    assert dict(section.value) == {"a": "1 all", "b": "2 all", "c": "3 all"}
+    assert [read.get("packages", name) for name in "abc"] == [Known("1 all"), Known("2 all"), Known("3 all")]
