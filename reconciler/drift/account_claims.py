@@ -13,10 +13,10 @@ def account_claims(expect: Expectations) -> Iterator[Claim]:
     """Give the claims of users and groups."""
     for user in expect.users:
         alone = user.group is None and not user.groups
-        row = f"users/{user.name}" if alone else None
+        row = ("users", user.name) if alone else None
         yield Claim(subject=f"user {user.name}", judge=partial(_user, user), row=row)
     for group in expect.groups:
-        row = None if group.members else f"groups/{group.name}"
+        row = None if group.members else ("groups", group.name)
         yield Claim(subject=f"group {group.name}", judge=partial(_group, group), row=row)
 
 

@@ -183,11 +183,10 @@ class _OneFleet:
             until = last.until
             if not asked:
                 return [], last
-        view = View(facts, sum(rule.expect.lookups for name in asked if (rule := self.quiet[name]).expect is not None))
-        known = None if recorded is None else still_counts(recorded, facts)
-        running = facts.section("runs")
+        view = View(facts)
+        known = recorded if recorded is None or view.is_machine(recorded.machine_id) else still_counts(recorded, facts)
         noted = asked
-        if self.judge.forced is None and not (isinstance(running, Known) and running.value):
+        if self.judge.forced is None and not self._has_runs(facts, view):
             noted = tuple(name for name in asked if not self._is_quiet(name, node.id, known, view))
             until = min((until, *(self.quiet[name].until for name in asked)))
         found: list[Finding] = []
@@ -196,6 +195,12 @@ class _OneFleet:
             made = self.judge.findings(around, noted, in_sync=frozenset(names).difference(noted))
             found = [made[name] for name in names if name in made]
         return found, _Kept(facts=facts, known=recorded, names=names, noted=frozenset(noted), until=until)
+
+    @staticmethod
+    def _has_runs(facts: Facts, view: View) -> bool:
+        """Whether run folders are on the node; committed facts never tell of them."""
+        runs = None if view.content is not None else facts.section("runs")
+        return isinstance(runs, Known) and bool(runs.value)
 
     def _is_quiet(self, name: AssociationName, node: NodeId, known: NodeHistory | None, view: View) -> bool:
         rule = self.quiet[name]

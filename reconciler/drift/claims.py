@@ -35,8 +35,8 @@ class Claim:
 
     subject: str
     judge: Judge
-    row: str | None = None
-    """`SECTION/KEY` where it rests on this one row (and the family of the node's packages) and on nothing else."""
+    row: tuple[str, str] | None = None
+    """Section and key where it rests on this one row (and the family of the node's packages) and on nothing else."""
 
 
 ABSENT = "absent"
@@ -56,26 +56,26 @@ _SHOWN = 60
 def claims_of(expect: Expectations, *, check_as_root: bool) -> Iterator[Claim]:
     """Give every claim but those of accounts, in the order of the file."""
     for file in expect.files:
-        yield Claim(subject=f"file {file.path}", judge=partial(_file, file), row=f"files/{file.path}")
+        yield Claim(subject=f"file {file.path}", judge=partial(_file, file), row=("files", file.path))
     for package in expect.packages:
-        subject, row = f"package {package.name}", f"packages/{package.name}"
+        subject, row = f"package {package.name}", ("packages", package.name)
         yield Claim(subject=subject, judge=package_judge(package), row=row)
     for service in expect.services:
-        row = f"services/{service_name(service.name)}"
+        row = ("services", service_name(service.name))
         yield Claim(subject=f"service {service.name}", judge=partial(_service, service), row=row)
     for key, text in sorted(expect.sysctls.items()):
-        yield Claim(subject=f"sysctl {key}", judge=partial(_sysctl, key, text), row=f"sysctls/{key}")
+        yield Claim(subject=f"sysctl {key}", judge=partial(_sysctl, key, text), row=("sysctls", key))
     for mount in expect.mounts:
-        yield Claim(subject=f"mount {mount.path}", judge=partial(_mount, mount), row=f"mounts/{mount.path}")
+        yield Claim(subject=f"mount {mount.path}", judge=partial(_mount, mount), row=("mounts", mount.path))
     for port in expect.ports:
         yield Claim(subject=f"port {port.protocol} {port.address}:{port.port}", judge=partial(_port, port))
     if expect.kernel is not None:
         yield Claim(subject="kernel", judge=partial(_kernel, expect.kernel))
     for entry in expect.inventory:
-        yield Claim(subject=f"inventory {entry.type}", judge=partial(_inventory, entry), row=f"custom/{entry.type}")
+        yield Claim(subject=f"inventory {entry.type}", judge=partial(_inventory, entry), row=("custom", entry.type))
     for script in expect.checks:
         check = Check(script=script, as_root=check_as_root)
-        yield Claim(subject=f"check {_short(script)}", judge=partial(_check, check), row=f"checks/{check.key}")
+        yield Claim(subject=f"check {_short(script)}", judge=partial(_check, check), row=("checks", check.key))
 
 
 def words(pairs: list[tuple[str, str]]) -> Judged:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from reconciler.drift.account_claims import account_claims
 from reconciler.drift.claims import Claim, claims_of
 from reconciler.drift.finding import Difference
-from reconciler.drift.view import NotKnown, View
+from reconciler.drift.view import NotKnown, View, mark_of
 from reconciler.inventory.observed import Facts
 from reconciler.model.association import Expectations
-from reconciler.model.known import JsonValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,47 +26,49 @@ class Verdict:
 
 
 HOLDS = Verdict(holds=True)
-_REMEMBERED = 8
+_REMEMBERED = 64
 """Satisfying values of one row: a fleet has a few versions of a package, and one content of a file."""
 
 
 class Compiled:
-    """Expectations made ready to be held against many nodes; remembers the few values that satisfied them."""
+    """Expectations made ready to be held against many nodes; remembers the few committed texts that satisfied them."""
 
-    __slots__ = ("_claims", "_satisfying", "lookups")
+    __slots__ = ("_claims", "_marks", "_satisfying")
 
     def __init__(self, expect: Expectations, *, check_as_root: bool) -> None:
         self._claims: tuple[Claim, ...] = (
             *claims_of(expect, check_as_root=check_as_root),
             *account_claims(expect),
         )
-        self._satisfying: dict[JsonValue, tuple[tuple[str, list[JsonValue]], ...]] = {}
-        self.lookups = len(self._claims)
+        rows = tuple(claim.row for claim in self._claims if claim.row is not None)
+        self._marks = tuple(mark_of(*row) for row in rows) if len(rows) == len(self._claims) else None
+        self._satisfying: dict[bytes, tuple[tuple[bytes, set[bytes]], ...]] = {}
 
     def holds(self, view: View) -> bool:
-        """Whether everything is known to hold: what `verdict` says, at the price of a few comparisons."""
-        flat = view.flat
-        if flat is None or any(claim.row is None for claim in self._claims):
-            return self.verdict(view) is HOLDS
-        family = flat.get("os/family")
-        if not isinstance(family, str):
-            return self.verdict(view) is HOLDS
-        satisfying = self._satisfying.get(family)
+        """Whether everything is known to hold: what `verdict` says, at the price of a few searches in committed facts."""
+        satisfying = self._remembered(view)
         if satisfying is None:
-            satisfying = tuple((claim.row, []) for claim in self._claims if claim.row is not None)
-            self._satisfying[family] = satisfying
-        for row, values in satisfying:
-            if flat.get(row) not in values:
+            return self.verdict(view) is HOLDS
+        for mark, texts in satisfying:
+            if view.raw(mark) not in texts:
                 break
         else:
             return True
         if self.verdict(view) is not HOLDS:
             return False
-        for row, values in satisfying:
-            value = flat.get(row)
-            if value is not None and value not in values and len(values) < _REMEMBERED:
-                values.append(value)
+        for mark, texts in satisfying:
+            text = view.raw(mark)
+            if text is not None and len(texts) < _REMEMBERED:
+                texts.add(text)
         return True
+
+    def _remembered(self, view: View) -> tuple[tuple[bytes, set[bytes]], ...] | None:
+        """Give what satisfied so far on nodes of this family; None where texts do not decide."""
+        if self._marks is None or view.content is None or (family := view.committed_family) is None:
+            return None
+        if family not in self._satisfying:
+            self._satisfying[family] = tuple((mark, set()) for mark in self._marks)
+        return self._satisfying[family]
 
     def verdict(self, view: View) -> Verdict:
         """Judge one node."""

@@ -1,7 +1,6 @@
 """The facts of one node as expectations look at them: a value, or `NotKnown` raised with the reason; pure.
 
-An exception, because a look-up that is not known ends the judgement of one expectation wherever it stands. Committed
-facts that much is asked of are read as a whole once (60 us), which is cheaper than thirty searches for a row.
+An exception, because a look-up that is not known ends the judgement of one expectation wherever it stands.
 """
 
 from collections.abc import Mapping
@@ -25,22 +24,36 @@ class _Missing:
 
 
 _MISSING: Final = _Missing()
-_MANY: Final = 12
-"""Look-ups from which on reading the whole file pays."""
+
+
+def mark_of(section: str, key: str) -> bytes:
+    """Give what the line of a row begins with in the committed form, and the end of the line before it."""
+    return b"\n%s: " % orjson.dumps(f"{section}/{key}")
+
+
+_FAMILY: Final = mark_of("os", "family")
+_MACHINE: Final = mark_of("identity", "machine_id")
 
 
 class View:
     """One node's facts; every section is taken out once."""
 
-    __slots__ = ("_facts", "_sections", "flat")
+    __slots__ = ("_facts", "_sections", "committed_family", "content")
 
-    flat: Mapping[str, JsonValue] | None
-    """`SECTION/KEY` -> value, where the facts were read as a whole."""
+    content: bytes | None
+    """The committed form, where the facts were read from one: a value is looked for in it, and nothing else is read."""
 
-    def __init__(self, facts: Facts, lookups: int = 0) -> None:
+    committed_family: bytes | None
+    """The family of the node's packages as it stands there."""
+
+    def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._sections: dict[str, Rows] = {}
-        self.flat = _flat(facts) if lookups >= _MANY else None
+        sections = facts.sections
+        self.content = None
+        if isinstance(sections, CommittedSections) and facts.unreachable is None:
+            self.content = sections.content
+        self.committed_family = self.raw(_FAMILY)
 
     def rows(self, section: str) -> Rows:
         """Give a whole section."""
@@ -48,29 +61,29 @@ class View:
             return self._sections[section]
         except KeyError:
             pass
-        rows = self._gathered(section) or self._found(section)
-        self._sections[section] = rows
-        return rows
-
-    def _gathered(self, section: str) -> Rows:
-        if self.flat is None:
-            return {}
-        prefix = f"{section}/"
-        start = len(prefix)
-        return {key[start:]: value for key, value in self.flat.items() if key.startswith(prefix)}
-
-    def _found(self, section: str) -> Rows:
         match self._facts.section(section):
             case Unknown(why=why):
                 raise NotKnown(f"{section}: {why}")
             case Known(rows):
+                self._sections[section] = rows
                 return rows
+
+    def raw(self, mark: bytes) -> bytes | None:
+        """Give the text of the row that begins with `mark` in the committed form; None where there is none to be found."""
+        content = self.content
+        found = -1 if content is None else content.find(mark)
+        if content is None or found < 0:
+            return None
+        start = found + len(mark)
+        return content[start : content.find(b"\n", start)]
+
+    def is_machine(self, machine_id: str | None) -> bool:
+        """Whether committed facts name this very machine (they tell nothing else of who a node is)."""
+        return machine_id is not None and self.raw(_MACHINE) == b"%s," % orjson.dumps(machine_id)
 
     def row(self, section: str, key: str) -> JsonValue:
         """Give a row of a section that lists everything there is: None where it has no such row."""
-        value = None if self.flat is None else self.flat.get(f"{section}/{key}")
-        if value is None:
-            value = self.rows(section).get(key)
+        value = self.rows(section).get(key)
         if type(value) is dict and "unknown" in value:
             raise NotKnown(f"{section} {key}: {value['unknown']}")
         return value
@@ -88,18 +101,6 @@ class View:
     def family(self) -> str:
         """The family of the node's packages: debian, rpm, suse or other."""
         return str(self.row("os", "family"))
-
-
-def _flat(facts: Facts) -> Mapping[str, JsonValue] | None:
-    """Read a committed file as a whole; one with a garbled row is left to be searched, row by row."""
-    sections = facts.sections
-    if not isinstance(sections, CommittedSections) or facts.unreachable is not None:
-        return None
-    try:
-        value = orjson.loads(sections.content)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def fields_of(value: JsonValue, subject: str) -> Mapping[str, JsonValue]:

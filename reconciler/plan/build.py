@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from reconciler.drift.associations import Survey
 from reconciler.drift.definitions import Definition, Unrenderable
 from reconciler.drift.finding import Cause, Finding, State
 from reconciler.drift.identity import executions_on_node, history_of
@@ -43,7 +44,7 @@ def build_plan(  # noqa: PLR0913 - a plan is a function of all of these, and of 
     facts_of = facts if callable(facts) else facts.get
     shrunk = refused(desired, targets, history, allow_shrink)
     sorting = _Sorting(desired=desired, shrunk=shrunk, limit=limit, mode=mode or Mode.ENFORCE)
-    wanted, left_out = sorting.sort(findings)
+    wanted, left_out = sorting.sort(findings.noteworthy if isinstance(findings, Survey) else findings)
     wanted, broken = _within_breaker(wanted, desired, len(targets.nodes))
     making = _Making(desired=desired, definitions=definitions, facts_of=facts_of, history=history)
     items = making.items(wanted)
