@@ -7,7 +7,6 @@ import pytest
 from reconciler.model.document import Document, DocumentVersions, Parameter
 from tests.model.reading import DOCUMENT, errors, lints, reads
 
-
 JSON = '{"schemaVersion": "1.2", "runtimeConfig": {"a": {}}}'
 
 
@@ -211,3 +210,11 @@ def test_one_version_in_a_folder_is_the_default() -> None:
 def test_files_that_contradict_each_other_are_refused(files: dict[str, str], words: str) -> None:
     (problem,) = errors({f"documents/{name}": text for name, text in files.items()})
     assert words in problem.message
+
+
+@pytest.mark.parametrize("file", ["documents/Abc.yaml", "documents/Abc.json"])
+def test_a_nul_may_stand_in_a_pattern_and_nowhere_that_a_node_sees(file: str) -> None:
+    text = '{"schemaVersion": "2.2", "parameters": {"p": {"type": "String", "allowedPattern": "[\\u0000-\\u007f]"}}, "mainSteps": [{"action": "a", "name": "b", "inputs": {"c": ["d%s"]}}]}'
+    assert document(text % "", file).parameters["p"].allowed_pattern == "[\0-\x7f]"
+    (problem,) = errors({file: text % "\\u0000"})
+    assert "NUL" in problem.message

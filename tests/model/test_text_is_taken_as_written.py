@@ -25,8 +25,8 @@ def only(text: str) -> JsonValue:
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
-        ("yes", "yes"), ("no", "no"), ("on", "on"), ("off", "off"), ("y", "y"), ("Yes", "Yes"), ("True", "True"),
-        ("TRUE", "TRUE"), ("true", True), ("false", False), ("null", None), ("Null", "Null"), ("~", "~"), ("''", ""),
+        ("yes", "yes"), ("no", "no"), ("on", "on"), ("off", "off"), ("y", "y"), ("Yes", "Yes"), ("True", True),
+        ("TRUE", True), ("FALSE", False), ("TrUe", "TrUe"), ("true", True), ("false", False), ("null", None), ("Null", None), ("~", "~"), ("''", ""),
         ("0777", "0777"), ("0o777", "0o777"), ("0x1F", "0x1F"), ("0b1", "0b1"), ("1:30", "1:30"), ("1_000", "1_000"),
         ("2001-01-01", "2001-01-01"), ("2001-01-01T00:00:00Z", "2001-01-01T00:00:00Z"), (".inf", ".inf"), (".nan", ".nan"),
         ("-.inf", "-.inf"), ("1e3", "1e3"), ("+1", "+1"), (".5", ".5"), ("5.", "5."), ("-0", 0), ("0", 0), ("-12", -12),

@@ -130,7 +130,8 @@ def _read(
 
 
 def _read_file(path: str, data: bytes, name: DocumentName, version: str, mistakes: Mistakes) -> Document | None:
-    values: list[Value] = read_json(data, mistakes) if path.endswith(".json") else read_yaml(data, mistakes)
+    read = read_json if path.endswith(".json") else read_yaml
+    values: list[Value] = read(data, mistakes, escaped_nul=True)
     if len(values) > 1:
         mistakes.error(values[1], "a second YAML document", value="", remedy="one file holds one document")
     if not values and not mistakes.found_errors:

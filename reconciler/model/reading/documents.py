@@ -55,6 +55,8 @@ def read_document(value: Value, data: bytes, name: DocumentName, version: str, m
         mistakes.lint((0, 0), f"{len(data)} bytes: SSM takes at most {_CONTENT_LIMIT}")
     steps = _plugins(value, mistakes) if schema_version.startswith("1") else _steps(value, schema_version, mistakes)
     parameters = _parameters(value.table("parameters"), mistakes)
+    for key in ("mainSteps", "runtimeConfig"):
+        _refuse_nul(value.entries.get(key), mistakes)
     if not fits:
         return None
     return Document(
@@ -89,6 +91,18 @@ def _schema_version(value: Value, mistakes: Mistakes) -> str | None:
     else:
         return text
     return None
+
+
+def _refuse_nul(value: Value | None, mistakes: Mistakes) -> None:
+    """Refuse a NUL in what a node is given: patterns may hold one, programs cannot."""
+    if isinstance(value, Scalar) and "\0" in value.text:
+        mistakes.error(value, "a NUL in a text", value="", remedy="remove it")
+    elif isinstance(value, Items):
+        for item in value.items:
+            _refuse_nul(item, mistakes)
+    elif isinstance(value, Table):
+        for item in value.entries.values():
+            _refuse_nul(item, mistakes)
 
 
 def _spelled_within(value: Value, mistakes: Mistakes) -> Value:
@@ -150,6 +164,8 @@ def _parameter(name: str, value: Table, mistakes: Mistakes) -> Parameter:
     kind = _type(value)
     scalar = as_written if kind in {"String", "StringList"} else resolve
     default, allowed = value.entries.get("default"), value.entries.get("allowedValues")
+    for given in (default, allowed):
+        _refuse_nul(given, mistakes)
     interpolation = value.scalar("interpolationType")
     if interpolation not in {None, "ENV_VAR"}:
         mistakes.lint(value.entries["interpolationType"], "known is ENV_VAR alone: ignored")

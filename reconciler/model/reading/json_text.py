@@ -28,12 +28,12 @@ class _Refused(Exception):
         self.remedy = remedy
 
 
-def read_json(data: bytes, mistakes: Mistakes) -> list[Value]:
-    """Give the one value of a JSON file, in a list; none where it does not read."""
+def read_json(data: bytes, mistakes: Mistakes, *, escaped_nul: bool = False) -> list[Value]:
+    """Give the one value of a JSON file, in a list; none where it does not read. Of NULs see `read_yaml`."""
     text = decode(data, mistakes, allow=_CONTROL)
     if text is None:
         return []
-    reader = _Reader(text, mistakes)
+    reader = _Reader(text, mistakes, escaped_nul=escaped_nul)
     try:
         return [reader.whole()]
     except _Refused as exc:
@@ -48,9 +48,10 @@ def read_json(data: bytes, mistakes: Mistakes) -> list[Value]:
 class _Reader:
     """One text being read, from its start to its end."""
 
-    def __init__(self, text: str, mistakes: Mistakes) -> None:
+    def __init__(self, text: str, mistakes: Mistakes, *, escaped_nul: bool) -> None:
         self.text = text
         self.mistakes = mistakes
+        self.escaped_nul = escaped_nul
         self.starts = [0, *(found.end() for found in re.finditer("\n", text))]
         self.count = 0
 
@@ -102,7 +103,7 @@ class _Reader:
             raise _Refused(
                 min(exc.pos, len(self.text)), exc.msg.lower(), "close the string, or double a backslash"
             ) from exc
-        if "\0" in text:
+        if "\0" in text and not self.escaped_nul:
             raise _Refused(at, "a NUL in a text", "remove it")
         if any("\ud800" <= char <= "\udfff" for char in text if char > "\ud7ff"):
             raise _Refused(at, "half of a surrogate pair in a text", "write the character itself")

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, TypeAlias
 
-from reconciler.model.reading.values import Items, Scalar, Table, Value, is_null, resolve
+from reconciler.model.reading.values import NULLS, Items, Scalar, Table, Value, is_null, resolve
 
 Fits: TypeAlias = Callable[[Value], bool]
 Schema: TypeAlias = Mapping[str, Any] | bool
@@ -153,7 +153,6 @@ def _type_rule(types: str | Sequence[str]) -> Fits:
 
 
 _OF_TEXT = {"type", "pattern", "minLength", "maxLength"}
-_NULLS = {"", "null"}
 
 
 def _is_text(schema: Mapping[str, Any]) -> bool:
@@ -173,7 +172,7 @@ def _text_rule(schema: Mapping[str, Any]) -> Fits:
         if not isinstance(value, Scalar):
             return False
         text = value.text
-        if value.plain and text in _NULLS:
+        if value.plain and text in NULLS:
             return nothing
         return shortest <= len(text) <= longest and (search is None or search(text) is not None)
 

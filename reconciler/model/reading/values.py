@@ -12,7 +12,11 @@ from reconciler.model.known import JsonValue
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?")
 """Plain decimal numbers; no octals, sexagesimals, exponents, `+` or `.5`: those are text. Longer ones are text, too."""
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-_WORDS: Mapping[str, bool | None] = {"": None, "null": None, "true": True, "false": False}
+NULLS = frozenset({"", "null", "Null", "NULL"})
+_WORDS: Mapping[str, bool | None] = dict.fromkeys(NULLS) | {
+    word: truth for name, truth in (("true", True), ("false", False)) for word in (name, name.title(), name.upper())
+}
+"""YAML 1.2 and SSM's own reader take three spellings of each; `yes`, `on` and `~` are text here."""
 
 
 class Scalar(NamedTuple):
@@ -92,7 +96,7 @@ def resolve(scalar: Scalar) -> str | int | float | bool | None:
 
 def is_null(value: Value) -> bool:
     """Whether a value is null, or nothing at all."""
-    return isinstance(value, Scalar) and value.plain and value.text in {"", "null"}
+    return isinstance(value, Scalar) and value.plain and value.text in NULLS
 
 
 def plain_json(value: Value, scalar: Callable[[Scalar], JsonValue] = resolve) -> JsonValue:

@@ -81,6 +81,7 @@ class _Building:
     mistakes: Mistakes
     limit: int
     """How many values there may be."""
+    escaped_nul: bool
     documents: list[Value] = field(default_factory=list)
     stack: list[_Open] = field(default_factory=list)
     top: _Open | None = None
@@ -89,15 +90,18 @@ class _Building:
     count: int = 0
 
 
-def read_yaml(data: bytes, mistakes: Mistakes) -> list[Value]:
-    """Give the documents of a YAML file; none after a mistake that makes the rest unreadable."""
+def read_yaml(data: bytes, mistakes: Mistakes, *, escaped_nul: bool = False) -> list[Value]:
+    """Give the documents of a YAML file; none after a mistake that makes the rest unreadable.
+
+    A NUL that is written as an escape is refused, unless the caller looks after it: no program can be given one.
+    """
     text = decode(data, mistakes)
     if text is None:
         return []
     if text.count("%TAG") > _MOST_TAG_DIRECTIVES:
         mistakes.error((1, 1), "too many %TAG directives", remedy="write the file without tags")
         return []
-    building = _Building(mistakes, min(MOST_VALUES, mistakes.patience.values))
+    building = _Building(mistakes, min(MOST_VALUES, mistakes.patience.values), escaped_nul)
     try:
         _follow(CSafeLoader(text), building)
     except _Refused as exc:
@@ -141,7 +145,7 @@ def _scalar(event: Any, building: _Building) -> None:
     if event.tag is not None:
         _check_tag(event, line, column)
         plain = False
-    if "\0" in text:
+    if "\0" in text and not building.escaped_nul:
         raise _Refused(line, column, "a NUL in a text", remedy="remove it")
     top = building.top
     if top is not None and top.items is None and top.key is None:
