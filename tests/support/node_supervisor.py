@@ -21,6 +21,7 @@ from pathlib import Path
 BOOT = Path(__file__).parent / "on_node" / "boot.sh"
 REBOOT_STATUSES = frozenset({10, -signal.SIGHUP, 128 + signal.SIGHUP})
 """init's own word for it, and how a PID namespace ends when somebody in it calls reboot(2) for a restart."""
+_CGROUP = "reconciler-nodes-"
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 Request = Mapping[str, object]
@@ -57,7 +58,10 @@ class Supervisor:
         mounted.mkdir()
         try:
             _mount("-t", "cgroup2", "cgroup2", str(mounted))
-            cgroup = mounted / f"reconciler-nodes-{os.getpid()}"
+            for left in mounted.glob(f"{_CGROUP}*"):  # by a supervisor that was killed
+                if not Path("/proc", left.name.removeprefix(_CGROUP)).exists():
+                    _remove_cgroup(left)
+            cgroup = mounted / f"{_CGROUP}{os.getpid()}"
             cgroup.mkdir()
         except (OSError, RuntimeError):
             return None
@@ -178,9 +182,13 @@ class Supervisor:
         """End every node and remove the cgroups; the mounts end with this process' namespace."""
         self._end(tuple(self.machines.values()))
         if self.cgroup is not None:
-            for directory, _, _ in os.walk(self.cgroup, topdown=False):
-                with suppress(OSError):
-                    Path(directory).rmdir()
+            _remove_cgroup(self.cgroup)
+
+
+def _remove_cgroup(cgroup: Path) -> None:
+    for directory, _, _ in os.walk(cgroup, topdown=False):
+        with suppress(OSError):
+            Path(directory).rmdir()
 
 
 def _strings(value: object) -> tuple[str, ...]:
