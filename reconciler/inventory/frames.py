@@ -9,12 +9,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 MAX_BYTES = 8 * 1024 * 1024
 """Of one section: a node with 20,000 packages says 1 MB."""
 
 MAX_LINES = 200_000
 """Of one section: parsers take a microsecond a line."""
+
+
+_HEAD: Final = re.compile(rb"(?:end (\d{1,6})|([a-z._]{1,40}) (ok|unchanged|unknown) (\d{1,9}))\n")
 
 
 class Status(Enum):
@@ -45,7 +49,6 @@ class Answered:
 def read_frames(data: bytes, nonce: str) -> Answered:
     """Read an answer; never raises, whatever the bytes are."""
     mark = nonce.encode() + b" "
-    head = re.compile(re.escape(mark) + rb"(?:end (\d{1,6})|([a-z._]{1,40}) (ok|unchanged|unknown) (\d{1,9}))\n")
     position = data.find(mark)
     if position < 0:
         return Answered(problem="the answer holds no section" if data else "the answer is empty")
@@ -55,7 +58,7 @@ def read_frames(data: bytes, nonce: str) -> Answered:
     count = 0
     ended = False
     while position >= 0 and not ended:
-        found = head.match(data, position)
+        found = _HEAD.match(data, position + len(mark))  # every position is one where the mark was found
         if found is None:
             problems.append("the answer is cut or garbled")
             position = _next(data, mark, position + len(mark))
@@ -76,7 +79,7 @@ def read_frames(data: bytes, nonce: str) -> Answered:
             doubled.add(name)
         text = data[found.end() : stop].decode("utf-8", "backslashreplace")
         frames[name] = Frame(Status(found.group(3).decode()), text)
-        position = stop + 1 if stop + 1 < len(data) else -1
+        position = stop + 1 if data.startswith(mark, stop + 1) else -1
     if not ended:
         problems.append("the answer is cut: its end is missing")
     if doubled:

@@ -8,6 +8,7 @@ for sections whose fingerprint is not the one the caller holds. It writes nothin
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 
 from reconciler.inventory.fact import Fact
 from reconciler.inventory.facts import FACTS
@@ -30,11 +31,11 @@ PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
 %(login)s
 unset IFS; set +f
-N=%(nonce)s c=0 NL='
+c=0 NL='
 '
 say() { c=$((c+1)); printf '%%s %%s %%s %%s\n%%s\n' "$N" "$1" "$2" "${#3}" "$3"; }
 first() { v=; [ -f "$1" ] && [ -r "$1" ] && IFS= read -r v <"$1"; }
-%(held)s
+%(unset)s
 init= dpkg= rpm=
 [ -d /run/systemd/system ] && init=systemd
 [ -d /var/lib/dpkg ] && dpkg=dpkg
@@ -92,19 +93,24 @@ def program(questions: Questions, *, node: Node, nonce: str, only: frozenset[str
 
     Raises ValueError where a question holds a NUL, which no program can carry.
     """
+    body = _body(replace(questions, held={}), only, node.become)
+    held = [f"held_{name}={quote(questions.held.get(name, '-'))}" for name in FACTS]
+    text = f"\nN={quote(nonce)} {' '.join(held)}\n".encode() + body
+    return Program(text=text, become=node.become is Become.SUDO, limits=_limits(questions))
+
+
+@lru_cache(maxsize=1024)
+def _body(questions: Questions, only: frozenset[str] | None, become: Become) -> bytes:
+    """Give all but what differs from request to request; nodes with the same questions share it."""
     facts = tuple(fact for fact in FACTS.values() if only is None or fact.section in only)
-    become = node.become is Become.SUDO
-    login = "" if become else "unset SUDO_USER SUDO_UID SUDO_GID"
-    head = _HEAD % {"nonce": nonce, "held": _held(questions, facts), "login": login, **_watch(questions, facts)}
+    head = _HEAD % {
+        "login": "" if become is Become.SUDO else "unset SUDO_USER SUDO_UID SUDO_GID",
+        "unset": " ".join(["at_self= at_rootrun= at_homerun=", *(f"at_{name}=" for name in FACTS)]),
+        **_watch(questions, facts),
+    }
     reads = [_guarded(fact, questions, fact.reads(questions)) for fact in facts if fact.reads(questions)]
     scripts = [_guarded(fact, questions, fact.script(questions)) for fact in facts if fact.script(questions)]
-    text = "".join((head, *_also(questions, facts), "set --\n", *reads, _READ, *scripts, _TAIL))
-    return Program(text=text.encode(), become=become, limits=_limits(questions))
-
-
-def _held(questions: Questions, facts: Iterable[Fact]) -> str:
-    words = [f"held_{fact.section}={quote(questions.held.get(fact.section, '-'))} at_{fact.section}=" for fact in facts]
-    return "\n".join([*words, "at_self= at_rootrun= at_homerun= at_files="])
+    return "".join((head, *_also(questions, facts), "set --\n", *reads, _READ, *scripts, _TAIL)).encode()
 
 
 def _watch(questions: Questions, facts: Iterable[Fact]) -> Mapping[str, str]:

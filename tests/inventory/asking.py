@@ -82,7 +82,7 @@ def connect_by(sessions: Mapping[str, Session | NodeError]) -> Callable[[Node], 
 def asked_of(program: Program) -> str:
     """Give the nonce of a program."""
     text = program.text.decode()
-    return text[text.index("\nN=") + 3 :].split(" ", 1)[0]
+    return text[text.index("\nN='") + 4 :].split("'", 1)[0]
 
 
 def framed(nonce: str, sections: Mapping[str, str | tuple[str, str]]) -> bytes:
