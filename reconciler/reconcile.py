@@ -189,6 +189,7 @@ def plan_from_facts(
     allow_shrink: frozenset[AssociationName] = frozenset(),
 ) -> tuple[tuple[Finding, ...], Plan]:
     """Judge and plan from given facts: pure, the same bytes everywhere."""
+    history = with_seen(history, facts, now)
     findings = _find(base, facts, history, now, Asked(nodes=tuple(facts)), {})
     plan = build_plan(
         findings,

@@ -19,6 +19,7 @@ from reconciler.compliance.read import Branch, read_branch_files
 from reconciler.compliance.report import FleetSummary, NodeReport, Status, item_status
 from reconciler.compliance.write import changes_in_words, headline, report_files, runs_in_words
 from reconciler.daemon.accepting import Accepted, StateBranch
+from reconciler.daemon.replay import Kept, Replays
 from reconciler.daemon.starting import scanned
 from reconciler.errors import DesiredStateError, LeaseLost, SourceError, UsageError
 from reconciler.ids import AssociationName, CommitId, NodeId
@@ -122,6 +123,7 @@ class Controller:
         self._pool: ConnectionPool | None = None
         self._ground: Ground | None = None
         self._held: Mapping[NodeId, Collected] | None = None
+        self._replays = Replays(state_dir / "plans")
         self._cache = Cache(state_dir / "facts" / self.repository.folder.stem)
         self._reports: _Reports | None = None
         self._beats: dict[NodeId, NodeBeat] = {}
@@ -293,12 +295,30 @@ class Controller:
         base, accepted = self.in_force()
         nodes = self._limited(base, limit)
         reports = self._look(base.desired)
+        kept = None if inventory is None else self._replays.find(inventory)
+        if kept is not None:
+            return self._plan_again(kept, at or kept.at)
         if inventory is not None:
             return self._plan_from(base, accepted, self.repository_commit(inventory), nodes, at or self.clock())
         pool = self.pool(base.desired)
         asked = Asked(nodes=self._warm_first(pool, nodes), dry_run=True, allow_shrink=accepted.allow_shrink)
         done = reconcile(base, reports.read.history, self._collected(), self._world(base, pool, epoch=0), asked)
         return Planned(plan=done.plan, nothing_left=_nothing_left(done))
+
+    def _plan_again(self, kept: Kept, at: datetime) -> Planned:
+        """Make a plan of an earlier pass again, from what that pass kept."""
+        if kept.commit is None:
+            raise UsageError("that plan was made of no commit")
+        desired, _ = self._state.read(kept.commit)
+        if desired is None:
+            raise SourceError(f"commit {kept.commit} does not validate any more")
+        history = read_branch_files(
+            () if kept.history is None else read_branch(self.repository, kept.history), kept.history
+        )
+        base = ground(self._narrowed(desired))
+        findings, plan = plan_from_facts(base, kept.facts, history.history, at)
+        left = any(item_status(finding) is not Status.COMPLIANT for finding in findings)
+        return Planned(plan=plan, nothing_left=not left)
 
     def _plan_from(
         self, base: Ground, accepted: Accepted, commit: CommitId, nodes: tuple[NodeId, ...], now: datetime
@@ -428,6 +448,7 @@ class Controller:
             fleet = base.desired.nodes
             self._held = {n: c for n, c in {**self._collected(), **done.collected}.items() if n in fleet}
             self._cache.save(self._held)
+            self._replays.keep(done.plan, {name: found.facts for name, found in done.before.items()})
             made, words = self._report(reports, base, done, everyone, summary, lease, problems)
         return PassResult(
             plan=done.plan,

@@ -191,6 +191,16 @@ def test_the_same_plan_comes_from_the_committed_facts_everywhere(site: Site, fle
     assert site.command(*asked).stdout == site.command(*asked).stdout
 
 
+def test_the_plan_of_an_earlier_pass_can_be_made_again(site: Site, fleet: Fleet) -> None:
+    site.standard(fleet.nodes)
+    site.once()
+    (fleet.nodes[4].root / "etc/motd").write_text("by hand\n")
+    result = site.once()
+    assert [item.node for item in result.plan.items] == ["web-05"]
+    again = site.command("plan", str(site.repo), "--inventory", result.plan.digest, "--format", "json", check=2)
+    assert json.loads(again.stdout)["digest"] == result.plan.digest
+
+
 def test_apply_runs_an_association_now(site: Site, fleet: Fleet) -> None:
     site.standard(fleet.nodes)
     site.once()
