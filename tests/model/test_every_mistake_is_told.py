@@ -260,11 +260,11 @@ def test_reasons_are_asked_for_where_the_fleet_says_so() -> None:
 
 
 def test_files_that_nobody_takes_for_state_are_passed_over_in_silence() -> None:
-    files = {
+    files: dict[str, str | bytes] = {
         "README.md": b"\xff",
         "state/nodes/README.md": "x",
         "state/.keep": "",
         "src/a.yaml": "\t",
         "documents/.x.yaml": "a",
     }
-    assert problems(FILES | files) == ()
+    assert problems({**FILES, **files}) == ()

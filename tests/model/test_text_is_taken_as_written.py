@@ -115,7 +115,7 @@ def test_anchors_end_with_their_document() -> None:
     assert [(p.line, p.column) for p in mistakes.problems] == [(3, 4)]
 
 
-words = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
+words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 
 
 def trees(leaves: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
