@@ -17,8 +17,8 @@ from reconciler.rollout.runner_text import RUNNER
 OUTPUT_CAP = 10 * 1024 * 1024
 """Bytes kept on the node of each step's stdout and stderr: `yes` must not fill its disk."""
 
-CHUNK = 1024 * 1024
-"""Bytes of one output file in one answer: a few streams stay below the limit of an answer."""
+ANSWER_ROOM = 4 * 1024 * 1024
+"""Bytes of output in one answer, of all steps together; more is fetched by further looks."""
 
 LOCK_PATIENCE = 50
 """Tenths of a second a start waits for the node's lock before it says who holds it."""
@@ -28,7 +28,8 @@ RUNNER_PATIENCE = 600
 
 MANIFEST_BYTES = 4096
 
-HARD_ANSWER_BYTES = 64 * 1024 * 1024
+HARD_ANSWER_BYTES = 2 * ANSWER_ROOM
+"""The rest of a report is a few lines a step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,7 @@ def acknowledge_program(
 def _program(run: RunId, head: str, body: str, *, become: bool, wait: int, held: Held) -> Program:
     offsets = "".join(f"{step}:{kind}) offset={size} ;;\n" for (step, kind), size in sorted(held.items()))
     text = (
-        f"run={run}\nwait={wait}\nchunk={CHUNK}\n"
+        f"run={run}\nwait={wait}\nroom={ANSWER_ROOM}\n"
         f"offset_of() {{\ncase $1:$2 in\n{offsets}*) offset=0 ;;\nesac\n}}\n"
         f"{PRELUDE}{head}{body}"
     )

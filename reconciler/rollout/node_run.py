@@ -1,6 +1,6 @@
 """One run on one node, through a Session: start, look, cancel, discard. I/O; decides nothing about what should run.
 
-Every call is one round trip (and one more for each further megabyte of output), and each may be repeated without harm: the
+Every call is one round trip (and one more for each further 4 MB of output), and each may be repeated without harm: the
 body of a run is started at most once, by its id.
 """
 

@@ -168,7 +168,7 @@ find_standing() { # needs the run's folder as current folder; sets state and sta
         esac
     fi
 }
-send_new() { # STEP KIND: what the manager does not hold yet, at most one chunk
+send_new() { # STEP KIND: what the manager does not hold yet, as far as this answer has room
     file=steps/$1/$2
     [ -s "$file" ] || return 0
     size=$(wc -c <"$file")
@@ -176,10 +176,12 @@ send_new() { # STEP KIND: what the manager does not hold yet, at most one chunk
     offset_of "$1" "$2"
     [ "$size" -gt "$offset" ] || return 0
     count=$((size - offset))
-    if [ "$count" -gt "$chunk" ]; then
-        count=$chunk
+    if [ "$count" -gt "$room" ]; then
+        count=$room
         printf 'more\n'
+        [ "$count" -gt 0 ] || return 0
     fi
+    room=$((room - count))
     printf 'data %s %s %s %s\n' "$1" "$2" "$offset" "$count"
     tail -c +$((offset + 1)) "$file" | head -c "$count"
     printf '\n'

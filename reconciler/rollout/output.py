@@ -3,7 +3,9 @@
 What is already kept is where the next look goes on from, also after a restart.
 """
 
+import shutil
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -71,6 +73,16 @@ class OutputKeeper:
             return b""
         with path.open("rb") as file:
             return truncated(file.read(limit + 1), limit)
+
+
+def forget_before(folder: Path, instant: datetime) -> None:
+    """Remove the kept output of runs that got none since `instant`; SSM keeps that of commands for 14 days."""
+    if not folder.is_dir():
+        return
+    for run in folder.iterdir():
+        newest = max((path.stat().st_mtime for path in run.rglob("*")), default=run.stat().st_mtime)
+        if newest < instant.timestamp():
+            shutil.rmtree(run, ignore_errors=True)
 
 
 def truncated(output: bytes, limit: int) -> bytes:

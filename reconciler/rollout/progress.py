@@ -9,6 +9,7 @@ import re
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import islice
 from typing import Self
 
 from reconciler.ids import NodeId
@@ -85,8 +86,10 @@ class Rollout:
 
     def release(self, free: AbstractSet[NodeId]) -> tuple[Self, tuple[NodeId, ...]]:
         """Give the nodes to start now, of those that are `free` (a node runs one document at a time)."""
-        room = self._room()
-        chosen = tuple(node for node in self.waiting if node in free)[:room] if room > 0 else ()
+        room = self._room() if free else 0
+        if room <= 0:
+            return self, ()
+        chosen = tuple(islice((node for node in self.waiting if node in free), room))
         if not chosen:
             return self, ()
         new = frozenset(chosen)
@@ -147,7 +150,3 @@ class Rollout:
     def refused(self, reason: str) -> Self:
         """Start nothing more, for a reason that is not MaxErrors."""
         return self if self.stopped is not None else replace(self, canary=Canary.NONE, stopped=reason)
-
-    def without(self, node: NodeId) -> Self:
-        """Take a node out that will not be started."""
-        return replace(self, waiting=tuple(other for other in self.waiting if other != node))

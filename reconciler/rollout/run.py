@@ -24,6 +24,7 @@ from reconciler.rollout.node_programs import Order
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.progress import Canary, Ending, Ramp, Rollout, error_threshold, in_flight_limit
+from reconciler.rollout.waiting import Waiting
 
 WAIT = 3
 """Seconds that one exchange waits on the node for the end: short documents are done in one, and a stop is never far."""
@@ -171,8 +172,7 @@ class _RollOut:
         self._manner = manner
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._outcomes: dict[tuple[NodeId, AssociationName], Outcome] = {}
-        self._waiting = _by_node(items)
-        self._busy: set[NodeId] = {record.node for record in manner.going}
+        self._waiting = Waiting(items, busy={record.node for record in manner.going})
         self._rollouts = {
             name: _new_rollout(name, items, desired, manner) for name in dict.fromkeys(i.association for i in items)
         }
@@ -189,7 +189,7 @@ class _RollOut:
 
     def run(self) -> Mapping[tuple[NodeId, AssociationName], Outcome]:
         """Decide, until nothing is left to wait for."""
-        workers = max(1, min(self._manner.workers, len(self._waiting)))
+        workers = max(1, min(self._manner.workers, len(self._items)))
         with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="rollout") as pool:
             self._pool = pool
             while True:
@@ -215,15 +215,9 @@ class _RollOut:
     def _release(self) -> None:
         """Start what may start now: for each association in plan order, nodes whose next item it is."""
         for name in self._rollouts:
-            free = {
-                node
-                for node, items in self._waiting.items()
-                if items and items[0].association == name and node not in self._busy
-            }
-            self._rollouts[name], chosen = self._rollouts[name].release(free)
+            self._rollouts[name], chosen = self._rollouts[name].release(self._waiting.ready(name))
             for node in chosen:
-                item = self._waiting[node].pop(0)
-                self._busy.add(node)
+                item = self._waiting.take(node)
                 definition = self._definitions.get(name)
                 if not isinstance(definition, Definition) or definition.digest != item.definition:
                     self._land(item, self._held(item, "its document is no longer what was planned"))
@@ -314,7 +308,7 @@ class _RollOut:
         self._outcomes[item.node, item.association] = outcome
         self._manner.on_outcome(outcome)
         if outcome.disposition is not Disposition.RUNNING:
-            self._busy.discard(item.node)
+            self._waiting.give_back(item.node)
             rollout = self._rollouts[item.association].ended(item.node, _ending(outcome))
             self._rollouts[item.association] = rollout
             if rollout.canary is Canary.LOOKED_AT:
@@ -334,31 +328,29 @@ class _RollOut:
         self._pool.submit(work)
 
     def _drop_stopped(self) -> None:
-        """Hold back what a stopped roll-out will not start, so that the node's next item can come."""
-        for node, items in self._waiting.items():
-            while items and (reason := self._rollouts[items[0].association].stopped) is not None:
-                item = items.pop(0)
-                self._rollouts[item.association] = self._rollouts[item.association].without(node)
-                self._land(item, self._held(item, reason))
+        """Hold back what a stopped roll-out will not start, so that the nodes' next items can come."""
+        dropped = True
+        while dropped:
+            dropped = False
+            for name, rollout in self._rollouts.items():
+                if rollout.stopped is None:
+                    continue
+                for node in sorted(self._waiting.ready(name)):
+                    item = self._waiting.take(node)
+                    self._land(item, self._held(item, rollout.stopped))
+                    dropped = True
 
     def _leave(self, leaving: str | None) -> None:
         """Let go of what goes on, and hold back the rest."""
         why = leaving or "runs that still go on take its place"
         for flight in list(self._flights.values()):
             self._land(flight.item, left_alone(flight, self._tools, flight.problem or why))
-        for items in self._waiting.values():
-            for item in items:
-                self._land(item, self._held(item, why))
+        for item in self._waiting.rest():
+            rollout = self._rollouts[item.association]
+            self._land(item, self._held(item, rollout.stopped or why))
 
     def _held(self, item: PlanItem, reason: str) -> Outcome:
         return outcome_of(item, Disposition.HELD_BACK, reason, self._manner.clock())
-
-
-def _by_node(items: Iterable[PlanItem]) -> dict[NodeId, list[PlanItem]]:
-    waiting: dict[NodeId, list[PlanItem]] = {}
-    for item in sorted(items, key=lambda item: (item.order, item.association)):
-        waiting.setdefault(item.node, []).append(item)
-    return waiting
 
 
 def _new_rollout(name: AssociationName, items: tuple[PlanItem, ...], desired: DesiredState, manner: _Manner) -> Rollout:

@@ -18,6 +18,7 @@ from reconciler.documents.render import Rendered, RenderedStep, render
 from reconciler.ids import Digest, DocumentName
 from reconciler.model.desired import StoredParameter
 from reconciler.model.document import Document, Parameter, Step
+from reconciler.model.known import JsonValue
 
 CASES = Path(__file__).parent / "cases"
 STORED = {
@@ -26,7 +27,15 @@ STORED = {
     "sl": StoredParameter(name="sl", type="StringList", values=("id,date",)),
     "secret": StoredParameter(name="secret", type="SecureString", values=("hunter2",)),
 }
-VALUES = {"s": "x y", "l": ["a", "b c"], "m": {"k": "<v>"}, "n": 5, "d": "A$$B", "b": True, "r": "{{ s }}"}
+VALUES: dict[str, JsonValue] = {
+    "s": "x y",
+    "l": ["a", "b c"],
+    "m": {"k": "<v>"},
+    "n": 5,
+    "d": "A$$B",
+    "b": True,
+    "r": "{{ s }}",
+}
 
 
 def cases(name: str) -> list[Any]:
@@ -190,7 +199,13 @@ def test_the_shebang_names_the_interpreter(first: str, interpreter: tuple[str, .
 
 
 def test_input_keys_ignore_case_and_modifiers_do_not() -> None:
-    inputs = {"RUNCOMMAND": ["x"], "TimeoutSeconds": 9, "onfailure": "exit", "onSuccess": "exit", "finallyStep": "true"}
+    inputs: dict[str, JsonValue] = {
+        "RUNCOMMAND": ["x"],
+        "TimeoutSeconds": 9,
+        "onfailure": "exit",
+        "onSuccess": "exit",
+        "finallyStep": "true",
+    }
     step = only(render(a_document(Step(name="a", action="aws:runShellScript", inputs=inputs)), {}, stored={}))
     assert (step.timeout, step.on_failure, step.on_success, step.finally_step) == (
         timedelta(seconds=9),

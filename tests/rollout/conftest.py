@@ -32,6 +32,13 @@ def node(request: pytest.FixtureRequest) -> Iterator[HomeNode]:
         yield HomeNode(folder / "home", request.param)
 
 
+@pytest.fixture(params=[True, False], ids=["flock", "no flock"])
+def locked(request: pytest.FixtureRequest) -> Iterator[HomeNode]:
+    """A node with and one without the flock program."""
+    with a_folder() as folder:
+        yield HomeNode(folder / "home", flock=request.param)
+
+
 def kill_all_below(folder: Path) -> None:
     """End every process that holds a file below `folder`, or was started with one."""
     for _ in range(50):

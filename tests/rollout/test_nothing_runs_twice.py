@@ -30,17 +30,17 @@ def killed_start(node: HomeNode, order: Order, after: float) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_start_killed_anywhere_and_repeated_runs_the_body_once(node: HomeNode, seed: int) -> None:
+def test_a_start_killed_anywhere_and_repeated_runs_the_body_once(locked: HomeNode, seed: int) -> None:
     moments = random.Random(seed)
     for n in range(1, 9):
-        order = an_order(a_step(f"echo {n} >>{node.log}\n"), n=n)
-        killed_start(node, order, moments.uniform(0, 0.3))
+        order = an_order(a_step(f"echo {n} >>{locked.log}\n"), n=n)
+        killed_start(locked, order, moments.uniform(0, 0.3))
         if moments.random() < 0.5:
-            killed_start(node, order, moments.uniform(0, 0.3))
-        found = start(HomeSession(node), order)
+            killed_start(locked, order, moments.uniform(0, 0.3))
+        found = start(HomeSession(locked), order)
         assert isinstance(found, Sight), found
         assert found.status == "Success", found
-    assert node.bodies() == [str(n) for n in range(1, 9)]
+    assert locked.bodies() == [str(n) for n in range(1, 9)]
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -64,28 +64,30 @@ def test_a_run_killed_anywhere_runs_its_body_at_most_once(node: HomeNode, seed: 
     assert len(node.bodies()) == len(set(node.bodies()))
 
 
-def test_two_managers_with_one_id_run_the_body_once(node: HomeNode) -> None:
+def test_two_managers_with_one_id_run_the_body_once(locked: HomeNode) -> None:
     found: list[Sight | Refusal] = []
     for n in range(1, 5):
-        order = an_order(a_step(f"echo {n} >>{node.log}\n"), n=n)
-        threads = [threading.Thread(target=lambda o=order: found.append(start(HomeSession(node), o))) for _ in range(3)]
+        order = an_order(a_step(f"echo {n} >>{locked.log}\n"), n=n)
+        threads = [
+            threading.Thread(target=lambda o=order: found.append(start(HomeSession(locked), o))) for _ in range(3)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
     assert [sight.status for sight in found if isinstance(sight, Sight)] == ["Success"] * 12
-    assert node.bodies() == ["1", "2", "3", "4"]
+    assert locked.bodies() == ["1", "2", "3", "4"]
 
 
-def test_two_documents_at_once_run_one_after_the_other(node: HomeNode) -> None:
-    body = f"echo in >>{node.log}; sleep 0.3; echo out >>{node.log}\n"
+def test_two_documents_at_once_run_one_after_the_other(locked: HomeNode) -> None:
+    body = f"echo in >>{locked.log}; sleep 0.3; echo out >>{locked.log}\n"
     orders = [an_order(a_step(body), n=n) for n in (1, 2, 3)]
-    threads = [threading.Thread(target=start, args=(HomeSession(node), order)) for order in orders]
+    threads = [threading.Thread(target=start, args=(HomeSession(locked), order)) for order in orders]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    ran = node.bodies()
+    ran = locked.bodies()
     assert ran == ["in", "out"] * (len(ran) // 2)
     assert ran
 

@@ -14,7 +14,7 @@ from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.record import record_of
 from reconciler.rollout.sight import Refusal, Sight, Standing
-from tests.rollout.a_node import NODE, STARTED, HomeNode, HomeSession, a_step, an_order
+from tests.rollout.a_node import NODE, SHELLS, STARTED, HomeNode, HomeSession, a_step, an_order
 
 RUNS = NodeRuns(OutputKeeper(None))
 
@@ -95,12 +95,19 @@ EXITS = {
 }
 
 
+@pytest.mark.parametrize("node", SHELLS[:1], indirect=True, ids=["sh"])
 @pytest.mark.parametrize(("steps", "results", "ended"), [pytest.param(*case, id=name) for name, case in EXITS.items()])
 def test_steps_end_a_document_as_on_ssm(
     node: HomeNode, steps: list[tuple[str, dict[str, object]]], results: list[str], ended: tuple[str, int]
 ) -> None:
-    if node.shell != ("dash",) and len(steps) == 1:
-        pytest.skip("one shell is enough for this row")
+    found = run(node, *(a_step(f"{script}\n", **fields) for script, fields in steps))
+    assert [f"{step.status} {step.exit_code}" for step in found.steps] == results
+    assert (found.status.value, found.exit_code) == ended
+
+
+@pytest.mark.parametrize("case", list(EXITS)[:2])
+def test_every_shell_counts_ssms_examples_alike(node: HomeNode, case: str) -> None:
+    steps, results, ended = EXITS[case]
     found = run(node, *(a_step(f"{script}\n", **fields) for script, fields in steps))
     assert [f"{step.status} {step.exit_code}" for step in found.steps] == results
     assert (found.status.value, found.exit_code) == ended
