@@ -7,7 +7,7 @@ from reconciler.bundled import bundled_files
 from reconciler.errors import SourceError
 from reconciler.ids import AssociationName, CommitId
 from reconciler.model.desired import DesiredState
-from reconciler.model.read_state import read_state
+from reconciler.model.read_state import Readings, read_state
 from reconciler.problem import Gravity, Problem
 from reconciler.schedule.association import association_lints, parse_association_schedule
 from reconciler.schedule.error import ScheduleError
@@ -48,6 +48,7 @@ class StateBranch:
     def __init__(self, repository: Repository, settings: HostSettings) -> None:
         self._repository = repository
         self._settings = settings
+        self._readings = Readings()
         self._read: tuple[CommitId, DesiredState | None, tuple[Problem, ...]] | None = None
 
     def look(self, accepted: CommitId | None, *, accept_rewind: CommitId | None = None) -> Accepted:
@@ -92,6 +93,7 @@ class StateBranch:
             trees=snapshot.trees,
             bundled=bundled_files(),
             check_schedule=check_schedule,
+            readings=self._readings,
         )
         problems = tuple(sorted((*snapshot.problems, *problems)))
         if any(problem.gravity is Gravity.ERROR for problem in snapshot.problems):

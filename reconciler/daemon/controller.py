@@ -324,7 +324,11 @@ class Controller:
         self, base: Ground, accepted: Accepted, commit: CommitId, nodes: tuple[NodeId, ...], now: datetime
     ) -> Planned:
         """Plan from what a commit of the compliance branch holds: the same bytes everywhere."""
-        branch = read_branch_files(read_branch(self.repository, commit), commit)
+        known = self._reports
+        if known is not None and known.read.history.commit == commit and known.read.history.lost is None:
+            branch = known.read
+        else:
+            branch = read_branch_files(read_branch(self.repository, commit), commit)
         return self._offline(base, branch, nodes, now, accepted.allow_shrink)
 
     def _offline(

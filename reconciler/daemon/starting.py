@@ -106,7 +106,11 @@ def add_node(
         raise DesiredStateError(tuple(p for p in problems if p.gravity is Gravity.ERROR))
     if file.exists() or any(known.lower() == node_id.lower() for known in before.nodes):
         raise UsageError(f"a node {node_id!r} is there already; edit its file")
-    node = desired.nodes[NodeId(node_id)]
+    node = desired.nodes.get(NodeId(node_id))
+    if node is None:
+        raise UsageError(
+            f"{node_id!r} is no node id: write letters, digits, dots, - or _, beginning with a letter or digit"
+        )
     (result,) = scan_keys([node]).values()
     if isinstance(result, NodeError):
         raise result

@@ -9,6 +9,8 @@ from reconciler.compliance.encode import encode_finding, instant
 from reconciler.compliance.report import Status, item_status
 from reconciler.daemon.controller import PassResult
 from reconciler.model.outcome import Disposition, Outcome
+from reconciler.plan.difference import PlanDifference
+from reconciler.plan.plan import PlanItem
 
 log = structlog.get_logger()
 
@@ -54,10 +56,7 @@ def pass_json(result: PassResult) -> Mapping[str, Any]:
         "plan": result.plan.digest,
         "dry_run": result.dry_run,
         "problems": list(result.problems),
-        "items": [
-            {"node": i.node, "association": i.association, "document": i.document, "run": i.run, "reason": i.reason}
-            for i in result.plan.items
-        ],
+        "items": [_item(item) for item in result.plan.items],
         "outcomes": [
             {
                 "node": o.node,
@@ -81,6 +80,31 @@ def pass_json(result: PassResult) -> Mapping[str, Any]:
             "findings": dict(result.summary.states),
         },
         "report_commit": result.report_commit,
+    }
+
+
+def difference_json(found: PlanDifference) -> Mapping[str, Any]:
+    """Give what a change does as a JSON value."""
+    return {
+        "base": {"commit": found.base.commit, "plan": found.base.digest},
+        "head": {"commit": found.head.commit, "plan": found.head.digest},
+        "at": instant(found.head.at),
+        "would_run": [_item(item) for item in found.added],
+        "would_run_otherwise": [{"before": _item(c.before), "after": _item(c.after)} for c in found.changed],
+        "would_no_longer_run": [_item(item) for item in found.gone],
+        "left_out": [{"node": o.node, "association": o.association, "reason": o.reason} for o in found.left_out],
+        "removals": [{"node": o.node, "association": o.association, "reason": o.reason} for o in found.removals],
+        "notes": list(found.notes),
+    }
+
+
+def _item(item: PlanItem) -> Mapping[str, Any]:
+    return {
+        "node": item.node,
+        "association": item.association,
+        "document": item.document,
+        "run": item.run,
+        "reason": item.reason,
     }
 
 
