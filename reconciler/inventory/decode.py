@@ -128,7 +128,8 @@ def _parsed(fact: Fact, text: str, fingerprint: str, request: Request) -> Held:
         held = before.fingerprint if before is not None and rows else ""
         try:
             parsed = fact.parse(text, Asked(questions=request.questions, rows=rows, fingerprint=held))
-        except (ValueError, RecursionError) as error:
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
+            # Parsers raise ValueError; what else a hostile text provokes must cost its own section and no more.
             return _unknown(f"its answer is not understood: {error}", request)
         known = Known(Rows(parsed))
         if name != "files" and not text.endswith(HELD):  # these rest on what this node said before

@@ -23,6 +23,8 @@ NAMES: Final = ("machine_id", "hostname", "boot_id", "user")
 def parse(stdout: str, _: Asked) -> Rows:
     """Read one name a line; an empty value was not readable, and only a machine id may be missing."""
     said = dict(_named(line) for line in stdout.split("\n"))
+    if missing := {*NAMES, "acknowledged"} - said.keys():
+        raise ValueError(f"not told: {', '.join(sorted(missing))}")
     rows: dict[str, JsonValue] = {}
     for name in NAMES:
         value = said.pop(name)
