@@ -2,6 +2,7 @@ import os
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,9 @@ def test_a_short_document_is_done_in_one_exchange(node: HomeNode) -> None:
     assert found.detail == "1 out of 1 plugin processed, 1 success, 0 failed, 0 timedout, 0 skipped"
 
 
-EXITS = {
+Row = tuple[list[tuple[str, dict[str, Any]]], list[str], tuple[str, int]]
+
+EXITS: dict[str, Row] = {
     # SSM's worked example: a fails without a modifier, c demands the end, e is the finally step
     "a fails, c demands exit": (
         [
