@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from reconciler.compliance.report import ReportedFinding
@@ -16,6 +17,7 @@ def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@lru_cache(maxsize=1 << 16)
 def moment(text: str) -> datetime:
     """Read what `instant` wrote. Raises ValueError."""
     return datetime.fromisoformat(text)

@@ -1,6 +1,9 @@
-"""The files of the compliance branch -> history, reports and facts; what does not read is said, never skipped."""
+"""The files of the compliance branch -> history, reports and facts; what does not read is said, never skipped.
 
-from collections.abc import Iterable, Mapping
+Nodes are alike: a row that many of them have is decoded once, and a node's findings only where somebody asks for them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +16,7 @@ from reconciler.errors import SourceError
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.canonical import read_canonical
 from reconciler.inventory.observed import Facts
-from reconciler.model.history import History, NodeHistory
+from reconciler.model.history import Applied, History, NodeHistory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +29,59 @@ class Branch:
     @property
     def facts(self) -> Mapping[NodeId, Facts]:
         """The facts as committed."""
+        if isinstance(self.reports, CommittedReports):
+            return self.reports.facts
         return {node: report.facts for node, report in self.reports.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NodeFile:
+    """What one file says about its node; `findings` are the rows as they stand there, known to be readable."""
+
+    history: NodeHistory
+    findings: bytes
+    notes: tuple[str, ...]
+
+
+class CommittedReports(Mapping[NodeId, NodeReport]):
+    """The reports of one commit, each made when it is first asked for."""
+
+    def __init__(self, files: Mapping[NodeId, _NodeFile], facts: Mapping[NodeId, Facts]) -> None:
+        self._files = files
+        self._made: dict[NodeId, NodeReport] = {}
+        self.facts = {
+            node: facts.get(node) or Facts(node=node, unreachable="never collected") for node in sorted(files)
+        }
+        """As committed, without making reports."""
+
+    def __getitem__(self, node: NodeId) -> NodeReport:
+        made = self._made.get(node)
+        if made is None:
+            file = self._files[node]
+            rows = sorted(_members(file.findings).items())
+            made = self._made[node] = NodeReport(
+                node=node,
+                findings=tuple(decode_finding(node, AssociationName(name), row) for name, row in rows),
+                history=file.history,
+                notes=file.notes,
+                facts=self.facts[node],
+            )
+        return made
+
+    def __iter__(self) -> Iterator[NodeId]:
+        return iter(self.facts)
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    def __contains__(self, node: object) -> bool:
+        return node in self.facts
 
 
 def read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | None) -> Branch:
     """Read the files of one commit. Raises SourceError naming the file where one is not what this version writes."""
-    nodes: dict[NodeId, tuple[NodeHistory, tuple[Any, ...], tuple[str, ...]]] = {}
+    nodes: dict[NodeId, _NodeFile] = {}
+    rows = _Rows()
     facts: dict[NodeId, Facts] = {}
     summary: Mapping[str, Any] = {}
     for path, content in files:
@@ -41,7 +91,7 @@ def read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | Non
             elif path.startswith("nodes/"):
                 _, _, name = path.split("/", 2)
                 node = NodeId(name.removesuffix(".json"))
-                nodes[node] = _node(node, _versioned(content))
+                nodes[node] = rows.node(node, content)
             elif path.startswith("inventory/"):
                 node = NodeId(path.rsplit("/", 1)[-1].removesuffix(".json"))
                 facts[node] = read_canonical(node, content)
@@ -50,22 +100,12 @@ def read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | Non
                 f"compliance branch, commit {commit}, {path}: not a report of this version ({exc}); "
                 "restore the branch, or start a new history with --new-history"
             ) from exc
-    reports = {
-        node: NodeReport(
-            node=node,
-            findings=findings,
-            history=history,
-            notes=notes,
-            facts=facts.get(node, Facts(node=node, unreachable="never collected")),
-        )
-        for node, (history, findings, notes) in nodes.items()
-    }
     return Branch(
-        reports=reports,
+        reports=CommittedReports(nodes, facts),
         history=History(
             commit=commit,
             state_commit=CommitId(summary["state_commit"]) if summary.get("state_commit") else None,
-            nodes={node: history for node, (history, _, _) in nodes.items()},
+            nodes={node: file.history for node, file in nodes.items()},
             target_counts={AssociationName(k): int(v) for k, v in summary.get("targets", {}).items()},
         ),
     )
@@ -79,15 +119,63 @@ def _versioned(content: bytes) -> Mapping[str, Any]:
     return value
 
 
-def _node(node: NodeId, value: Mapping[str, Any]) -> tuple[NodeHistory, tuple[Any, ...], tuple[str, ...]]:
-    history = NodeHistory(
-        node=node,
-        machine_id=value.get("machine_id"),
-        host_key=value.get("host_key"),
-        acknowledged=int(value.get("acknowledged", 0)),
-        applied={AssociationName(name): decode_applied(row) for name, row in value["applied"].items()},
-    )
-    findings = tuple(
-        decode_finding(node, AssociationName(name), row) for name, row in sorted(value["findings"].items())
-    )
-    return history, findings, tuple(value.get("notes", ()))
+class _Rows:
+    """Reads node files, and remembers what equal rows of theirs say."""
+
+    def __init__(self) -> None:
+        self._applied: dict[bytes, tuple[AssociationName, Applied]] = {}
+        self._readable: set[bytes] = set()
+
+    def node(self, node: NodeId, content: bytes) -> _NodeFile:
+        """Read one file. Raises ValueError, KeyError and the like on anything but what this version writes."""
+        content, applied = _taken_out(content, b"applied")
+        content, findings = _taken_out(content, b"findings")
+        value = _versioned(content)
+        for row in filter(None, findings.split(_BETWEEN)):
+            if row not in self._readable:
+                for name, said in _members(row).items():
+                    decode_finding(node, AssociationName(name), said)
+                self._readable.add(row)
+        history = NodeHistory(
+            node=node,
+            machine_id=value.get("machine_id"),
+            host_key=value.get("host_key"),
+            acknowledged=int(value.get("acknowledged", 0)),
+            applied=dict(map(self._one_applied, filter(None, applied.split(_BETWEEN)))),
+        )
+        return _NodeFile(history=history, findings=findings, notes=tuple(value.get("notes", ())))
+
+    def _one_applied(self, row: bytes) -> tuple[AssociationName, Applied]:
+        known = self._applied.get(row)
+        if known is None:
+            ((name, said),) = _members(row).items()
+            known = AssociationName(name), decode_applied(said)
+            if known[1].run is None:  # a run is of one node alone: its row is never met again
+                self._applied[row] = known
+        return known
+
+
+_BETWEEN = b",\n"
+"""Between rows; a line feed stands nowhere else in them."""
+
+
+def _taken_out(content: bytes, key: bytes) -> tuple[bytes, bytes]:
+    """Take the rows of one member out of what `write.lines` wrote. Raises KeyError or ValueError where it is not there."""
+    opening = b'\n"%s": {' % key
+    start = content.find(opening)
+    if start < 0:
+        _versioned(content)  # another version says so itself
+        raise KeyError(key.decode())
+    start += len(opening)
+    if content.startswith(b"}", start):
+        return content, b""
+    end = content.find(b"\n}", start)
+    if end < 0 or not content.startswith(b"\n", start):
+        _versioned(content)
+        raise ValueError(f"{key.decode()} is not written one row a line")
+    return content[:start] + content[end + 1 :], content[start + 1 : end]
+
+
+def _members(rows: bytes) -> dict[str, Any]:
+    said: dict[str, Any] = orjson.loads(b"{%s}" % rows)
+    return said

@@ -104,6 +104,23 @@ def test_a_file_that_does_not_read_is_named_and_nothing_is_guessed(content: byte
     assert "--new-history" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        pytest.param(b'"first_matched":"', b'"first_met":"', id="in what was applied"),
+        pytest.param(b'"state":"', b'"stand":"', id="in a finding"),
+    ],
+)
+def test_a_row_that_does_not_read_is_found_at_once(right: bytes, wrong: bytes) -> None:
+    """Not only when somebody asks for that node's findings."""
+    path = node_path(NodeId("web-02"))
+    written = files_of(fleet(a_report("web-01", DRIFTED), a_report("web-02", DRIFTED)))
+    assert right in written[path]
+    garbled = written[path].replace(right, wrong)
+    with pytest.raises(SourceError, match=r"web-02\.json"):
+        read_branch_files({**written, path: garbled}.items(), COMMIT)
+
+
 def test_since_stays_while_the_state_stays() -> None:
     before = fleet(a_report("web-02", DRIFTED))
     later = NOON + timedelta(hours=2)
