@@ -12,6 +12,7 @@ from threading import Event
 from reconciler.drift.associations import find_drift
 from reconciler.drift.definitions import Definition, Unrenderable, definitions
 from reconciler.drift.finding import Cause, Finding
+from reconciler.drift.lost_history import guarded, rebuilt
 from reconciler.drift.memory import with_findings, with_outcomes, with_seen, with_settled
 from reconciler.drift.questions import questions
 from reconciler.drift.recheck import recheck
@@ -27,7 +28,7 @@ from reconciler.plan.build import build_plan
 from reconciler.plan.plan import Plan, PlanItem
 from reconciler.plan.shrink import refused
 from reconciler.rollout.run import SecondLook, roll_out
-from reconciler.rollout.settle import settle
+from reconciler.rollout.settle import Unsettled, settle
 from reconciler.targets.resolve import Targets, resolve_targets
 
 
@@ -65,6 +66,8 @@ class World:
     outputs: Path
     """Where full outputs of runs are kept on this host."""
     stop: Event = field(default_factory=Event)
+    on_unsettled: Callable[[Unsettled], None] = lambda _: None
+    """Hears of run folders that nobody can make sense of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +80,8 @@ class Asked:
     apply: AssociationName | None = None
     """Run this one now, whatever its schedule and back-off say."""
     allow_shrink: frozenset[AssociationName] = frozenset()
+    new_history: bool = False
+    """A person says that the lost history is to be rebuilt from the nodes' markers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +105,22 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
     before = collect(
         [desired.nodes[node] for node in asked.nodes], base.questions, world.connect, before=held, clock=world.clock
     )
-    settled = () if asked.dry_run else settle(before, desired, connect=world.connect, outputs=world.outputs)
+    settled = (
+        ()
+        if asked.dry_run
+        else settle(
+            before,
+            desired,
+            connect=world.connect,
+            outputs=world.outputs,
+            clock=world.clock,
+            on_unsettled=world.on_unsettled,
+        )
+    )
     now = world.clock()
     facts = {node: found.facts for node, found in before.items()}
     keys = {node: found.host_key for node, found in before.items()}
+    history = rebuilt(history, facts, now) if asked.new_history else guarded(history, facts)
     history = with_seen(with_settled(history, settled, now), facts, now, host_keys=keys)
     findings = _find(base, facts, history, now, asked, keys)
     plan = build_plan(

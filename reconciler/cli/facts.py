@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
+import orjson
 import typer
 
 from reconciler.cli.exits import Exit
 from reconciler.cli.options import FormatOption, Limit, Repo, SettingsFile, StateDir
-from reconciler.cli.output import Format, say, say_json, shown, table
+from reconciler.cli.output import Format, say, say_document, say_json, shown, table
 
 inventory = typer.Typer(help="What is on the nodes.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -61,10 +62,13 @@ def show(
     live: Annotated[
         bool, typer.Option("--live", help="Ask the node now instead of reading the compliance branch.")
     ] = False,
+    output: FormatOption = Format.TEXT,
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,
 ) -> int:
-    """Print one node's facts as JSON, one a line: as committed, or as it answers now.
+    """Print one node's facts, one a line: as committed (byte for byte, but for what a terminal would obey), or as it answers now.
+
+    With --format json they are one versioned document.
 
     Example: reconciler inventory show web-01 --live
     """
@@ -74,18 +78,25 @@ def show(
 
     with open_controller(repo, state_dir, host_settings) as controller:
         facts = controller.collect((node,))[NodeId(node)].facts if live else controller.facts_of(NodeId(node))
-    typer.echo(canonical(facts), nl=False)
+    content = canonical(facts)
+    if output is Format.JSON:
+        say_json({"node": node, "unreachable": facts.unreachable, "facts": orjson.loads(content)})
+    else:
+        say_document(content)
     return Exit.NOT_IN_SYNC if facts.unreachable else Exit.DONE
 
 
 @inventory.command()
-def tables() -> int:
+def tables(output: FormatOption = Format.TEXT) -> int:
     """List the tables and columns that `inventory query` knows.
 
     Example: reconciler inventory tables
     """
     from reconciler.inventory.query import TABLES
 
+    if output is Format.JSON:
+        say_json({"tables": {name: ["node", *described.columns] for name, described in sorted(TABLES.items())}})
+        return Exit.DONE
     for name, described in sorted(TABLES.items()):
         say(f"{name}(node, {', '.join(described.columns)})")
     return Exit.DONE
@@ -109,11 +120,17 @@ def query(
     with open_controller(repo, state_dir, host_settings) as controller:
         answer = run_query(controller.committed_facts().values(), sql)
     if output is Format.JSON:
-        say_json({"columns": list(answer.columns), "rows": [list(row) for row in answer.rows]})
+        say_json({"columns": list(answer.columns), "rows": [[_plain(v) for v in row] for row in answer.rows]})
     else:
         say(
             table(
-                [shown(c) for c in answer.columns], [["" if v is None else str(v) for v in row] for row in answer.rows]
+                [shown(c) for c in answer.columns],
+                [["" if v is None else str(_plain(v)) for v in row] for row in answer.rows],
             )
         )
     return Exit.DONE
+
+
+def _plain(value: object) -> object:
+    """Give what JSON can hold: SQLite's blobs become text in hexadecimal digits."""
+    return value.hex() if isinstance(value, bytes) else value

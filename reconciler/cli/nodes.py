@@ -6,8 +6,8 @@ from typing import Annotated, Optional
 import typer
 
 from reconciler.cli.exits import Exit
-from reconciler.cli.options import Limit, Repo, SettingsFile, StateDir
-from reconciler.cli.output import say, shown
+from reconciler.cli.options import FormatOption, Limit, Repo, SettingsFile, StateDir
+from reconciler.cli.output import Format, say, say_json, shown
 from reconciler.errors import UsageError
 
 node = typer.Typer(help="Nodes and their host keys.", no_args_is_help=True, rich_markup_mode=None)
@@ -27,6 +27,7 @@ def add(
     user: Annotated[Optional[str], typer.Option(help="Login user.", show_default=False)] = None,
     tag: Annotated[Optional[list[str]], typer.Option(help="NAME=VALUE; may be repeated.", show_default=False)] = None,
     become: Annotated[bool, typer.Option("--become", help="Become root with sudo on this node.")] = False,
+    output: FormatOption = Format.TEXT,
 ) -> int:
     """Write a node's file at Mode: warn, and its host keys as the server shows them now, for review.
 
@@ -37,8 +38,12 @@ def add(
     from reconciler.daemon.starting import add_node
 
     tags = dict(_tag(text) for text in tag or ())
-    for line in add_node(repo, node_id, address, port=port, user=user, tags=tags, become=become):
-        say(shown(line, 1000))
+    lines = list(add_node(repo, node_id, address, port=port, user=user, tags=tags, become=become))
+    if output is Format.JSON:
+        say_json({"node": node_id, "done": lines})
+    else:
+        for line in lines:
+            say(shown(line, 1000))
     return Exit.DONE
 
 
@@ -53,6 +58,7 @@ def _tag(text: str) -> tuple[str, str]:
 def scan_keys(
     repo: Repo = ".",
     limit: Limit = None,
+    output: FormatOption = Format.TEXT,
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,
 ) -> int:
@@ -64,12 +70,19 @@ def scan_keys(
     """
     from reconciler.cli.opening import open_controller
 
-    missing = False
+    lines: list[str] = []
+    troubles: list[str] = []
     with open_controller(repo, state_dir, host_settings) as controller:
         for line, trouble in controller.scan_keys(tuple(limit or ())):
             if trouble:
-                missing = True
-                say(shown(trouble, 1000), error=True)
+                troubles.append(trouble)
             else:
-                say(shown(line, 4000))
-    return Exit.NOT_IN_SYNC if missing else Exit.DONE
+                lines.append(line)
+    if output is Format.JSON:
+        say_json({"known_hosts": lines, "troubles": troubles})
+    else:
+        for line in lines:
+            say(shown(line, 4000))
+        for trouble in troubles:
+            say(shown(trouble, 1000), error=True)
+    return Exit.NOT_IN_SYNC if troubles else Exit.DONE

@@ -9,7 +9,10 @@ from threading import Event
 from types import FrameType
 
 from reconciler.daemon.controller import Controller
+from reconciler.errors import SettingsError
 from reconciler.settings import read_host_settings
+
+_NAME_ANOTHER = "name another with --state-dir or RECONCILER_STATE_DIR"
 
 
 def state_folder(given: Path | None) -> Path:
@@ -20,7 +23,12 @@ def state_folder(given: Path | None) -> Path:
         folder = Path("/var/lib/reconciler-daemon")
     else:
         folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "reconciler-daemon"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise SettingsError(f"{folder}: no folder to keep state in ({exc.strerror}); {_NAME_ANOTHER}") from exc
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise SettingsError(f"{folder}: the state folder cannot be read and written by this user; {_NAME_ANOTHER}")
     return folder
 
 

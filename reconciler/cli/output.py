@@ -1,6 +1,8 @@
 """How results reach people and programs: text on stdout for people, one versioned JSON document for programs."""
 
+import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
@@ -31,8 +33,31 @@ def shown(text: str, limit: int = 500) -> str:
 
 def say_json(value: Mapping[str, Any]) -> None:
     """Write one JSON document; `version` comes first by being the reader's first question."""
-    sys.stdout.buffer.write(orjson.dumps({"version": 1, **value}, option=orjson.OPT_INDENT_2) + b"\n")
+    say_document(orjson.dumps({"version": 1, **value}, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def say_document(content: bytes) -> None:
+    """Write JSON that is made already. What a terminal would obey or hide is written as JSON's own escape: the same value."""
+    text = content.decode()
+    sys.stdout.write(text if text.isascii() and "\x7f" not in text else _NOT_PLAIN.sub(_json_escape, text))
     sys.stdout.flush()
+
+
+_NOT_PLAIN = re.compile(r"[^\n\x20-\x7e]")
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    char = match[0]
+    if unicodedata.category(char)[0] in "LNSP" and (sys.stdout.encoding or "").lower() in {"utf-8", "utf8"}:
+        return char
+    units = char.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def say_page(text: str) -> None:
+    """Write a page of several lines that somebody else wrote: each line as it is, but for what a terminal would obey."""
+    for line in text.splitlines():
+        say(fit(line, Sink.LOG, limit=10_000))
 
 
 def colour(text: str, code: str) -> str:

@@ -3,14 +3,18 @@
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from reconciler.cli.exits import Exit
 from reconciler.cli.options import FormatOption, Limit, Repo, SettingsFile, StateDir
-from reconciler.cli.output import Format, say, say_json, shown
+from reconciler.cli.output import Format, say, say_document, say_json, shown
 from reconciler.errors import UsageError
+
+if TYPE_CHECKING:  # loaded by the command that needs it, so that --help stays quick
+    from reconciler.daemon.controller import Request
+    from reconciler.plan.difference import PlanDifference
 
 
 class PlanFormat(StrEnum):
@@ -44,7 +48,9 @@ def instant_option(text: str | None) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError as exc:
         raise UsageError(f"--at {text}: not an instant; write it like 2026-01-31T02:00:00Z") from exc
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not 1970 <= moment.year < 3000:  # noqa: PLR2004 - before UTC, and far enough from the end of the calendar
+        raise UsageError(f"--at {text}: give a year from 1970 to 2999")
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def plan(
@@ -80,27 +86,42 @@ def plan(
       reconciler plan --inventory compliance --at 2026-01-31T02:00:00Z
     """
     from reconciler.cli.opening import open_controller
-    from reconciler.plan.show import difference_markdown, difference_text, plan_json, plan_markdown, plan_text
+    from reconciler.plan.show import plan_json, plan_markdown, plan_text
 
     if (base is None) != (head is None):
         raise UsageError("--base and --head go together")
+    if base is not None and (inventory is not None or limit):
+        raise UsageError("--base and --head compare the whole fleet as last reported: no --inventory, no --limit")
     instant = instant_option(at)
     if instant is not None and base is None and inventory is None:
         raise UsageError("--at needs --inventory or --base: live facts are of now")
     with open_controller(repo, state_dir, host_settings) as controller:
         if base is not None and head is not None:
             difference = controller.plan_difference(base, head, at=instant)
-            say((difference_markdown if output is PlanFormat.MARKDOWN else difference_text)(difference).rstrip())
+            _say_difference(difference, output)
             return Exit.NOT_IN_SYNC if difference else Exit.DONE
         planned = controller.plan(limit=tuple(limit or ()), inventory=inventory, at=instant)
     match output:
         case PlanFormat.JSON:
-            typer.echo(plan_json(planned.plan), nl=False)
+            say_document(plan_json(planned.plan))
         case PlanFormat.MARKDOWN:
             say(plan_markdown(planned.plan).rstrip())
         case PlanFormat.TEXT:
             say(plan_text(planned.plan).rstrip())
     return Exit.DONE if planned.nothing_left else Exit.NOT_IN_SYNC
+
+
+def _say_difference(difference: "PlanDifference", output: PlanFormat) -> None:
+    from reconciler.daemon.telling import difference_json
+    from reconciler.plan.show import difference_markdown, difference_text
+
+    match output:
+        case PlanFormat.JSON:
+            say_json(difference_json(difference))
+        case PlanFormat.MARKDOWN:
+            say(difference_markdown(difference).rstrip())
+        case PlanFormat.TEXT:
+            say(difference_text(difference).rstrip())
 
 
 def once(
@@ -110,10 +131,19 @@ def once(
     ] = False,
     output: FormatOption = Format.TEXT,
     limit: Limit = None,
-    log_format: Annotated[
-        LogFormat, typer.Option("--log-format", help="How progress is written to stderr.")
-    ] = LogFormat.CONSOLE,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="One line a node.")] = False,
+    accept_rewind: Annotated[
+        Optional[str],
+        typer.Option(
+            "--accept-rewind",
+            metavar="COMMIT",
+            help="The full id of the commit that the state branch was rewound to on purpose.",
+            show_default=False,
+        ),
+    ] = None,
+    new_history: Annotated[
+        bool,
+        typer.Option("--new-history", help="The reports are lost for good: begin anew from what the nodes remember."),
+    ] = False,
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,
 ) -> int:
@@ -124,9 +154,10 @@ def once(
       reconciler once ssh://git@example.org/fleet.git --limit web-01
       reconciler once --dry-run --format json
     """
-    return _one_pass(
-        repo, state_dir, host_settings, limit=limit, dry_run=dry_run, output=output, log=(log_format, verbose)
-    )
+    from reconciler.daemon.controller import Request
+
+    request = Request(limit=tuple(limit or ()), dry_run=dry_run, accept_rewind=accept_rewind, new_history=new_history)
+    return _one_pass(repo, state_dir, host_settings, request=request, output=output)
 
 
 def apply(
@@ -143,9 +174,10 @@ def apply(
 
     Example: reconciler apply motd --node web-01
     """
-    return _one_pass(
-        repo, state_dir, host_settings, limit=node, apply=association, output=output, log=(LogFormat.CONSOLE, False)
-    )
+    from reconciler.daemon.controller import Request
+
+    request = Request(limit=tuple(node or ()), apply=association)
+    return _one_pass(repo, state_dir, host_settings, request=request, output=output)
 
 
 def _one_pass(
@@ -153,20 +185,14 @@ def _one_pass(
     state_dir: Path | None,
     host_settings: Path | None,
     *,
+    request: "Request",
     output: Format,
-    log: tuple[LogFormat, bool],
-    limit: list[str] | None = None,
-    dry_run: bool = False,
-    apply: str | None = None,
 ) -> int:
     from reconciler.cli.opening import interruptible, open_controller
-    from reconciler.daemon.controller import Request
-    from reconciler.daemon.log import configure_logging
     from reconciler.daemon.telling import pass_in_words, pass_json
 
-    configure_logging(as_json=log[0] is LogFormat.JSON, verbose=log[1])
     with interruptible() as stop, open_controller(repo, state_dir, host_settings) as controller:
-        result = controller.one_pass(Request(limit=tuple(limit or ()), dry_run=dry_run, apply=apply), stop=stop)
+        result = controller.one_pass(request, stop=stop)
     if output is Format.JSON:
         say_json(pass_json(result))
     else:
@@ -182,7 +208,6 @@ def daemon(
     log_format: Annotated[
         LogFormat, typer.Option("--log-format", help="console for people, json for a log collector.")
     ] = LogFormat.CONSOLE,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what did not change.")] = False,
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,
 ) -> int:
@@ -196,7 +221,7 @@ def daemon(
     from reconciler.daemon.log import configure_logging
     from reconciler.daemon.loop import serve
 
-    configure_logging(as_json=log_format is LogFormat.JSON, verbose=verbose)
+    configure_logging(as_json=log_format is LogFormat.JSON)
     with interruptible() as stop, open_controller(repo, state_dir, host_settings) as controller:
         serve(controller, stop)
     return Exit.DONE

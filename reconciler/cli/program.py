@@ -1,5 +1,6 @@
 """The `reconciler` program: puts the command groups together, and turns what they raise into exit codes."""
 
+import io
 import logging
 import sys
 
@@ -8,7 +9,7 @@ import typer
 from reconciler import __version__
 from reconciler.cli import demo, facts, nodes, passes, repository, runs, standing
 from reconciler.cli.exits import Exit
-from reconciler.cli.output import say
+from reconciler.cli.output import say, shown
 from reconciler.errors import DesiredStateError, ReconcilerError, UsageError
 
 EPILOG = """Exit codes: 0 done, nothing left; 1 no answer; 2 something is pending, waiting, drifted, failed or unknown; 64 usage;
@@ -42,6 +43,8 @@ def _program(
     del version
 
 
+_GROUPS = frozenset({"inventory", "node", "runs", "schedule"})
+
 for _group in (repository, passes, standing, nodes, facts, runs, demo):
     _group.register(app)
 
@@ -56,27 +59,40 @@ def run(arguments: list[str]) -> int:
     for library in ("paramiko", "fabric", "invoke", "git"):
         # Their tracebacks repeat what our errors say in words; nothing of theirs is for the reader of a command.
         logging.getLogger(library).setLevel(logging.CRITICAL)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 gets escapes, not a traceback
     try:
+        for argument in arguments:
+            _check_text(argument)
         result = app(arguments, standalone_mode=False, prog_name="reconciler")
     except (typer.Abort, KeyboardInterrupt):
         say("interrupted", error=True)
         return Exit.INTERRUPTED
     except UsageError as exc:
-        say(f"reconciler: {exc}", error=True)
+        say(f"reconciler: {shown(str(exc), 2000)}", error=True)
         return Exit.USAGE
     except ReconcilerError as exc:
         _complain(exc)
         return Exit.NO_ANSWER
     except typer.TyperException as exc:
-        say(f"reconciler: {exc.format_message()}", error=True)
+        if not arguments or arguments[-1] in _GROUPS:  # a group alone: its help is the answer
+            say(exc.format_message(), error=True)
+            return Exit.USAGE
+        say(f"reconciler: {shown(exc.format_message(), 2000)}", error=True)
         say("`reconciler --help` lists the commands, `reconciler COMMAND --help` the options of one", error=True)
         return Exit.USAGE
     return result if isinstance(result, int) else Exit.DONE
 
 
-def _complain(error: ReconcilerError) -> None:
-    from reconciler.cli.output import shown
+def _check_text(argument: str) -> None:
+    try:
+        argument.encode()
+    except UnicodeEncodeError as exc:
+        raise UsageError(f"{argument!r} is not UTF-8") from exc
 
+
+def _complain(error: ReconcilerError) -> None:
     if isinstance(error, DesiredStateError):
         for problem in error.problems:
             say(shown(str(problem), 1000), error=True)

@@ -10,7 +10,7 @@ import typer
 from reconciler.cli.exits import Exit
 from reconciler.cli.options import FormatOption
 from reconciler.cli.output import Format, say, say_json, shown
-from reconciler.errors import UsageError
+from reconciler.errors import SourceError, UsageError
 
 
 class ProblemFormat(StrEnum):
@@ -36,6 +36,7 @@ def init(
     fleet: Annotated[
         str, typer.Option(help="The fleet's id: part of every run id.", show_default="the folder's name")
     ] = "",
+    output: FormatOption = Format.TEXT,
 ) -> int:
     """Make a new state repository, committed, that validates and passes at once.
 
@@ -45,8 +46,12 @@ def init(
     """
     from reconciler.daemon.starting import new_repository
 
-    for line in new_repository(directory, fleet=fleet or directory.absolute().name):
-        say(shown(line))
+    lines = list(new_repository(directory, fleet=fleet or directory.absolute().name))
+    if output is Format.JSON:
+        say_json({"directory": str(directory), "done": lines})
+    else:
+        for line in lines:
+            say(shown(line, 1000))
     return Exit.DONE
 
 
@@ -71,7 +76,7 @@ def validate(
     from reconciler.problem import Gravity
 
     if not repo.is_dir():
-        raise UsageError(f"{repo}: there is no such folder; name a checkout of the state repository")
+        raise SourceError(f"{repo}: there is no such folder; name a checkout of the state repository")
     desired, problems = read_folder(repo)
     errors = [problem for problem in problems if problem.gravity is Gravity.ERROR]
     if output is ProblemFormat.JSON:
@@ -140,6 +145,8 @@ def schedule_next(
         runs = [run.astimezone(zone) for run in preview(parsed, count=count, now=now, timezone=timezone)]
     except ScheduleError as exc:
         raise UsageError(str(exc)) from exc
+    except OverflowError as exc:
+        raise UsageError(f"{expression}: the calendar ends before its {count} runs; show fewer with --count") from exc
     lints = list(association_lints(parsed))
     try:
         parse_association_schedule(expression)

@@ -102,6 +102,7 @@ def output_of(
     run: RunArgument,
     repo: RepoOption = ".",
     raw: Annotated[bool, typer.Option("--raw", help="The bytes as they came, terminal escapes included.")] = False,
+    output: FormatOption = Format.TEXT,
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,
 ) -> int:
@@ -117,6 +118,11 @@ def output_of(
     if not kept:
         say("no output of this run is kept on this host", error=True)
         return Exit.NO_ANSWER
+    if output is Format.JSON:
+        say_json(
+            {"outputs": [{"name": title, "content": content.decode("utf-8", "replace")} for title, content in kept]}
+        )
+        return Exit.DONE
     for title, content in kept:
         say(f"== {shown(title)}", error=True)
         if raw:
@@ -131,6 +137,7 @@ def output_of(
 def cancel(
     run: RunArgument,
     repo: RepoOption = ".",
+    output: FormatOption = Format.TEXT,
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,
 ) -> int:
@@ -142,6 +149,10 @@ def cancel(
     from reconciler.daemon.executions import cancel_run
 
     with open_controller(repo, state_dir, host_settings) as controller:
-        for line in cancel_run(controller, run):
+        lines = list(cancel_run(controller, run))
+    if output is Format.JSON:
+        say_json({"done": lines})
+    else:
+        for line in lines:
             say(shown(line, 1000))
     return Exit.DONE

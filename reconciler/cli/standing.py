@@ -7,7 +7,7 @@ import typer
 
 from reconciler.cli.exits import Exit
 from reconciler.cli.options import FormatOption, Limit, Repo, SettingsFile, StateDir
-from reconciler.cli.output import Format, say, say_json, shown, table
+from reconciler.cli.output import Format, say, say_json, say_page, shown, table
 
 if TYPE_CHECKING:  # what these commands load lazily, so that --help stays quick
     from reconciler.daemon.standing import Standing
@@ -84,13 +84,21 @@ def drift(
 ) -> int:
     """List what is not in sync, with the reason and the differences, as last reported.
 
+    A node whose report is not fresh, or that was not reported at all, is listed too: nobody knows whether it drifted.
+
     Example: reconciler drift --format json
     """
     standing = _standing(repo, state_dir, host_settings, limit)
     wrong = standing.not_in_sync()
     if output is Format.JSON:
-        say_json({"findings": [standing.finding_json(node, finding) for node, finding in wrong]})
-    elif not wrong:
+        say_json(
+            {
+                "findings": [standing.finding_json(node, finding) for node, finding in wrong],
+                "unknown": dict(standing.unknown()),
+                "problems": list(standing.problems),
+            }
+        )
+    elif standing.all_compliant:
         say("nothing has drifted")
     else:
         for node, reported in wrong:
@@ -105,19 +113,31 @@ def drift(
                 say(
                     f"    {shown(difference.subject)}: {shown(difference.observed)}, should be {shown(difference.expected)}"
                 )
-    return Exit.NOT_IN_SYNC if wrong else Exit.DONE
+        for node, why in standing.unknown():
+            say(f"{shown(node)}  UNKNOWN: {shown(why)}")
+        for problem in standing.problems:
+            say(f"attention: {shown(problem)}")
+    return Exit.DONE if standing.all_compliant else Exit.NOT_IN_SYNC
 
 
-def report(repo: Repo = ".", state_dir: StateDir = None, host_settings: SettingsFile = None) -> int:
+def report(
+    repo: Repo = ".",
+    output: FormatOption = Format.TEXT,
+    state_dir: StateDir = None,
+    host_settings: SettingsFile = None,
+) -> int:
     """Print the report that stands on the compliance branch, and whether it is fresh.
 
     Example: reconciler report fleet
     """
     standing = _standing(repo, state_dir, host_settings, None)
+    if output is Format.JSON:
+        say_json(standing.report_json())
+        return Exit.DONE if standing.all_compliant else Exit.NOT_IN_SYNC
     if standing.page is None:
         say("nothing was reported yet: run `reconciler once` first")
         return Exit.NOT_IN_SYNC
-    say(standing.page.rstrip())
+    say_page(standing.page.rstrip())
     for line in standing.freshness():
         say(shown(line))
     return Exit.DONE if standing.all_compliant else Exit.NOT_IN_SYNC
@@ -127,6 +147,7 @@ def explain(
     node: Annotated[str, typer.Argument(help="The node's id.")],
     association: Annotated[Optional[str], typer.Argument(help="Only this association.", show_default=False)] = None,
     repo: Annotated[str, typer.Option("--repo", help="The state repository.")] = ".",
+    output: FormatOption = Format.TEXT,
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,
 ) -> int:
@@ -135,7 +156,9 @@ def explain(
     Example: reconciler explain web-01 motd
     """
     standing = _standing(repo, state_dir, host_settings, None)
-    found = standing.explain(node, association)
-    for line in found:
+    if output is Format.JSON:
+        say_json(standing.explain_json(node, association))
+        return Exit.DONE
+    for line in standing.explain(node, association):
         say(shown(line, 2000))
     return Exit.DONE

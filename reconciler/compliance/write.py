@@ -11,7 +11,8 @@ from reconciler.compliance.paths import inventory_path, node_path
 from reconciler.compliance.report import FleetSummary, NodeReport, Status
 from reconciler.drift.finding import Cause
 from reconciler.ids import NodeId
-from reconciler.inventory.canonical import canonical
+from reconciler.inventory.canonical import CommittedSections, canonical
+from reconciler.inventory.observed import VOLATILE, Facts
 from reconciler.model.history import RunStatus
 from reconciler.model.outcome import Disposition, Outcome
 from reconciler.plan.plan import Plan
@@ -92,7 +93,7 @@ def report_files(
             continue
         if old is None or (old.findings, old.history, old.notes) != (report.findings, report.history, report.notes):
             files[node_path(node)] = node_file(report)
-        if old is None or old.facts is not report.facts:
+        if old is None or not _say_the_same(old.facts, report.facts):
             files[inventory_path(node)] = canonical(report.facts)
     for node in gone:
         files[node_path(node)] = None
@@ -102,11 +103,26 @@ def report_files(
     return files
 
 
+def _say_the_same(old: Facts, new: Facts) -> bool:
+    """Whether what is committed of two facts is one and the same: a node that told nothing new holds the same sections.
+
+    Equal ones that are not the same are left to the bytes to tell: comparing them costs as much.
+    """
+    if old is new:
+        return True
+    names = new.sections.keys() - VOLATILE
+    if old.unreachable != new.unreachable or isinstance(old.sections, CommittedSections):
+        return False
+    return old.sections.keys() - VOLATILE == names and all(old.sections[n] is new.sections[n] for n in names)
+
+
 def changes_in_words(reports: Mapping[NodeId, NodeReport], before: Mapping[NodeId, NodeReport]) -> tuple[str, ...]:
     """Give one line for each node and association whose state moved, most telling first; for the commit's message."""
     moved: list[tuple[int, str]] = []
     for node, report in sorted(reports.items()):
         old = before.get(node)
+        if old is not None and old.findings == report.findings:
+            continue
         known = {} if old is None else {r.finding.association: r.finding for r in old.findings}
         for reported in report.findings:
             finding = reported.finding

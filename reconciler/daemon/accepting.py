@@ -1,5 +1,6 @@
 """Which commit of the state repository is in force, and what it says: the last good one, whatever happens to the branch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from reconciler.schedule.association import association_lints, parse_association
 from reconciler.schedule.error import ScheduleError
 from reconciler.settings import HostSettings
 from reconciler.source.accept import Acceptance, Candidate, InForce, accept
+from reconciler.source.records import ReadLimits
 from reconciler.source.repository import Repository
 from reconciler.source.snapshot import STATE_ROOTS
 
 SHRINK_TRAILER = "Allow-Shrink:"
+_LIMITS = ReadLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +98,9 @@ class StateBranch:
             check_schedule=check_schedule,
             readings=self._readings,
         )
-        problems = tuple(sorted((*snapshot.problems, *problems)))
-        if any(problem.gravity is Gravity.ERROR for problem in snapshot.problems):
+        more = (*snapshot.problems, *_no_state(snapshot.files))
+        problems = tuple(sorted((*more, *problems)))
+        if any(problem.gravity is Gravity.ERROR for problem in more):
             desired = None
         self._read = (commit, desired, problems)
         return desired, problems
@@ -137,6 +141,29 @@ class StateBranch:
         )
 
 
+def _no_state(files: Mapping[str, bytes]) -> tuple[Problem, ...]:
+    """Complain about a repository of something else: an empty fleet would come into force, and read as a good one."""
+    if any(name.startswith("state/") for name in files):
+        return ()
+    return (
+        Problem(
+            file="state",
+            message="there is no folder state/ with files in it: this is no state repository",
+            remedy="name another folder, or make a state repository with `reconciler init`",
+        ),
+    )
+
+
+def _content(path: Path) -> bytes | str:
+    """Give a file's bytes, or why they cannot be had."""
+    try:
+        if path.stat().st_size > _LIMITS.file_bytes:
+            return f"this file is larger than {_LIMITS.file_bytes} bytes"
+        return path.read_bytes()
+    except OSError as exc:
+        return f"this file cannot be read: {exc.strerror}"
+
+
 def read_folder(folder: Path) -> tuple[DesiredState | None, tuple[Problem, ...]]:
     """Read a checkout as it lies on disk, committed or not; links are not followed, and nothing is run."""
     problems: list[Problem] = []
@@ -153,6 +180,13 @@ def read_folder(folder: Path) -> tuple[DesiredState | None, tuple[Problem, ...]]
                     )
                 )
             elif path.is_file() and not any(parent.is_symlink() for parent in path.relative_to(folder).parents):
-                files[name] = path.read_bytes()
+                content = _content(path)
+                if isinstance(content, bytes):
+                    files[name] = content
+                else:
+                    problems.append(
+                        Problem(file=name, message=content, remedy="make it readable and small, or remove it")
+                    )
+    problems.extend(_no_state(files))
     desired, found = read_state(files, bundled=bundled_files(), check_schedule=check_schedule)
     return desired, tuple(sorted((*problems, *found)))

@@ -33,7 +33,8 @@ from reconciler.plan.difference import PlanDifference, difference
 from reconciler.plan.plan import Plan
 from reconciler.problem import Gravity
 from reconciler.reconcile import Asked, Ground, Pass, World, ground, plan_from_facts, reconcile
-from reconciler.rollout.settle import acknowledge
+from reconciler.rollout.output import forget_before
+from reconciler.rollout.settle import Unsettled, acknowledge
 from reconciler.settings import HostSettings
 from reconciler.source.address import parse_address
 from reconciler.source.local import git_folder
@@ -46,6 +47,9 @@ from reconciler.transport.pool import ConnectionPool
 ACCEPTED_REF = "refs/accepted/state"
 """In our own clone: the last commit this host accepted, for the time the compliance branch cannot be read."""
 
+OUTPUTS_KEPT = timedelta(days=14)
+"""SSM keeps the output of commands on a node for 336 hours."""
+
 LEASE_INTERVALS = 3
 """A lease outlives two missed passes: a restart of the daemon must not hand the fleet to another one."""
 
@@ -57,6 +61,10 @@ class Request:
     limit: tuple[str, ...] = ()
     dry_run: bool = False
     apply: str | None = None
+    accept_rewind: str | None = None
+    """A commit the state branch was rewound to on purpose."""
+    new_history: bool = False
+    """Begin the history of reports anew, from what the nodes remember."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +129,7 @@ class Controller:
         self.repository = Repository.open(address, state_dir=state_dir)
         self._state = StateBranch(self.repository, settings)
         self._pool: ConnectionPool | None = None
+        self._pool_of: DesiredState | None = None
         self._ground: Ground | None = None
         self._held: Mapping[NodeId, Collected] | None = None
         self._replays = Replays(state_dir / "plans")
@@ -169,10 +178,13 @@ class Controller:
 
     # Git: what is in force, and what was reported
 
-    def in_force(self) -> tuple[Ground, Accepted]:
+    def in_force(self, accept_rewind: str | None = None) -> tuple[Ground, Accepted]:
         """Fetch and decide what is in force. Raises DesiredStateError or SourceError where nothing is."""
         known = self.repository.ref(ACCEPTED_REF)
-        accepted = self._state.look(None if known is None else CommitId(known))
+        accepted = self._state.look(
+            None if known is None else CommitId(known),
+            accept_rewind=None if accept_rewind is None else CommitId(accept_rewind),
+        )
         if accepted.desired is None:
             if accepted.refused:
                 raise DesiredStateError(accepted.refused)
@@ -260,6 +272,9 @@ class Controller:
 
     def pool(self, desired: DesiredState) -> ConnectionPool:
         """Give the connections, brought up to what this commit says about nodes and keys."""
+        if self._pool is not None and self._pool_of is desired:
+            return self._pool
+        self._pool_of = desired
         known_hosts = parse_known_hosts(desired.known_hosts)
         if self._pool is None:
             self._pool = ConnectionPool(
@@ -328,6 +343,8 @@ class Controller:
         if known is not None and known.read.history.commit == commit and known.read.history.lost is None:
             branch = known.read
         else:
+            if self.repository.read_file(commit, "compliance.json") is None:
+                raise UsageError(f"commit {commit[:12]} holds no report: name one of the compliance branch")
             branch = read_branch_files(read_branch(self.repository, commit), commit)
         return self._offline(base, branch, nodes, now, accepted.allow_shrink)
 
@@ -379,7 +396,15 @@ class Controller:
         self.repository.fetch_everything()
         return self.repository.resolve(revision)
 
-    def _world(self, base: Ground, pool: ConnectionPool, *, epoch: int, stop: Event | None = None) -> World:
+    def _world(
+        self,
+        base: Ground,
+        pool: ConnectionPool,
+        *,
+        epoch: int,
+        stop: Event | None = None,
+        on_unsettled: Callable[[Unsettled], None] = lambda _: None,
+    ) -> World:
         fleet = base.desired.fleet
         patience = fleet.pass_wait or fleet.interval
         return World(
@@ -389,6 +414,7 @@ class Controller:
             epoch=epoch,
             outputs=self.outputs,
             stop=stop or Event(),
+            on_unsettled=on_unsettled,
         )
 
     def one_pass(self, request: Request, stop: Event | None = None) -> PassResult:
@@ -400,12 +426,16 @@ class Controller:
 
     def _one_pass(self, request: Request, stop: Event | None) -> PassResult:
         began = monotonic()
-        base, accepted = self.in_force()
+        base, accepted = self.in_force(request.accept_rewind)
         nodes = self._limited(base, request.limit)
         if request.apply is not None and AssociationName(request.apply) not in base.desired.associations:
             raise UsageError(f"no association is named {request.apply!r}; state/associations holds them")
         reports = self._look(base.desired)
         reports, accepted, base = self._agree(reports, accepted, base)
+        if request.new_history:
+            reports.branch.start_anew(self.clock())
+            self._reports = None
+            reports = self._look(base.desired)
         problems = [*accepted.problems, *reports.standing.unreachable]
         lease = None if request.dry_run else self._lead(reports.branch.places, base)
         observing = request.dry_run
@@ -423,12 +453,19 @@ class Controller:
             base,
             reports.read.history,
             self._collected(),
-            self._world(base, pool, epoch=epoch, stop=stop),
+            self._world(
+                base,
+                pool,
+                epoch=epoch,
+                stop=stop,
+                on_unsettled=lambda met: problems.append(f"{met.node}: a run is not settled: {met.reason}"),
+            ),
             Asked(
                 nodes=self._warm_first(pool, nodes),
                 dry_run=observing,
                 apply=None if request.apply is None else AssociationName(request.apply),
                 allow_shrink=accepted.allow_shrink,
+                new_history=request.new_history,
             ),
         )
         now = self.clock()
@@ -452,6 +489,7 @@ class Controller:
             fleet = base.desired.nodes
             self._held = {n: c for n, c in {**self._collected(), **done.collected}.items() if n in fleet}
             self._cache.save(self._held)
+            forget_before(self.outputs, now - OUTPUTS_KEPT)
             self._replays.keep(done.plan, {name: found.facts for name, found in done.before.items()})
             made, words = self._report(reports, base, done, everyone, summary, lease, problems)
         return PassResult(
@@ -505,8 +543,8 @@ class Controller:
         commit = base.desired.commit
         if commit is not None:
             self.repository.update_refs({ACCEPTED_REF: (None, commit)}, checked=False)
-        if reports.standing.lost is not None:
-            problems.append(reports.standing.lost)
+        if done.history.lost is not None:
+            problems.append(done.history.lost)
             return None, "nothing was committed: the history of reports is lost"
         before = reports.read.reports
         gone = tuple(sorted(set(before) - set(everyone)))

@@ -14,7 +14,7 @@ def _render_foreign(_logger: object, _method: str, event: structlog.typing.Event
     return {key: fit(value, Sink.LOG) if isinstance(value, str) else value for key, value in event.items()}
 
 
-def configure_logging(*, as_json: bool, verbose: bool = False, stream: TextIO | None = None) -> None:
+def configure_logging(*, as_json: bool, stream: TextIO | None = None) -> None:
     """Set up structlog for this process; third parties' loggers stay quiet below warnings."""
     out = stream or sys.stderr
     logging.basicConfig(stream=out, level=logging.WARNING, format="%(name)s: %(message)s")
@@ -31,7 +31,7 @@ def configure_logging(*, as_json: bool, verbose: bool = False, stream: TextIO | 
             _render_foreign,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )

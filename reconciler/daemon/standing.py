@@ -133,17 +133,61 @@ class Standing:
         """Give one finding as a JSON value."""
         return {"node": node, "association": reported.finding.association, **encode_finding(reported)}
 
+    def unknown(self) -> Iterator[tuple[NodeId, str]]:
+        """Give the nodes of which nobody knows how they are now, and why."""
+        for node in self.nodes:
+            status, why = self.status(node)
+            if status is Status.UNKNOWN and why:
+                yield node, why
+
+    def report_json(self) -> Mapping[str, Any]:
+        """Give the whole report as a JSON value: the status, and every finding in full."""
+        return {
+            **self.as_json(),
+            "nodes": {node: self._explained_json(node, None) for node in self.nodes},
+        }
+
+    def explain_json(self, name: str, association: str | None) -> Mapping[str, Any]:
+        """Give why a node is in the state it is in as a JSON value. Raises UsageError for what is not in this fleet."""
+        node, meant = self._meant(name, association)
+        return self._explained_json(node, meant)
+
+    def _explained_json(self, node: NodeId, meant: tuple[AssociationName, ...] | None) -> Mapping[str, Any]:
+        names = self.ground.targets.associations_of(node) if meant is None else meant
+        found = {r.finding.association: r for r in self._findings(node)}
+        report = self.reports.get(node)
+        applied = {} if report is None else report.history.applied
+        return {
+            **self.node_json(node),
+            "file": self.ground.desired.nodes[node].file,
+            "associations": {
+                name: {
+                    "file": self.ground.desired.associations[name].file,
+                    "document": self.ground.desired.associations[name].document,
+                    "targeted": self._targeted(node, name),
+                    "finding": encode_finding(found[name]) if name in found else None,
+                    "history": encode_applied(applied[name]) if name in applied else None,
+                }
+                for name in names
+            },
+        }
+
+    def _targeted(self, node: NodeId, association: AssociationName) -> str:
+        return next(t.why for t in self.ground.targets.by_association[association] if t.node == node)
+
     def explain(self, name: str, association: str | None) -> Iterator[str]:
         """Tell why a node is in the state it is in. Raises UsageError for what is not in this fleet."""
+        return self._explained(*self._meant(name, association))
+
+    def _meant(self, name: str, association: str | None) -> tuple[NodeId, tuple[AssociationName, ...]]:
         node = NodeId(name)
         if node not in self.ground.desired.nodes:
             raise UsageError(f"no node is named {name!r}; `reconciler nodes` lists them")
         meant = self.ground.targets.associations_of(node)
         if association is not None and AssociationName(association) not in meant:
-            raise UsageError(
-                f"association {association!r} does not mean node {name}; it is meant by: {', '.join(meant)}"
-            )
-        return self._explained(node, meant if association is None else (AssociationName(association),))
+            known = ", ".join(meant) or "none"
+            raise UsageError(f"association {association!r} does not mean node {name}; these do: {known}")
+        return node, meant if association is None else (AssociationName(association),)
 
     def _explained(self, node: NodeId, meant: tuple[AssociationName, ...]) -> Iterator[str]:
         status, why = self.status(node)
@@ -155,8 +199,7 @@ class Standing:
         found = {r.finding.association: r for r in self._findings(node)}
         for name in meant:
             desired = self.ground.desired.associations[name]
-            targeted = next(t.why for t in self.ground.targets.by_association[name] if t.node == node)
-            yield f"{name} ({desired.file}): document {desired.document}, {targeted}"
+            yield f"{name} ({desired.file}): document {desired.document}, {self._targeted(node, name)}"
             if name not in found:
                 yield "  not reported yet"
                 continue

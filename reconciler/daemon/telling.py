@@ -109,15 +109,14 @@ def _item(item: PlanItem) -> Mapping[str, Any]:
 
 
 def log_pass(result: PassResult) -> None:
-    """Write one line a node and one for the pass; a node where nothing is wrong and nothing ran only when verbose."""
+    """Write one line a node and one for the pass."""
     ran: dict[str, list[Outcome]] = {}
     for outcome in result.outcomes:
         ran.setdefault(outcome.node, []).append(outcome)
     for node, report in result.reports.items():
         wrong = {r.finding.association: r.finding.state.value for r in report.findings if not r.finding.compliant}
         did = {o.association: _ended(o) for o in ran.get(node, [])}
-        write = log.info if wrong or did or report.facts.unreachable else log.debug
-        write(
+        log.info(
             "node",
             node=node,
             status=report.status.value,

@@ -6,7 +6,7 @@ the same findings, of which only the noteworthy ones are records before somebody
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler.drift.definitions import Definition, Unrenderable
@@ -15,7 +15,7 @@ from reconciler.drift.identity import history_of, still_counts, twins
 from reconciler.drift.judge import Forced, Judge
 from reconciler.drift.quiet import NEVER, QuietRule, went_well
 from reconciler.drift.rule import Rule, rules
-from reconciler.drift.view import View
+from reconciler.drift.view import Alike, View
 from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
@@ -165,6 +165,7 @@ class _OneFleet:
     judge: Judge
     quiet: Mapping[AssociationName, QuietRule]
     changed: frozenset[AssociationName]
+    alike: Alike = field(default_factory=Alike)
 
     def node(
         self, node: Node, names: tuple[AssociationName, ...], facts: Facts | None, last: _Kept | None
@@ -183,7 +184,7 @@ class _OneFleet:
             until = last.until
             if not asked:
                 return [], last
-        view = View(facts)
+        view = View(facts, self.alike)
         known = recorded if recorded is None or view.is_machine(recorded.machine_id) else still_counts(recorded, facts)
         noted = asked
         if self.judge.forced is None and not self._has_runs(facts, view):

@@ -67,5 +67,5 @@ def went_well(row: Applied) -> bool:
         row.in_sync
         and row.failures == 0
         and row.drift_seen is None
-        and (row.status is RunStatus.SUCCESS or (row.adopted and row.status is not RunStatus.IN_PROGRESS))
+        and (row.status is RunStatus.SUCCESS or (row.adopted and row.status is None))
     )

@@ -24,6 +24,12 @@ class _Missing:
 
 
 _MISSING: Final = _Missing()
+_BEFORE: Final = b'\n"identity/'
+_BEHIND: Final = b'\n"ports/'
+"""Behind it come services, sysctls, unknown and users; what a node does not tell of ports is looked up row by row."""
+ALIKE: Final = frozenset({"checks", "custom", "files", "groups", "services", "sysctls", "users"})
+"""Sections that lie in these two parts."""
+_MOST_ALIKE: Final = 4096
 
 
 def mark_of(section: str, key: str) -> bytes:
@@ -35,10 +41,29 @@ _FAMILY: Final = mark_of("os", "family")
 _MACHINE: Final = mark_of("identity", "machine_id")
 
 
+class Alike:
+    """Numbers nodes by what they tell beside packages and themselves: fleets have few such texts, and judge each once."""
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[bytes, bytes], int] = {}
+
+    def number(self, content: bytes) -> int:
+        """Give the number of the sections before `identity` and behind `packages`, from 1; 0 where they are not found."""
+        head, tail = content.find(_BEFORE), content.find(_BEHIND)
+        if head < 0 or tail < head or len(self._numbers) >= _MOST_ALIKE:
+            return 0
+        return self._numbers.setdefault((content[:head], content[tail:]), len(self._numbers) + 1)
+
+
 class View:
     """One node's facts; every section is taken out once."""
 
-    __slots__ = ("_facts", "_sections", "committed_family", "content")
+    __slots__ = ("_facts", "_sections", "alike", "committed_family", "content")
+
+    alike: int
+    """The number of everything but packages in the committed form, among the nodes that are alike in it; 0: not told."""
 
     content: bytes | None
     """The committed form, where the facts were read from one: a value is looked for in it, and nothing else is read."""
@@ -46,7 +71,7 @@ class View:
     committed_family: bytes | None
     """The family of the node's packages as it stands there."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, alike: "Alike | None" = None) -> None:
         self._facts = facts
         self._sections: dict[str, Rows] = {}
         sections = facts.sections
@@ -54,6 +79,7 @@ class View:
         if isinstance(sections, CommittedSections) and facts.unreachable is None:
             self.content = sections.content
         self.committed_family = self.raw(_FAMILY)
+        self.alike = 0 if alike is None or self.content is None else alike.number(self.content)
 
     def rows(self, section: str) -> Rows:
         """Give a whole section."""

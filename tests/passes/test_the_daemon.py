@@ -54,7 +54,7 @@ def passes(site: Site) -> int:
 
 
 def daemon_of(site: Site) -> subprocess.Popen[str]:
-    return site.start("daemon", str(site.repo), "--log-format", "json", "--verbose")
+    return site.start("daemon", str(site.repo), "--log-format", "json")
 
 
 def test_a_new_commit_wakes_it_at_once_and_sigterm_drains_it(site: Site, fleet: Fleet) -> None:

@@ -1,0 +1,52 @@
+"""A report that is gone is not a fleet that is new: nodes that remember runs make the difference."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from reconciler.drift.lost_history import guarded, rebuilt
+from reconciler.ids import AssociationName, CommitId, NodeId
+from reconciler.inventory.observed import Facts
+from reconciler.model.history import History, RunStatus
+from reconciler.model.known import JsonValue, Known
+
+NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
+MARKER = json.dumps(
+    {"definition": "d" * 64, "n": 4, "run": "a" * 64, "status": "Success", "ended": "2026-08-31T02:00:00+00:00"}
+)
+
+
+def facts(**markers: JsonValue) -> dict[NodeId, Facts]:
+    node = NodeId("web-01")
+    sections = {"markers": Known(markers), "identity": Known({"acknowledged": 7})}
+    return {node: Facts(node=node, sections=sections)}
+
+
+def test_a_new_fleet_is_new() -> None:
+    assert guarded(History(), facts()) == History()
+
+
+def test_nodes_that_remember_make_a_missing_report_a_lost_one() -> None:
+    lost = guarded(History(), facts(motd=MARKER)).lost
+    assert lost is not None
+    assert "web-01" in lost
+    assert "--new-history" in lost
+
+
+def test_a_report_that_is_there_is_believed() -> None:
+    there = History(commit=CommitId("c" * 40))
+    assert guarded(there, facts(motd=MARKER)) == there
+
+
+def test_history_is_rebuilt_from_what_the_nodes_remember() -> None:
+    history = rebuilt(replace(History(), lost="gone"), facts(motd=MARKER), NOON)
+    assert history.lost is None
+    node = history.nodes[NodeId("web-01")]
+    row = node.applied[AssociationName("motd")]
+    assert (row.executions, row.status, row.definition) == (4, RunStatus.SUCCESS, "d" * 64)
+    assert node.acknowledged == 7
+
+
+def test_a_marker_that_does_not_read_is_no_memory() -> None:
+    for bad in ("{", "[]", '{"n": 1}', json.dumps({**json.loads(MARKER), "status": "Odd"})):
+        assert rebuilt(History(), facts(motd=bad), NOON).nodes == {}
