@@ -1,5 +1,6 @@
 """What is written to the compliance branch is read back the same, and the same facts give the same bytes."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from reconciler.ids import AssociationName, CommitId, Digest, FleetId, NodeId, R
 from reconciler.inventory.observed import Facts
 from reconciler.model.association import Severity
 from reconciler.model.history import Applied, History, RunStatus
+from reconciler.model.known import Known
 from tests.compliance.builders import NOON, a_finding, a_report, an_execution, facts_of
 
 COMMIT = CommitId("c" * 40)
@@ -80,6 +82,19 @@ def test_an_unchanged_node_is_not_written_again() -> None:
     assert node_path(NodeId("web-01")) not in written
     assert inventory_path(NodeId("web-01")) not in written
     assert written[node_path(NodeId("web-02"))] is not None
+
+
+def test_a_node_that_told_nothing_new_is_not_rendered_again() -> None:
+    before = fleet(a_report("web-01"))
+    old = before[NodeId("web-01")]
+    ticked = replace(old.facts, sections={**old.facts.sections, "clock": Known({"epoch": 1, "uptime": 2})})
+    after = fleet(replace(old, facts=ticked))
+    assert inventory_path(old.node) not in report_files(after, a_summary(after), before=before)
+    upgraded = replace(old.facts, sections={**ticked.sections, "packages": Known({"bash": "5.3 amd64"})})
+    after = fleet(replace(old, facts=upgraded))
+    content = report_files(after, a_summary(after), before=before)[inventory_path(old.node)]
+    assert content is not None
+    assert b'"packages/bash": "5.3 amd64"' in content
 
 
 def test_a_node_that_left_the_fleet_leaves_the_branch() -> None:
