@@ -1,0 +1,81 @@
+"""History that is lost is Unknown, never "never applied"; a person brings it back or begins anew, by name."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.compliance.report import Status
+from reconciler.daemon.controller import Request
+from tests.support.nodes import Fleet, start_fleet
+from tests.support.site import Site, bodies
+
+pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
+
+ONCE = """\
+AssociationName: motd
+Name: Motd
+Targets: [{Key: 'tag:Role', Values: [web]}]
+"""
+"""Nothing is expected: only history tells that it was applied."""
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
+    with start_fleet(tmp_path_factory.mktemp("fleet"), count=2) as started:
+        yield started
+
+
+@pytest.fixture
+def site(tmp_path: Path, fleet: Fleet) -> Site:
+    for node in fleet.nodes:
+        node.run(["sh", "-c", "rm -rf /var/lib/reconciler /var/log/bodies /etc/motd"])
+    made = Site(tmp_path, fleet)
+    made.standard(fleet.nodes)
+    made.commit({"state/associations/motd.yaml": ONCE})
+    return made
+
+
+def ran(fleet: Fleet) -> list[int]:
+    return [bodies(node) for node in fleet.nodes]
+
+
+def test_a_deleted_report_stops_everything_until_a_person_speaks(site: Site, fleet: Fleet, tmp_path: Path) -> None:
+    assert site.once().all_in_sync
+    site.git("branch", "-D", "compliance")
+    site.git("update-ref", "-d", "refs/reconciler/heartbeat")
+    with site.controller(state_dir=tmp_path / "another-host") as stranger:
+        lost = stranger.one_pass(Request())
+        assert {report.status for report in lost.reports.values()} == {Status.UNKNOWN}
+        assert any("--new-history" in problem for problem in lost.problems)
+        assert ran(fleet) == [1, 1]
+        assert site.reports() == []
+
+        rebuilt = stranger.one_pass(Request(new_history=True))
+        assert rebuilt.all_in_sync, [r.findings for r in rebuilt.reports.values()]
+        assert ran(fleet) == [1, 1]
+        assert len(site.reports()) == 1
+
+        assert stranger.one_pass(Request()).all_in_sync
+        assert ran(fleet) == [1, 1]
+
+
+def test_the_host_that_wrote_the_report_notices_that_it_was_rewound(site: Site, fleet: Fleet) -> None:
+    site.once()
+    site.commit({"state/associations/motd.yaml": ONCE + "Parameters: {text: [another]}\n"})
+    site.once()
+    assert ran(fleet) == [2, 2]
+    site.git("update-ref", "refs/heads/compliance", site.git("rev-parse", "compliance~1"))
+    result = site.once()
+    assert any("rewound" in problem for problem in result.problems)
+    assert {report.status for report in result.reports.values()} == {Status.UNKNOWN}
+    assert ran(fleet) == [2, 2]
+
+
+def test_a_rewound_state_branch_is_accepted_by_name_alone(site: Site, fleet: Fleet) -> None:
+    first = site.git("rev-parse", "HEAD~1")
+    site.once()
+    site.git("reset", "--quiet", "--hard", first)
+    assert site.once().plan.commit != first
+    done = site.command("once", str(site.repo), "--accept-rewind", first, "--format", "json")
+    assert f'"state_commit": "{first}"' in done.stdout
