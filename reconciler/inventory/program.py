@@ -139,7 +139,7 @@ def _guarded(fact: Fact, questions: Questions, text: str) -> str:
         return text + "\n"
     if not fact.watch and not fact.hourly(questions) and name != "files":
         return text + "\n"
-    announce = f'[ -z "$at_{name}" ] || say at.{name} ok "$at_{name}"'
+    announce = "" if fact.keeps else f'[ -z "$at_{name}" ] || say at.{name} ok "$at_{name}"'
     return f'if [ "$at_{name}" = "$held_{name}" ]; then say {name} unchanged ""; else\n{announce}\n{text}\nfi\n'
 
 

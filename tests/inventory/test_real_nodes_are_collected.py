@@ -181,6 +181,19 @@ def test_services_are_told_with_systemd_and_without(site: Site) -> None:
     assert value(here, "services", "no-such") is None
 
 
+def test_services_that_no_expectation_names_are_told_again_only_when_a_unit_file_changes(site: Site) -> None:
+    booted = site.fleet.nodes[2]
+    asked = replace(ASKED, services=())
+    first = site.look(asked=asked)
+    second = site.look(first, asked=asked)
+    write(booted, "touch /etc/systemd/system/new.service")
+    third = site.look(second, asked=asked)
+    told = [found[NodeId(booted.name)].facts.sections["services"] for found in (first, second, third)]
+    assert told[1] is told[0]
+    assert told[2] != told[0]
+    assert value(third[NodeId(booted.name)], "services", "new") is not None
+
+
 def test_afterwards_only_what_changed_is_told_and_at_once(site: Site) -> None:
     plain, _, booted = site.fleet.nodes
     first = site.look()
