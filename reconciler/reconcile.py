@@ -168,7 +168,12 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
     history = with_outcomes(history, outcomes, now)
     touched = sorted({outcome.node for outcome in outcomes if outcome.disposition is not Disposition.HELD_BACK})
     again = collect(
-        [desired.nodes[node] for node in touched], base.questions, world.connect, before=before, clock=world.clock
+        [desired.nodes[node] for node in touched],
+        base.questions,
+        world.connect,
+        before=before,
+        afresh=True,
+        clock=world.clock,
     )
     collected = {**before, **again}
     if not again:

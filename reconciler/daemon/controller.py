@@ -8,20 +8,20 @@ from pathlib import Path
 from threading import Event
 from time import monotonic
 
-from reconciler.commit.branch import Publication, ReportsBranch, Standing, read_branch
-from reconciler.commit.heartbeat import Heartbeat, NodeBeat, read_heartbeat
+from reconciler.commit.branch import ReportsBranch, read_branch
+from reconciler.commit.heartbeat import Heartbeat, read_heartbeat
 from reconciler.commit.lease import Held, HeldBy, LeaseKeeper, holder_name
-from reconciler.commit.message import Message
 from reconciler.commit.places import Places, find_places
 from reconciler.commit.state_folder import writing_from
 from reconciler.compliance.judge import judge, summarise
 from reconciler.compliance.read import Branch, read_branch_files
 from reconciler.compliance.report import FleetSummary, NodeReport, Status, item_status
-from reconciler.compliance.write import changes_in_words, headline, report_files, runs_in_words
 from reconciler.daemon.accepting import Accepted, StateBranch
-from reconciler.daemon.replay import Kept, Replays
+from reconciler.daemon.offline import OfflinePlans, Planned
+from reconciler.daemon.replay import Replays
+from reconciler.daemon.reporting import Reporter, Reports, Told
 from reconciler.daemon.starting import scanned
-from reconciler.errors import DesiredStateError, LeaseLost, SourceError, UsageError
+from reconciler.errors import DesiredStateError, SourceError, UsageError
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.cache import Cache
 from reconciler.inventory.collect import Collected, collect
@@ -29,12 +29,11 @@ from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
 from reconciler.model.node import Mode, Transport
 from reconciler.model.outcome import Outcome
-from reconciler.plan.difference import PlanDifference, difference
+from reconciler.plan.difference import PlanDifference
 from reconciler.plan.plan import Plan
-from reconciler.problem import Gravity
-from reconciler.reconcile import Asked, Ground, Pass, World, ground, plan_from_facts, reconcile
+from reconciler.reconcile import Asked, Ground, Pass, World, ground, reconcile
 from reconciler.rollout.output import forget_before
-from reconciler.rollout.settle import Unsettled, acknowledge
+from reconciler.rollout.settle import Unsettled
 from reconciler.settings import HostSettings
 from reconciler.source.address import parse_address
 from reconciler.source.local import git_folder
@@ -90,23 +89,6 @@ class PassResult:
         return all(report.status is Status.COMPLIANT for report in self.reports.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """A plan, and the findings it stands on."""
-
-    plan: Plan
-    nothing_left: bool
-
-
-@dataclass(slots=True)
-class _Reports:
-    """The compliance branch as this process knows it."""
-
-    branch: ReportsBranch
-    standing: Standing
-    read: Branch
-
-
 class Controller:
     """One host, one repository, one state folder. Not for several threads at once; its passes use threads of their own."""
 
@@ -134,8 +116,9 @@ class Controller:
         self._held: Mapping[NodeId, Collected] | None = None
         self._replays = Replays(state_dir / "plans")
         self._cache = Cache(state_dir / "facts" / self.repository.folder.stem)
-        self._reports: _Reports | None = None
-        self._beats: dict[NodeId, NodeBeat] = {}
+        self._reports: Reports | None = None
+        self._reporter = Reporter(self.repository, clock)
+        self._offline = OfflinePlans(self.repository, self._state.read, self._narrowed)
         self._lease: Held | None = None
 
     # What the daemon's loop asks
@@ -234,7 +217,7 @@ class Controller:
         base, _ = self.in_force()
         return read_heartbeat(self.repository, self._look(base.desired).branch.places.home)
 
-    def _look(self, desired: DesiredState) -> _Reports:
+    def _look(self, desired: DesiredState) -> Reports:
         places = find_places(self.repository, desired.fleet.reports_remote)
         known = self._reports
         if known is None or known.branch.branch != desired.fleet.reports_branch or known.branch.places != places:
@@ -253,7 +236,7 @@ class Controller:
             read = read_branch_files(files, standing.tip)
             if standing.lost is not None:
                 read = replace(read, history=replace(read.history, lost=standing.lost))
-        self._reports = _Reports(branch=branch, standing=standing, read=read)
+        self._reports = Reports(branch=branch, standing=standing, read=read)
         return self._reports
 
     # Nodes
@@ -312,70 +295,28 @@ class Controller:
         reports = self._look(base.desired)
         kept = None if inventory is None else self._replays.find(inventory)
         if kept is not None:
-            return self._plan_again(kept, at or kept.at)
+            return self._offline.again(kept, at or kept.at)
         if inventory is not None:
-            return self._plan_from(base, accepted, self.repository_commit(inventory), nodes, at or self.clock())
+            branch = self._branch_at(self.repository_commit(inventory))
+            return self._offline.plan(base, branch, nodes, at or self.clock(), accepted.allow_shrink)
         pool = self.pool(base.desired)
         asked = Asked(nodes=self._warm_first(pool, nodes), dry_run=True, allow_shrink=accepted.allow_shrink)
         done = reconcile(base, reports.read.history, self._collected(), self._world(base, pool, epoch=0), asked)
         return Planned(plan=done.plan, nothing_left=_nothing_left(done))
 
-    def _plan_again(self, kept: Kept, at: datetime) -> Planned:
-        """Make a plan of an earlier pass again, from what that pass kept."""
-        if kept.commit is None:
-            raise UsageError("that plan was made of no commit")
-        desired, _ = self._state.read(kept.commit)
-        if desired is None:
-            raise SourceError(f"commit {kept.commit} does not validate any more")
-        history = read_branch_files(
-            () if kept.history is None else read_branch(self.repository, kept.history), kept.history
-        )
-        base = ground(self._narrowed(desired))
-        findings, plan = plan_from_facts(base, kept.facts, history.history, at)
-        left = any(item_status(finding) is not Status.COMPLIANT for finding in findings)
-        return Planned(plan=plan, nothing_left=not left)
-
-    def _plan_from(
-        self, base: Ground, accepted: Accepted, commit: CommitId, nodes: tuple[NodeId, ...], now: datetime
-    ) -> Planned:
-        """Plan from what a commit of the compliance branch holds: the same bytes everywhere."""
+    def _branch_at(self, commit: CommitId) -> Branch:
+        """Give the compliance branch at a commit. Raises UsageError where it is no commit of it."""
         known = self._reports
         if known is not None and known.read.history.commit == commit and known.read.history.lost is None:
-            branch = known.read
-        else:
-            if self.repository.read_file(commit, "compliance.json") is None:
-                raise UsageError(f"commit {commit[:12]} holds no report: name one of the compliance branch")
-            branch = read_branch_files(read_branch(self.repository, commit), commit)
-        return self._offline(base, branch, nodes, now, accepted.allow_shrink)
-
-    def _offline(
-        self,
-        base: Ground,
-        branch: Branch,
-        nodes: tuple[NodeId, ...],
-        now: datetime,
-        allow_shrink: frozenset[AssociationName] = frozenset(),
-    ) -> Planned:
-        known = branch.facts
-        facts = {node: known.get(node, Facts(node=node, unreachable="never collected")) for node in nodes}
-        findings, plan = plan_from_facts(base, facts, branch.history, now, allow_shrink=allow_shrink)
-        left = any(item_status(finding) is not Status.COMPLIANT for finding in findings)
-        return Planned(plan=plan, nothing_left=not left)
+            return known.read
+        return self._offline.branch_at(commit)
 
     def plan_difference(self, base_rev: str, head_rev: str, *, at: datetime | None) -> PlanDifference:
         """Tell what a change does, from committed facts: plans both revisions and compares. Raises DesiredStateError."""
-        now_in_force, _ = self.in_force()
-        branch = self._look(now_in_force.desired).read
+        base, _ = self.in_force()
+        branch = self._look(base.desired).read
         self.repository.fetch_everything()
-        now = at or self.clock()
-        plans: list[Plan] = []
-        for revision in (base_rev, head_rev):
-            desired, problems = self._state.read(self.repository.resolve(revision))
-            if desired is None:
-                raise DesiredStateError(tuple(p for p in problems if p.gravity is Gravity.ERROR))
-            base = ground(self._narrowed(desired))
-            plans.append(self._offline(base, branch, tuple(sorted(desired.nodes)), now).plan)
-        return difference(*plans)
+        return self._offline.difference(base_rev, head_rev, branch, at or self.clock())
 
     def scan_keys(self, limit: tuple[str, ...]) -> Iterator[tuple[str, str]]:
         """Ask nodes' servers for their host keys: (line, '') for each key, ('', trouble) where one did not answer."""
@@ -491,7 +432,10 @@ class Controller:
             self._cache.save(self._held)
             forget_before(self.outputs, now - OUTPUTS_KEPT)
             self._replays.keep(done.plan, {name: found.facts for name, found in done.before.items()})
-            made, words = self._report(reports, base, done, everyone, summary, lease, problems)
+            if base.desired.commit is not None:
+                self.repository.update_refs({ACCEPTED_REF: (None, base.desired.commit)}, checked=False)
+            told = Told(base=base, done=done, everyone=everyone, summary=summary, lease=lease.lease)
+            made, words = self._reporter.report(reports, told, pool.connect, problems)
         return PassResult(
             plan=done.plan,
             outcomes=done.outcomes,
@@ -504,7 +448,7 @@ class Controller:
             seconds=monotonic() - began,
         )
 
-    def _agree(self, reports: _Reports, accepted: Accepted, base: Ground) -> tuple[_Reports, Accepted, Ground]:
+    def _agree(self, reports: Reports, accepted: Accepted, base: Ground) -> tuple[Reports, Accepted, Ground]:
         """Hold what we accepted against what the fleet's history says was accepted last: it may know of a later commit."""
         remembered = reports.read.history.state_commit
         if remembered is None or self.repository.ref(ACCEPTED_REF) is not None or remembered == base.desired.commit:
@@ -528,92 +472,6 @@ class Controller:
         verdict = self._keeper(places).acquire(self.clock(), ttl)
         self._lease = verdict if isinstance(verdict, Held) else None
         return verdict
-
-    def _report(
-        self,
-        reports: _Reports,
-        base: Ground,
-        done: Pass,
-        everyone: Mapping[NodeId, NodeReport],
-        summary: FleetSummary,
-        lease: Held,
-        problems: list[str],
-    ) -> tuple[CommitId | None, str]:
-        """Commit what changed, publish it with the heartbeat, then let the nodes forget what is published."""
-        commit = base.desired.commit
-        if commit is not None:
-            self.repository.update_refs({ACCEPTED_REF: (None, commit)}, checked=False)
-        if done.history.lost is not None:
-            problems.append(done.history.lost)
-            return None, "nothing was committed: the history of reports is lost"
-        before = reports.read.reports
-        gone = tuple(sorted(set(before) - set(everyone)))
-        changes = (*runs_in_words(done.plan, done.outcomes), *changes_in_words(everyone, before))
-        made = reports.branch.write(
-            report_files(everyone, summary, before=before, gone=gone),
-            Message(
-                subject=headline(summary, done.outcomes),
-                body="\n".join(changes),
-                trailers={"State-Commit": str(commit), "Plan": done.plan.digest},
-            ),
-            now=self.clock(),
-            epoch=lease.lease.epoch,
-        )
-        tip = reports.branch.tip()
-        history = replace(done.history, commit=tip, state_commit=commit, target_counts=summary.target_counts, lost=None)
-        reports.read = Branch(history=history, reports=everyone)
-        reports.standing = replace(reports.standing, tip=tip)
-        publication = self._publish(reports.branch, base, done, lease, tip, problems)
-        if publication is not None and publication.complete:
-            untold = acknowledge(
-                done.settled,
-                done.outcomes,
-                base.desired,
-                history,
-                connect=self.pool(base.desired).connect,
-                epoch=lease.lease.epoch,
-            )
-            problems.extend(
-                f"{node}: its results are published, and it could not be told: {why}" for node, why in untold.items()
-            )
-        if made is None:
-            return None, "the report is unchanged: nothing was committed"
-        return made, f"report committed as {made[:12]} on {reports.branch.branch}"
-
-    def _publish(
-        self,
-        branch: ReportsBranch,
-        base: Ground,
-        done: Pass,
-        lease: Held,
-        tip: CommitId | None,
-        problems: list[str],
-    ) -> Publication | None:
-        self._beats = {name: beat for name, beat in self._beats.items() if name in base.desired.nodes}
-        for name, found in done.collected.items():
-            self._beats[name] = _beat(found, self._beats.get(name, NodeBeat()))
-        beat = Heartbeat(
-            last_pass=self.clock(),
-            interval=base.desired.fleet.interval,
-            holder=lease.lease.holder,
-            epoch=lease.lease.epoch,
-            state_commit=base.desired.commit,
-            report=tip,
-            nodes=self._beats,
-        )
-        try:
-            publication = branch.publish(beat, epoch=lease.lease.epoch)
-        except LeaseLost as exc:
-            problems.append(str(exc))
-            return None
-        problems.extend(publication.reasons)
-        return publication
-
-
-def _beat(found: Collected, before: NodeBeat) -> NodeBeat:
-    if found.facts.unreachable is not None:
-        return replace(before, trouble=found.facts.unreachable)
-    return NodeBeat(last_contact=found.collected_at, clock_skew=found.skew_seconds)
 
 
 def _nothing_left(done: Pass) -> bool:

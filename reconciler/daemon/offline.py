@@ -1,0 +1,81 @@
+"""Plans without asking any node: from committed facts, from what an earlier pass kept, and of two revisions compared."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler.commit.branch import read_branch
+from reconciler.compliance.read import Branch, read_branch_files
+from reconciler.compliance.report import Status, item_status
+from reconciler.daemon.replay import Kept
+from reconciler.errors import DesiredStateError, SourceError, UsageError
+from reconciler.ids import AssociationName, CommitId, NodeId
+from reconciler.inventory.observed import Facts
+from reconciler.model.desired import DesiredState
+from reconciler.plan.difference import PlanDifference, difference
+from reconciler.plan.plan import Plan
+from reconciler.problem import Gravity, Problem
+from reconciler.reconcile import Ground, ground, plan_from_facts
+from reconciler.source.repository import Repository
+
+Read = Callable[[CommitId], tuple[DesiredState | None, tuple[Problem, ...]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan, and whether the findings it stands on leave anything to be done or known."""
+
+    plan: Plan
+    nothing_left: bool
+
+
+class OfflinePlans:
+    """Makes plans from git alone: the same bytes everywhere."""
+
+    def __init__(self, repository: Repository, read: Read, narrowed: Callable[[DesiredState], DesiredState]) -> None:
+        self._repository = repository
+        self._read = read
+        self._narrowed = narrowed
+
+    def branch_at(self, commit: CommitId) -> Branch:
+        """Read the compliance branch at a commit. Raises UsageError where it is no commit of it."""
+        if self._repository.read_file(commit, "compliance.json") is None:
+            raise UsageError(f"commit {commit[:12]} holds no report: name one of the compliance branch")
+        return read_branch_files(read_branch(self._repository, commit), commit)
+
+    def plan(
+        self,
+        base: Ground,
+        branch: Branch,
+        nodes: tuple[NodeId, ...],
+        now: datetime,
+        allow_shrink: frozenset[AssociationName] = frozenset(),
+    ) -> Planned:
+        """Plan from committed facts."""
+        known = branch.facts
+        facts = {node: known.get(node, Facts(node=node, unreachable="never collected")) for node in nodes}
+        findings, plan = plan_from_facts(base, facts, branch.history, now, allow_shrink=allow_shrink)
+        left = any(item_status(finding) is not Status.COMPLIANT for finding in findings)
+        return Planned(plan=plan, nothing_left=not left)
+
+    def again(self, kept: Kept, at: datetime) -> Planned:
+        """Make a plan of an earlier pass again, from what that pass kept."""
+        desired = None if kept.commit is None else self._read(kept.commit)[0]
+        if desired is None:
+            raise SourceError(f"commit {kept.commit}, which that plan was made of, cannot be read any more")
+        history = () if kept.history is None else read_branch(self._repository, kept.history)
+        branch = read_branch_files(history, kept.history)
+        findings, plan = plan_from_facts(ground(self._narrowed(desired)), kept.facts, branch.history, at)
+        left = any(item_status(finding) is not Status.COMPLIANT for finding in findings)
+        return Planned(plan=plan, nothing_left=not left)
+
+    def difference(self, base_rev: str, head_rev: str, branch: Branch, now: datetime) -> PlanDifference:
+        """Plan two revisions on the same facts and compare. Raises DesiredStateError where one does not validate."""
+        plans: list[Plan] = []
+        for revision in (base_rev, head_rev):
+            desired, problems = self._read(self._repository.resolve(revision))
+            if desired is None:
+                raise DesiredStateError(tuple(p for p in problems if p.gravity is Gravity.ERROR))
+            base = ground(self._narrowed(desired))
+            plans.append(self.plan(base, branch, tuple(sorted(desired.nodes)), now).plan)
+        return difference(*plans)

@@ -1,0 +1,122 @@
+"""After a pass: commits what changed, publishes it with the heartbeat, and lets the nodes forget what is published."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from reconciler.commit.branch import Publication, ReportsBranch, Standing
+from reconciler.commit.heartbeat import Heartbeat, NodeBeat, read_heartbeat
+from reconciler.commit.lease import Lease
+from reconciler.commit.message import Message
+from reconciler.compliance.read import Branch
+from reconciler.compliance.report import FleetSummary, NodeReport
+from reconciler.compliance.write import changes_in_words, headline, report_files, runs_in_words
+from reconciler.errors import LeaseLost
+from reconciler.ids import CommitId, NodeId
+from reconciler.inventory.collect import Collected
+from reconciler.model.command import Connect
+from reconciler.reconcile import Ground, Pass
+from reconciler.rollout.settle import acknowledge
+from reconciler.source.repository import Repository
+
+
+@dataclass(slots=True)
+class Reports:
+    """The compliance branch as this process knows it."""
+
+    branch: ReportsBranch
+    standing: Standing
+    read: Branch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a pass has to tell, and under which lease."""
+
+    base: Ground
+    done: Pass
+    everyone: Mapping[NodeId, NodeReport]
+    summary: FleetSummary
+    lease: Lease
+
+
+class Reporter:
+    """Writes reports of one repository; keeps when each node was last heard of."""
+
+    def __init__(self, repository: Repository, clock: Callable[[], datetime]) -> None:
+        self._repository = repository
+        self._clock = clock
+        self._beats: dict[NodeId, NodeBeat] | None = None
+
+    def report(
+        self, reports: Reports, told: Told, connect: Connect, problems: list[str]
+    ) -> tuple[CommitId | None, str]:
+        """Commit, publish, acknowledge; gives the commit, if any, and what to say of it. Adds to `problems`."""
+        done, desired = told.done, told.base.desired
+        if done.history.lost is not None:
+            problems.append(done.history.lost)
+            return None, "nothing was committed: the history of reports is lost"
+        before = reports.read.reports
+        gone = tuple(sorted(set(before) - set(told.everyone)))
+        changes = (*runs_in_words(done.plan, done.outcomes), *changes_in_words(told.everyone, before))
+        made = reports.branch.write(
+            report_files(told.everyone, told.summary, before=before, gone=gone),
+            Message(
+                subject=headline(told.summary, done.outcomes),
+                body="\n".join(changes),
+                trailers={"State-Commit": str(desired.commit), "Plan": done.plan.digest},
+            ),
+            now=self._clock(),
+            epoch=told.lease.epoch,
+        )
+        tip = reports.branch.tip()
+        history = replace(
+            done.history, commit=tip, state_commit=desired.commit, target_counts=told.summary.target_counts
+        )
+        reports.read = Branch(history=history, reports=told.everyone)
+        reports.standing = replace(reports.standing, tip=tip)
+        publication = self._publish(reports.branch, told, tip, problems)
+        if publication is not None and publication.complete:
+            untold = acknowledge(done.settled, done.outcomes, desired, history, connect=connect, epoch=told.lease.epoch)
+            problems.extend(
+                f"{node}: its results are published, and it could not be told: {why}" for node, why in untold.items()
+            )
+        if made is None:
+            return None, "the report is unchanged: nothing was committed"
+        return made, f"report committed as {made[:12]} on {reports.branch.branch}"
+
+    def _publish(
+        self, branch: ReportsBranch, told: Told, tip: CommitId | None, problems: list[str]
+    ) -> Publication | None:
+        beat = Heartbeat(
+            last_pass=self._clock(),
+            interval=told.base.desired.fleet.interval,
+            holder=told.lease.holder,
+            epoch=told.lease.epoch,
+            state_commit=told.base.desired.commit,
+            report=tip,
+            nodes=self._heard_of(branch, told),
+        )
+        try:
+            publication = branch.publish(beat, epoch=told.lease.epoch)
+        except LeaseLost as exc:
+            problems.append(str(exc))
+            return None
+        problems.extend(publication.reasons)
+        return publication
+
+    def _heard_of(self, branch: ReportsBranch, told: Told) -> Mapping[NodeId, NodeBeat]:
+        """Give when each node of the fleet was last heard of: now, or as the last heartbeat says."""
+        if self._beats is None:
+            last = read_heartbeat(self._repository, branch.places.home, fetch=False)
+            self._beats = {} if last is None else dict(last.nodes)
+        self._beats = {name: beat for name, beat in self._beats.items() if name in told.base.desired.nodes}
+        for name, found in told.done.collected.items():
+            self._beats[name] = _beat(found, self._beats.get(name, NodeBeat()))
+        return self._beats
+
+
+def _beat(found: Collected, before: NodeBeat) -> NodeBeat:
+    if found.facts.unreachable is not None:
+        return replace(before, trouble=found.facts.unreachable)
+    return NodeBeat(last_contact=found.collected_at, clock_skew=found.skew_seconds)
