@@ -35,7 +35,6 @@ from tests.drift.builders import (
     with_file,
 )
 
-
 OTHER = Digest("x")
 
 
