@@ -1,11 +1,12 @@
 """How results reach people and programs: text on stdout for people, one versioned JSON document for programs."""
 
+import os
 import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 
@@ -62,11 +63,12 @@ def say_page(text: str) -> None:
 
 def colour(text: str, code: str) -> str:
     """Colour our own word, on a terminal only; NO_COLOR is honoured."""
-    import os
+    return f"\x1b[{code}m{text}\x1b[0m" if takes_colour(sys.stdout) else text
 
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
-        return text
-    return f"\x1b[{code}m{text}\x1b[0m"
+
+def takes_colour(stream: TextIO) -> bool:
+    """Whether somebody looks at this stream who wants colour: NO_COLOR and TERM=dumb say no."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 STATE_COLOURS = {

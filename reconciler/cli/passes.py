@@ -1,5 +1,6 @@
 """plan, once, apply, daemon: what would run, one pass, one association now, passes for ever."""
 
+import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +10,7 @@ import typer
 
 from reconciler.cli.exits import Exit
 from reconciler.cli.options import FormatOption, Limit, Repo, SettingsFile, StateDir
-from reconciler.cli.output import Format, say, say_document, say_json, shown
+from reconciler.cli.output import Format, say, say_document, say_json, shown, takes_colour
 from reconciler.errors import UsageError
 
 if TYPE_CHECKING:  # loaded by the command that needs it, so that --help stays quick
@@ -221,7 +222,7 @@ def daemon(
     from reconciler.daemon.log import configure_logging
     from reconciler.daemon.loop import serve
 
-    configure_logging(as_json=log_format is LogFormat.JSON)
+    configure_logging(as_json=log_format is LogFormat.JSON, coloured=takes_colour(sys.stderr))
     with interruptible() as stop, open_controller(repo, state_dir, host_settings) as controller:
         serve(controller, stop)
     return Exit.DONE

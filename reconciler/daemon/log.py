@@ -14,14 +14,14 @@ def _render_foreign(_logger: object, _method: str, event: structlog.typing.Event
     return {key: fit(value, Sink.LOG) if isinstance(value, str) else value for key, value in event.items()}
 
 
-def configure_logging(*, as_json: bool, stream: TextIO | None = None) -> None:
+def configure_logging(*, as_json: bool, coloured: bool = False, stream: TextIO | None = None) -> None:
     """Set up structlog for this process; third parties' loggers stay quiet below warnings."""
     out = stream or sys.stderr
     logging.basicConfig(stream=out, level=logging.WARNING, format="%(name)s: %(message)s")
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(sort_keys=True)
         if as_json
-        else structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=24)
+        else structlog.dev.ConsoleRenderer(colors=coloured, pad_event_to=24)
     )
     structlog.configure(
         processors=[
