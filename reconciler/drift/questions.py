@@ -18,7 +18,7 @@ def questions(desired: DesiredState, targets: Targets) -> Mapping[NodeId, Questi
         names = targets.associations_of(node)
         if names not in of_set:
             asked = questions_of(desired.associations[name] for name in names)
-            key = (asked.files, asked.sysctls, asked.services, asked.checks)
+            key = (asked.files, asked.sysctls, asked.services, asked.checks, asked.ports, asked.mounts)
             of_set[names] = interned.setdefault(key, asked)
         answer[node] = of_set[names]
     return answer
@@ -30,6 +30,8 @@ def questions_of(associations: Iterable[Association]) -> Questions:
     sysctls: set[str] = set()
     services: set[str] = set()
     checks: set[Check] = set()
+    ports: set[int] = set()
+    mounts = False
     for association in associations:
         expect = association.expect
         if expect is None:
@@ -37,12 +39,16 @@ def questions_of(associations: Iterable[Association]) -> Questions:
         files.update(file.path for file in expect.files)
         sysctls.update(expect.sysctls)
         services.update(service_name(service.name) for service in expect.services)
+        ports.update(port.port for port in expect.ports)
+        mounts = mounts or bool(expect.mounts)
         checks.update(Check(script=script, as_root=association.check_as_root) for script in expect.checks)
     return Questions(
         files=tuple(sorted(files)),
         sysctls=tuple(sorted(sysctls)),
         services=tuple(sorted(services)),
         checks=tuple(sorted(checks)),
+        ports=tuple(sorted(ports)),
+        mounts=mounts,
     )
 
 

@@ -151,7 +151,7 @@ def _log_in(
         node.address,
         user=node.user,
         port=node.port,
-        config=_NO_CONFIG,
+        config=_no_config(),
         connect_timeout=int(patience.handshake.total_seconds()),
         connect_kwargs={
             "sock": via,
@@ -171,8 +171,12 @@ def _log_in(
     return SshConnection(node, connection, policy.shown, patience)
 
 
-_NO_CONFIG = fabric.Config(lazy=True)
-"""fabric would read /etc/ssh/ssh_config and ~/.ssh/config, Match exec included, and its own files."""
+def _no_config() -> fabric.Config:
+    """Give a configuration that reads nothing: fabric would read ssh_config, Match exec included, and files of its own.
+
+    One for each connection: a shared one is rebuilt in place while another thread reads it, and misses its keys.
+    """
+    return fabric.Config(lazy=True)
 
 
 def _close(connection: fabric.Connection) -> None:

@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[2]
             "threading.Thread(target=time.sleep, args=(5,), daemon=True).start()", "left running", id="thread"
         ),
         pytest.param(
-            "sys.left = subprocess.Popen(['sleep', '5'], stdout=subprocess.DEVNULL)", "left running", id="process"
+            "sys.left = subprocess.Popen(['sleep', '30'], stdout=subprocess.DEVNULL); time.sleep(0.5)",
+            "left running",
+            id="process",
         ),
         pytest.param("subprocess.run(['true'], check=True)", "1 passed", id="ended process"),
     ],
@@ -27,7 +29,7 @@ def test_what_a_test_leaves_running_fails_it(tmp_path: Path, body: str, verdict:
     (tmp_path / "conftest.py").write_text("from tests.conftest import *\n", encoding="ascii")
     script = f"import subprocess, sys, threading, time\ndef test_it():\n    {body}\n"
     (tmp_path / "test_it.py").write_text(script, encoding="ascii")
-    # os._exit, since Python would wait for the thread; what is left running ends by itself after a few seconds.
+    # os._exit, since Python would wait for the thread; what is left running ends by itself after a while.
     runner = "import os, pytest, sys; code = pytest.main(sys.argv[1:]); sys.stdout.flush(); os._exit(code)"
     argv = [sys.executable, "-c", runner, "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "-c /dev/null"}

@@ -38,6 +38,11 @@ def test_a_start_killed_anywhere_and_repeated_runs_the_body_once(locked: HomeNod
         if moments.random() < 0.5:
             killed_start(locked, order, moments.uniform(0, 0.3))
         found = start(HomeSession(locked), order)
+        for _ in range(20):  # a killed start may have left a runner that still holds the lock: it is asked for again
+            if isinstance(found, Sight):
+                break
+            assert found.kind == "busy", found
+            found = start(HomeSession(locked), order)
         assert isinstance(found, Sight), found
         assert found.status == "Success", found
     assert locked.bodies() == [str(n) for n in range(1, 9)]

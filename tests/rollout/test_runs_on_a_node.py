@@ -217,8 +217,13 @@ def test_slow_small_output_is_all_kept_and_seen_while_it_comes(node: HomeNode, t
     small = "i=0; while [ $i -lt 500 ]; do echo $i; i=$((i + 1)); done | while read line; do echo $line; done"
     order = an_order(a_step(f"echo one; until [ -e {release} ]; do sleep 0.05; done; {small}\n"))
     sight = start(node, order, runs, wait=1)
+    seen = tmp_path / "runs" / order.run / "1/stdout"
+    for _ in range(20):
+        if seen.exists():
+            break
+        sight = runs.look(HomeSession(node), order.run, become=False, wait=1)
     assert sight.standing is Standing.GOING
-    assert (tmp_path / "runs" / order.run / "1/stdout").read_bytes() == b"one\n"
+    assert seen.read_bytes() == b"one\n"
     release.touch()
     ended = runs.look(HomeSession(node), order.run, become=False, wait=20)
     assert ended.status == "Success"
