@@ -1,0 +1,140 @@
+"""What nodes, repositories and other writers of the reports' branch say never reaches a terminal raw, in any command."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import HOSTILE, OBEYED, Answer, Host
+
+pytestmark = pytest.mark.xdist_group("this-machine")
+
+REMEMBERED = Path("/var/lib/reconciler")
+YAML_HOSTILE = json.dumps(HOSTILE)
+"""JSON's escapes are YAML's: the file is plain, the value is not."""
+
+NODE = f"""\
+Id: here
+Transport: local
+Tags: {{Role: here, Note: {YAML_HOSTILE}}}
+"""
+
+ASSOCIATION = f"""\
+AssociationName: hostile
+Name: Hostile
+Targets: [{{Key: 'tag:Role', Values: [here]}}, {{Key: 'tag:Note', Values: [{YAML_HOSTILE}]}}]
+Expect:
+  Files: [{{Path: PATH, Content: {YAML_HOSTILE}}}]
+  Checks: ['test -e PATH.not']
+"""
+
+DOCUMENT = f"""\
+schemaVersion: '2.2'
+description: {YAML_HOSTILE}
+mainSteps:
+  - name: complain
+    action: aws:runShellScript
+    inputs:
+      runCommand:
+        - printf '\\033[31mred\\033]0;title\\007\\302\\233plain\\342\\200\\256\\n' >&2
+        - exit 3
+"""
+
+COMMANDS = (
+    ("validate", "fleet"),
+    ("validate", "fleet", "--format", "github"),
+    ("plan", "fleet"),
+    ("plan", "fleet", "--format", "markdown"),
+    ("plan", "fleet", "--base", "HEAD~1", "--head", "HEAD"),
+    ("plan", "fleet", "--base", "HEAD~1", "--head", "HEAD", "--format", "markdown"),
+    ("plan", "fleet", "--inventory", "compliance"),
+    ("once", "fleet", "--dry-run"),
+    ("status", "fleet"),
+    ("nodes", "fleet"),
+    ("drift", "fleet"),
+    ("report", "fleet"),
+    ("explain", "here", "--repo", "fleet"),
+    ("inventory", "collect", "fleet"),
+    ("inventory", "show", "here", "--repo", "fleet"),
+    ("inventory", "query", "SELECT * FROM files", "--repo", "fleet"),
+    ("runs", "list", "fleet"),
+)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    was_there = REMEMBERED.exists()
+    folder = tmp_path_factory.mktemp("host")
+    host = Host(folder, "LocalChanges: true\n")
+    host.commit({"state/fleet.yaml": f"Fleet: {folder.name}\n", "state/nodes/here.yaml": NODE})
+    (folder / "file").write_text(f"{HOSTILE}\nby hand\n")
+    host.commit(
+        {
+            "state/associations/hostile.yaml": ASSOCIATION.replace("PATH", str(folder / "file")),
+            f"state/associations/{HOSTILE.replace('/', '')}.yaml": "# a file with such a name\n",
+            "documents/Hostile.yaml": DOCUMENT,
+        }
+    )
+    yield host
+    if os.geteuid() == 0 and not was_there:
+        shutil.rmtree(REMEMBERED, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def passed(host: Host) -> Answer:
+    return host.run("once", "fleet", code=2)
+
+
+def test_a_pass_says_it_visibly(passed: Answer) -> None:
+    assert "\\x1b[31mred" in passed.out
+    assert not OBEYED & set(passed.out + passed.err)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_commands_say_it_visibly(host: Host, passed: Answer, command: tuple[str, ...]) -> None:
+    assert passed.code == 2
+    for form in ((), ("--format", "json")):
+        if form and "--format" in command:
+            continue
+        answer = host.run(*command, *form)
+        assert answer.code in {0, 2}, answer
+        assert answer.out or command[0] == "validate"
+        assert not OBEYED & set(answer.out + answer.err)
+
+
+def test_runs_say_it_visibly(host: Host, passed: Answer) -> None:
+    assert passed.code == 2
+    (run,) = host.run("runs", "list", "fleet", "--format", "json", code=0).document()["runs"]
+    for command in ("show", "output"):
+        answer = host.run("runs", command, run["run"], "--repo", "fleet", code=0)
+        assert "\\x1b[31mred" in answer.out or command == "show"
+        assert not OBEYED & set(answer.out + answer.err)
+
+
+def test_another_writer_of_the_reports_cannot_speak_to_the_terminal(host: Host, passed: Answer, tmp_path: Path) -> None:
+    assert passed.code == 2
+    shutil.copytree(host.folder / "fleet", tmp_path / "fleet")
+    forged = Host(tmp_path, "LocalChanges: true\n")
+    forged.git("checkout", "--quiet", "compliance")
+    page = tmp_path / "fleet/README.md"
+    page.write_text(page.read_text() + f"\n{HOSTILE}\r\n")
+    for path in (tmp_path / "fleet/nodes").rglob("*.json"):
+        path.write_text(
+            path.read_text().replace("\\u001b[31mred", "red").replace('"reason": "', f'"reason": {YAML_HOSTILE[:-1]}')
+        )
+    forged.git("commit", "--quiet", "--all", "-m", HOSTILE)
+    forged.git("checkout", "--quiet", "main")
+    for command in (
+        ("report", "fleet"),
+        ("drift", "fleet"),
+        ("status", "fleet"),
+        ("explain", "here", "--repo", "fleet"),
+    ):
+        answer = forged.run(*command)
+        assert answer.out
+        assert "Traceback" not in answer.err
+        assert not OBEYED & set(answer.out + answer.err)
+    assert "\\x1b[31mred" in forged.run("report", "fleet").out
