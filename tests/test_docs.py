@@ -1,0 +1,140 @@
+"""The reference says everything: each key, each command, each option; and its examples are a repository that validates."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from reconciler.bundled import bundled_files
+from reconciler.cli.program import app
+from reconciler.daemon.accepting import check_schedule
+from reconciler.model.read_state import read_state
+from reconciler.problem import Gravity
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = (ROOT / "docs/state-repository.md").read_text(encoding="utf-8")
+COMMANDS = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+SCHEMAS = {
+    path.name.partition(".")[0]: path for path in sorted((ROOT / "reconciler/model/schemas").glob("*.schema.json"))
+}
+SECTIONS = {
+    "association": ("Associations", "Not supported yet"),
+    "baseline": ("Baselines",),
+    "document": ("Documents",),
+    "fleet": ("Fleet",),
+    "group": ("Groups",),
+    "host": ("Host settings",),
+    "node": ("Nodes",),
+    "parameter": ("Parameters",),
+    "window": ("Windows",),
+}
+"""The sections where the keys of each kind are explained; a new kind needs a section."""
+EVERYWHERE = {"help", "version"}
+"""Options that are told once, for all commands."""
+
+
+def _keys(schema: Any) -> Iterator[str]:
+    """Give every key that a schema names, at any depth."""
+    if isinstance(schema, dict):
+        properties = schema.get("properties")
+        if isinstance(properties, dict):
+            yield from properties
+            schema = {**schema, "properties": list(properties.values())}
+        for value in schema.values():
+            yield from _keys(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _keys(value)
+
+
+def _section(title: str) -> str:
+    """Give the text below one heading of the reference, without its examples."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", REFERENCE, re.DOTALL | re.MULTILINE)
+    assert found is not None, f"no section {title}"
+    return re.sub(r"^```.*?^```$", "", found[1], flags=re.DOTALL | re.MULTILINE)
+
+
+def _examples() -> dict[str, bytes]:
+    """Give the examples of the reference that say which file they are."""
+    blocks = re.findall(
+        r"^```yaml\n# ((?:state|documents|baselines)/\S+)\n(.*?)^```$", REFERENCE, re.DOTALL | re.MULTILINE
+    )
+    assert len({path for path, _ in blocks}) == len(blocks), "two examples of one file"
+    return {path: text.encode() for path, text in blocks}
+
+
+def _commands(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Give every command that runs something, by the words that call it."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield name, command
+        return
+    for word, one in sorted(inner.items()):
+        yield from _commands(one, f"{name} {word}".strip())
+
+
+ALL_COMMANDS = dict(_commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_every_key_stands_in_the_section_of_its_kind(kind: str) -> None:
+    keys = set(_keys(json.loads(SCHEMAS[kind].read_text(encoding="utf-8"))))
+    assert keys
+    spans = " ".join(re.findall(r"`[^`\n]+`", "".join(map(_section, SECTIONS[kind]))))
+    assert [key for key in sorted(keys) if not re.search(rf"\b{re.escape(key)}\b", spans)] == []
+
+
+def test_the_examples_are_a_repository_that_validates() -> None:
+    files = _examples()
+    assert {path.rpartition("/")[0] for path in files} >= {
+        "state",
+        "state/nodes",
+        "state/groups",
+        "state/associations",
+        "state/parameters",
+        "state/windows",
+        "documents",
+        "baselines",
+    }
+    desired, problems = read_state(files, bundled=bundled_files(), check_schedule=check_schedule)
+    assert [str(problem) for problem in problems if problem.gravity is Gravity.ERROR] == []
+    assert desired is not None
+
+
+def test_the_examples_show_every_kind_of_expectation() -> None:
+    schema = json.loads((ROOT / "reconciler/model/schemas/association.schema.json").read_text(encoding="utf-8"))
+    shown = _examples()["state/associations/everything.yaml"].decode()
+    assert [kind for kind in schema["$defs"]["expect"]["properties"] if f"  {kind}:" not in shown] == []
+
+
+def test_only_examples_that_say_their_file_are_yaml() -> None:
+    assert REFERENCE.count("```yaml") == len(_examples())
+
+
+@pytest.mark.parametrize("name", ALL_COMMANDS)
+def test_every_command_stands_in_the_reference_with_its_options(name: str) -> None:
+    heading = re.search(rf"^### {re.escape(name)}\n(.*?)(?=^##|\Z)", COMMANDS, re.DOTALL | re.MULTILINE)
+    assert heading is not None, f"docs/commands.md has no heading ### {name}"
+    assert f"reconciler {name}" in heading[1]
+    text = heading[1] + COMMANDS.partition("\n## ")[0]
+    options = {param.opts[0] for param in ALL_COMMANDS[name].params if param.param_type_name == "option"}
+    options -= {f"--{name}" for name in EVERYWHERE}
+    assert [option for option in sorted(options) if f"`{option}" not in text] == []
+
+
+def test_no_command_is_told_of_that_is_not_there() -> None:
+    assert sorted(re.findall(r"^### (.+)$", COMMANDS, re.MULTILINE)) == sorted(ALL_COMMANDS)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_headings_that_links_point_to_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    anchors = {
+        re.sub(r"[^\w\- ]", "", title).lower().replace(" ", "-")
+        for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    }
+    assert [link for link in re.findall(r"\]\(#([^)]+)\)", text) if link not in anchors] == []
