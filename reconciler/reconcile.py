@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from threading import Event
 
-from reconciler.drift.associations import find_drift
+from reconciler.drift.associations import Survey, Surveyor, find_drift
 from reconciler.drift.definitions import Definition, Unrenderable, definitions
 from reconciler.drift.finding import Cause, Finding
 from reconciler.drift.lost_history import guarded, rebuilt
@@ -25,6 +25,7 @@ from reconciler.model.history import History, RunStatus
 from reconciler.model.outcome import Disposition, Outcome, RunRecord
 from reconciler.model.questions import Questions
 from reconciler.plan.build import build_plan
+from reconciler.plan.digest import FactsDigest
 from reconciler.plan.plan import Plan, PlanItem
 from reconciler.plan.shrink import refused
 from reconciler.rollout.run import SecondLook, roll_out
@@ -202,28 +203,44 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
     )
 
 
-def plan_from_facts(
-    base: Ground,
-    facts: Mapping[NodeId, Facts],
-    history: History,
-    now: datetime,
-    *,
-    allow_shrink: frozenset[AssociationName] = frozenset(),
-) -> tuple[tuple[Finding, ...], Plan]:
-    """Judge and plan from given facts: pure, the same bytes everywhere."""
-    history = with_seen(history, facts, now)
-    findings = _find(base, facts, history, now, Asked(nodes=tuple(facts)), {})
-    plan = build_plan(
-        findings,
-        desired=base.desired,
-        targets=base.targets,
-        definitions=base.definitions,
-        facts=facts,
-        history=history,
-        now=now,
-        allow_shrink=allow_shrink,
-    )
-    return findings, plan
+class Planner:
+    """Judges and plans from given facts: pure, the same bytes everywhere. Remembers only what saves work the next time."""
+
+    def __init__(self) -> None:
+        self._surveyor = Surveyor()
+        self._facts_digest = FactsDigest()
+
+    def plan(
+        self,
+        base: Ground,
+        facts: Mapping[NodeId, Facts],
+        history: History,
+        now: datetime,
+        *,
+        allow_shrink: frozenset[AssociationName] = frozenset(),
+    ) -> tuple[Survey, Plan]:
+        """Give what was found, and the plan made of it."""
+        history = with_seen(history, facts, now)
+        findings = self._surveyor.survey(
+            base.desired, _targets_of(base, facts), facts, history, now, definitions=base.definitions
+        )
+        plan = build_plan(
+            findings,
+            desired=base.desired,
+            targets=base.targets,
+            definitions=base.definitions,
+            facts=facts,
+            history=history,
+            now=now,
+            allow_shrink=allow_shrink,
+            facts_digest=self._facts_digest,
+        )
+        return findings, plan
+
+
+def _targets_of(base: Ground, facts: Mapping[NodeId, Facts]) -> Targets:
+    """Give the targets as far as their nodes were asked."""
+    return base.targets if len(facts) == len(base.targets.nodes) else base.targets.only(frozenset(facts))
 
 
 def _find(
@@ -235,10 +252,9 @@ def _find(
     host_keys: Mapping[NodeId, str | None],
 ) -> tuple[Finding, ...]:
     """Find drift on the nodes that were asked, and on them alone."""
-    targets = base.targets if len(facts) == len(base.targets.nodes) else base.targets.only(frozenset(facts))
     return find_drift(
         base.desired,
-        targets,
+        _targets_of(base, facts),
         facts,
         history,
         now,

@@ -422,7 +422,7 @@ class Controller:
             everyone,
             fleet=base.desired.fleet.id,
             state_commit=base.desired.commit,
-            target_counts={name: len(members) for name, members in base.targets.members.items()},
+            target_counts=done.history.target_counts,
             problems=accepted.problems,
         )
         made, words = (None, "nothing was committed")

@@ -1,6 +1,6 @@
 """Plans without asking any node: from committed facts, from what an earlier pass kept, and of two revisions compared."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.plan.difference import PlanDifference, difference
 from reconciler.plan.plan import Plan
 from reconciler.problem import Gravity, Problem
-from reconciler.reconcile import Ground, ground, plan_from_facts
+from reconciler.reconcile import Ground, Planner, ground
 from reconciler.source.repository import Repository
 
 Read = Callable[[CommitId], tuple[DesiredState | None, tuple[Problem, ...]]]
@@ -36,6 +36,7 @@ class OfflinePlans:
         self._repository = repository
         self._read = read
         self._narrowed = narrowed
+        self._planner = Planner()
 
     def branch_at(self, commit: CommitId) -> Branch:
         """Read the compliance branch at a commit. Raises UsageError where it is no commit of it."""
@@ -54,9 +55,7 @@ class OfflinePlans:
         """Plan from committed facts."""
         known = branch.facts
         facts = {node: known.get(node, Facts(node=node, unreachable="never collected")) for node in nodes}
-        findings, plan = plan_from_facts(base, facts, branch.history, now, allow_shrink=allow_shrink)
-        left = any(item_status(finding) is not Status.COMPLIANT for finding in findings)
-        return Planned(plan=plan, nothing_left=not left)
+        return self._planned(base, facts, branch, now, allow_shrink)
 
     def again(self, kept: Kept, at: datetime) -> Planned:
         """Make a plan of an earlier pass again, from what that pass kept."""
@@ -65,8 +64,18 @@ class OfflinePlans:
             raise SourceError(f"commit {kept.commit}, which that plan was made of, cannot be read any more")
         history = () if kept.history is None else read_branch(self._repository, kept.history)
         branch = read_branch_files(history, kept.history)
-        findings, plan = plan_from_facts(ground(self._narrowed(desired)), kept.facts, branch.history, at)
-        left = any(item_status(finding) is not Status.COMPLIANT for finding in findings)
+        return self._planned(ground(self._narrowed(desired)), kept.facts, branch, at, frozenset())
+
+    def _planned(
+        self,
+        base: Ground,
+        facts: Mapping[NodeId, Facts],
+        branch: Branch,
+        now: datetime,
+        allow_shrink: frozenset[AssociationName],
+    ) -> Planned:
+        survey, plan = self._planner.plan(base, facts, branch.history, now, allow_shrink=allow_shrink)
+        left = any(item_status(finding) is not Status.COMPLIANT for finding in survey.noteworthy)
         return Planned(plan=plan, nothing_left=not left)
 
     def difference(self, base_rev: str, head_rev: str, branch: Branch, now: datetime) -> PlanDifference:
