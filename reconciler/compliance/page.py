@@ -1,6 +1,7 @@
 """The report that people read: README.md of the compliance branch. The summary first, then what is wrong and why."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from reconciler.compliance.encode import instant
 from reconciler.compliance.paths import node_path
@@ -40,6 +41,7 @@ def page(summary: FleetSummary, reports: Mapping[NodeId, NodeReport]) -> str:
     )
 
 
+@lru_cache(maxsize=1 << 14)  # nodes are alike, and so are passes
 def _md(text: str) -> str:
     return fit(text, Sink.MARKDOWN)
 
