@@ -28,10 +28,12 @@ def main() -> None:
 
 
 def _plan(controller: Controller, at: datetime) -> None:
+    before = time.process_time()
     began = time.perf_counter()
     planned = controller.plan(limit=(), inventory="compliance", at=at)
     told = {
         "seconds": time.perf_counter() - began,
+        "cpu": time.process_time() - before,
         "commit": planned.plan.commit,
         "digest": planned.plan.digest,
         "items": len(planned.plan.items),
