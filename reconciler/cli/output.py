@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 import orjson
 
+from reconciler.errors import ReconcilerError
 from reconciler.foreign_text import Sink, fit
 
 
@@ -22,9 +23,19 @@ class Format(StrEnum):
 
 def say(text: str = "", *, error: bool = False) -> None:
     """Write one line of our own words (foreign parts already rendered)."""
-    stream = sys.stderr if error else sys.stdout
-    stream.write(text + "\n")
-    stream.flush()
+    write(sys.stderr if error else sys.stdout, text + "\n")
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Write and flush. Raises ReconcilerError where there is no room for it; a closed pipe is the program's business."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # or the interpreter tries once more at its end
+        raise ReconcilerError(f"the output cannot be written: {exc.strerror}") from exc
 
 
 def shown(text: str, limit: int = 500) -> str:
@@ -40,8 +51,7 @@ def say_json(value: Mapping[str, Any]) -> None:
 def say_document(content: bytes) -> None:
     """Write JSON that is made already. What a terminal would obey or hide is written as JSON's own escape: the same value."""
     text = content.decode()
-    sys.stdout.write(text if text.isascii() and "\x7f" not in text else _NOT_PLAIN.sub(_json_escape, text))
-    sys.stdout.flush()
+    write(sys.stdout, text if text.isascii() and "\x7f" not in text else _NOT_PLAIN.sub(_json_escape, text))
 
 
 _NOT_PLAIN = re.compile(r"[^\n\x20-\x7e]")

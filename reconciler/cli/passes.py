@@ -157,6 +157,8 @@ def once(
     """
     from reconciler.daemon.controller import Request
 
+    if dry_run and new_history:
+        raise UsageError("--new-history begins a new branch of reports; a dry run writes none: give one of them")
     request = Request(limit=tuple(limit or ()), dry_run=dry_run, accept_rewind=accept_rewind, new_history=new_history)
     return _one_pass(repo, state_dir, host_settings, request=request, output=output)
 

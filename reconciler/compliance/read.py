@@ -98,7 +98,7 @@ def read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | Non
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise SourceError(
                 f"compliance branch, commit {commit}, {path}: not a report of this version ({exc}); "
-                "restore the branch, or start a new history with --new-history"
+                "restore the branch, or delete it and begin anew with `reconciler once --new-history`"
             ) from exc
     return Branch(
         reports=CommittedReports(nodes, facts),

@@ -221,10 +221,7 @@ class Controller:
         places = find_places(self.repository, desired.fleet.reports_remote)
         known = self._reports
         if known is None or known.branch.branch != desired.fleet.reports_branch or known.branch.places != places:
-            person = Person(email=f"reconciler@{socket.gethostname()}")
-            branch = ReportsBranch(
-                repository=self.repository, places=places, branch=desired.fleet.reports_branch, person=person
-            )
+            branch = self._reports_branch(desired)
             known = None
         else:
             branch = known.branch
@@ -371,12 +368,10 @@ class Controller:
         nodes = self._limited(base, request.limit)
         if request.apply is not None and AssociationName(request.apply) not in base.desired.associations:
             raise UsageError(f"no association is named {request.apply!r}; state/associations holds them")
+        if request.new_history:
+            accepted, base = self._begin_history_anew(accepted, base)
         reports = self._look(base.desired)
         reports, accepted, base = self._agree(reports, accepted, base)
-        if request.new_history:
-            reports.branch.start_anew(self.clock())
-            self._reports = None
-            reports = self._look(base.desired)
         problems = [*accepted.problems, *reports.standing.unreachable]
         lease = None if request.dry_run else self._lead(reports.branch.places, base)
         observing = request.dry_run
@@ -446,6 +441,26 @@ class Controller:
             report_commit=made,
             commit_words=words,
             seconds=monotonic() - began,
+        )
+
+    def _begin_history_anew(self, accepted: Accepted, base: Ground) -> tuple[Accepted, Ground]:
+        """Forget the reports as they were; which commit they knew was accepted still counts, if they can be read."""
+        try:
+            reports = self._look(base.desired)
+        except SourceError:
+            self._reports_branch(base.desired).start_anew(self.clock())
+        else:
+            _, accepted, base = self._agree(reports, accepted, base)
+            self._reports_branch(base.desired).start_anew(self.clock())
+        self._reports = None
+        return accepted, base
+
+    def _reports_branch(self, desired: DesiredState) -> ReportsBranch:
+        return ReportsBranch(
+            repository=self.repository,
+            places=find_places(self.repository, desired.fleet.reports_remote),
+            branch=desired.fleet.reports_branch,
+            person=Person(email=f"reconciler@{socket.gethostname()}"),
         )
 
     def _agree(self, reports: Reports, accepted: Accepted, base: Ground) -> tuple[Reports, Accepted, Ground]:

@@ -8,11 +8,14 @@ import structlog
 from reconciler.compliance.encode import encode_finding, instant
 from reconciler.compliance.report import Status, item_status
 from reconciler.daemon.controller import PassResult
+from reconciler.model.history import RunStatus
 from reconciler.model.outcome import Disposition, Outcome
 from reconciler.plan.difference import PlanDifference
 from reconciler.plan.plan import PlanItem
 
 log = structlog.get_logger()
+
+_NOTHING_TO_READ = frozenset({RunStatus.SUCCESS, RunStatus.IN_PROGRESS})
 
 
 def pass_in_words(result: PassResult) -> Iterator[str]:
@@ -20,6 +23,8 @@ def pass_in_words(result: PassResult) -> Iterator[str]:
     yield from result.problems
     for outcome in result.outcomes:
         yield f"{outcome.node}  {outcome.association}: {_ended(outcome)}"
+        if outcome.record is not None and outcome.record.status not in _NOTHING_TO_READ:
+            yield f"    what it wrote: reconciler runs output {outcome.record.run[:12]}"
     if result.dry_run:
         for item in result.plan.items:
             yield f"{item.node}  {item.association}: would run {item.document}: {item.reason}"

@@ -90,6 +90,7 @@ def passed(host: Host) -> Answer:
 
 def test_a_pass_says_it_visibly(passed: Answer) -> None:
     assert "\\x1b[31mred" in passed.out
+    assert "what it wrote: reconciler runs output " in passed.out
     assert not OBEYED & set(passed.out + passed.err)
 
 
