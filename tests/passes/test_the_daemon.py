@@ -119,12 +119,18 @@ def kills_and_check(site: Site, fleet: Fleet, *, rounds: int, seed: int) -> None
         assert [bodies(node) for node in fleet.nodes] == [done] * len(fleet.nodes), f"after kill {turn}"
 
 
-def test_the_connection_dies_during_a_script_and_the_result_is_whole(site: Site, fleet: Fleet) -> None:
-    site.commit({"documents/Motd.yaml": APPEND_DOCUMENT.replace("default: '0'", "default: '5'")})
+@pytest.mark.parametrize(
+    "seconds", [pytest.param(5, id="5 seconds"), pytest.param(20, id="20 seconds", marks=pytest.mark.soak)]
+)
+def test_the_connection_dies_during_a_script_and_the_result_is_whole(site: Site, fleet: Fleet, seconds: int) -> None:
+    site.commit({"documents/Motd.yaml": APPEND_DOCUMENT.replace("default: '0'", f"default: '{seconds}'")})
     running = site.start("once", str(site.repo))
-    wait_until(lambda: all(bodies(node) == 1 for node in fleet.nodes), "the scripts run")
-    for node in fleet.nodes:
-        node.kill_connections()
+    # The first node goes alone (canary), the others once it is confirmed: each loses its connection in mid-script.
+    wait_until(lambda: any(bodies(node) == 1 for node in fleet.nodes), "the first script runs")
+    cut = sum(node.kill_connections() for node in fleet.nodes)
+    wait_until(lambda: all(bodies(node) == 1 for node in fleet.nodes), "the other scripts run", 60 + seconds)
+    cut += sum(node.kill_connections() for node in fleet.nodes)
+    assert cut > len(fleet.nodes)
     running.wait(timeout=100)
     wait_until(lambda: site.command("once", str(site.repo)).returncode == 0, "settled")
     assert [bodies(node) for node in fleet.nodes] == [1] * len(fleet.nodes)
