@@ -368,6 +368,8 @@ class Controller:
         nodes = self._limited(base, request.limit)
         if request.apply is not None and AssociationName(request.apply) not in base.desired.associations:
             raise UsageError(f"no association is named {request.apply!r}; state/associations holds them")
+        if request.apply is not None and not self._means_any(base, AssociationName(request.apply), nodes):
+            raise UsageError(f"association {request.apply!r} means none of these nodes: see its Targets")
         if request.new_history:
             accepted, base = self._begin_history_anew(accepted, base)
         reports = self._look(base.desired)
@@ -463,6 +465,9 @@ class Controller:
             person=Person(email=f"reconciler@{socket.gethostname()}"),
         )
 
+    def _means_any(self, base: Ground, association: AssociationName, nodes: tuple[NodeId, ...]) -> bool:
+        return any(target.node in nodes for target in base.targets.by_association.get(association, ()))
+
     def _agree(self, reports: Reports, accepted: Accepted, base: Ground) -> tuple[Reports, Accepted, Ground]:
         """Hold what we accepted against what the fleet's history says was accepted last: it may know of a later commit."""
         remembered = reports.read.history.state_commit
@@ -484,7 +489,11 @@ class Controller:
     def _lead(self, places: Places, base: Ground) -> Held | HeldBy:
         fleet = base.desired.fleet
         ttl = fleet.interval * LEASE_INTERVALS + (fleet.pass_wait or fleet.interval)
-        verdict = self._keeper(places).acquire(self.clock(), ttl)
+        now, held = self.clock(), self._lease
+        if held is not None and held.confirmed and held.lease.expires - now > ttl / 2:
+            # Ours for long enough. Who took it from us meanwhile is met at the push, and by the nodes' epochs before that.
+            return held
+        verdict = self._keeper(places).acquire(now, ttl)
         self._lease = verdict if isinstance(verdict, Held) else None
         return verdict
 
