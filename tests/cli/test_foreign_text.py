@@ -66,7 +66,9 @@ COMMANDS = (
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    was_there = REMEMBERED.exists()
+    aside = REMEMBERED.with_name(f"reconciler-aside-{os.getpid()}")
+    if REMEMBERED.exists() and os.geteuid() == 0:
+        REMEMBERED.rename(aside)
     folder = tmp_path_factory.mktemp("host")
     host = Host(folder, "LocalChanges: true\n")
     host.commit({"state/fleet.yaml": f"Fleet: {folder.name}\n", "state/nodes/here.yaml": NODE})
@@ -79,8 +81,10 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         }
     )
     yield host
-    if os.geteuid() == 0 and not was_there:
+    if os.geteuid() == 0:
         shutil.rmtree(REMEMBERED, ignore_errors=True)
+    if aside.exists():
+        aside.rename(REMEMBERED)
 
 
 @pytest.fixture(scope="module")

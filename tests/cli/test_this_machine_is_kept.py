@@ -48,7 +48,9 @@ def association(path: Path, extra: str = "", text: str = "managed by git") -> st
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    was_there = REMEMBERED.exists()
+    aside = REMEMBERED.with_name(f"reconciler-aside-{os.getpid()}")
+    if REMEMBERED.exists() and os.geteuid() == 0:
+        REMEMBERED.rename(aside)
     host = Host(tmp_path / "host", "LocalChanges: true\n")
     host.commit(
         {
@@ -59,8 +61,10 @@ def host(tmp_path: Path) -> Iterator[Host]:
         }
     )
     yield host
-    if os.geteuid() == 0 and not was_there:
+    if os.geteuid() == 0:
         shutil.rmtree(REMEMBERED, ignore_errors=True)
+    if aside.exists():
+        aside.rename(REMEMBERED)
 
 
 def ran(tmp_path: Path) -> int:
