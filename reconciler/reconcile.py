@@ -6,6 +6,7 @@ It reads no git and writes none; what it does to nodes, `collect`, `settle` and 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -27,6 +28,7 @@ from reconciler.model.questions import Questions
 from reconciler.plan.build import build_plan
 from reconciler.plan.digest import FactsDigest
 from reconciler.plan.plan import Plan, PlanItem
+from reconciler.plan.run_id import run_id
 from reconciler.plan.shrink import refused
 from reconciler.rollout.run import SecondLook, roll_out
 from reconciler.rollout.settle import Unsettled, settle
@@ -121,7 +123,8 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
     now = world.clock()
     facts = {node: found.facts for node, found in before.items()}
     keys = {node: found.host_key for node, found in before.items()}
-    history = rebuilt(history, facts, now) if asked.new_history else guarded(history, facts)
+    run_of = partial(run_id, desired.fleet.id)
+    history = rebuilt(history, facts, now, run_of) if asked.new_history else guarded(history, facts, run_of)
     history = with_seen(with_settled(history, settled, now), facts, now, host_keys=keys)
     findings = _find(base, facts, history, now, asked, keys)
     plan = build_plan(

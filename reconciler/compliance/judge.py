@@ -13,6 +13,7 @@ from reconciler.inventory.observed import Facts
 from reconciler.model.association import Severity
 from reconciler.model.history import History, NodeHistory
 from reconciler.model.outcome import Disposition, Outcome
+from reconciler.plan.plan import LeftOut
 
 
 def judge(
@@ -22,12 +23,14 @@ def judge(
     before: Mapping[NodeId, NodeReport],
     now: datetime,
     outcomes: Iterable[Outcome] = (),
+    left_out: Iterable[LeftOut] = (),
 ) -> Mapping[NodeId, NodeReport]:
     """Give a report for every node in `facts`; `before` is what the last pass reported, for `since`.
 
     `findings` are sorted by node. What should have run and did not is Waiting, for the reason its outcome gives.
     """
-    kept_from = {(o.node, o.association): o.reason for o in outcomes if o.disposition in _NOT_ENDED}
+    kept_from = {(left.node, left.association): left.reason for left in left_out}
+    kept_from |= {(o.node, o.association): o.reason for o in outcomes if o.disposition in _NOT_ENDED}
     by_node: dict[NodeId, tuple[Finding, ...]] = {
         node: tuple(_with_outcome(finding, kept_from.get((node, finding.association))) for finding in group)
         for node, group in groupby(findings, key=lambda finding: finding.node)
@@ -43,11 +46,15 @@ def judge(
     }
 
 
+HOLDS = "every expectation holds"
 _NOT_ENDED = frozenset({Disposition.HELD_BACK, Disposition.RUNNING})
 
 
 def _with_outcome(finding: Finding, kept: str | None) -> Finding:
-    if kept is None or finding.state in {State.IN_SYNC, State.WAITING, State.UNKNOWN}:
+    if finding.adopted:
+        # What is said of it must be what the next pass says, or that pass would commit again.
+        return replace(finding, adopted=False, reason=HOLDS)
+    if kept is None or not finding.wanted or finding.state in {State.IN_SYNC, State.WAITING, State.UNKNOWN}:
         return finding
     return replace(finding, state=State.WAITING, reason=f"{kept} ({finding.reason})")
 

@@ -1,7 +1,7 @@
 """Which commit of the state repository is in force, and what it says: the last good one, whatever happens to the branch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.bundled import bundled_files
@@ -17,6 +17,7 @@ from reconciler.source.accept import Acceptance, Candidate, InForce, accept
 from reconciler.source.records import ReadLimits
 from reconciler.source.repository import Repository
 from reconciler.source.snapshot import STATE_ROOTS
+from reconciler.transport.known_hosts import parse as parse_known_hosts
 
 SHRINK_TRAILER = "Allow-Shrink:"
 _LIMITS = ReadLimits()
@@ -189,4 +190,10 @@ def read_folder(folder: Path) -> tuple[DesiredState | None, tuple[Problem, ...]]
                     )
     problems.extend(_no_state(files))
     desired, found = read_state(files, bundled=bundled_files(), check_schedule=check_schedule)
-    return desired, tuple(sorted((*problems, *found)))
+    return desired, tuple(sorted((*problems, *found, *_known_hosts_lints(desired))))
+
+
+def _known_hosts_lints(desired: DesiredState | None) -> tuple[Problem, ...]:
+    """Say which lines of state/known_hosts do not read: they pin nothing, and keep no other line from pinning."""
+    found = () if desired is None else parse_known_hosts(desired.known_hosts).problems
+    return tuple(replace(problem, gravity=Gravity.LINT) for problem in found)

@@ -409,7 +409,7 @@ class Controller:
         now = self.clock()
         known = reports.read.reports
         facts = {name: found.facts for name, found in done.collected.items()}
-        judged = judge(done.findings, facts, done.history, known, now, done.outcomes)
+        judged = judge(done.findings, facts, done.history, known, now, done.outcomes, done.plan.left_out)
         everyone = {
             name: judged.get(name) or known[name]
             for name in sorted(base.desired.nodes)

@@ -1,10 +1,10 @@
 """No report, but nodes that know one: history was lost, and a lost history is Unknown, never "never applied"; pure.
 
-A node writes its markers only after a report was pushed. Markers without a report therefore mean that the branch is gone,
-or that the nodes came from another fleet; a person says which, and then history is rebuilt from those markers.
+A node writes its markers only after a report was pushed. Markers of this fleet without a report therefore mean that the
+branch is gone; a person says so, and then history is rebuilt from those markers. Another fleet's markers mean nothing here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -18,11 +18,15 @@ NAMED = 3
 """Nodes named in the reason; the rest is counted."""
 
 
-def guarded(history: History, facts: Mapping[NodeId, Facts]) -> History:
+OfThisFleet = Callable[[NodeId, AssociationName, int], RunId]
+"""The id that an execution of this fleet has: a marker with another one is another fleet's."""
+
+
+def guarded(history: History, facts: Mapping[NodeId, Facts], run_of: OfThisFleet) -> History:
     """Call history lost where there is no report at all and some node remembers one."""
     if history.commit is not None or history.lost is not None:
         return history
-    knowing = sorted(node for node, found in facts.items() if _markers(found))
+    knowing = sorted(node for node, found in facts.items() if _markers(found, run_of))
     if not knowing:
         return history
     more = f" and {len(knowing) - NAMED} more" if len(knowing) > NAMED else ""
@@ -33,15 +37,15 @@ def guarded(history: History, facts: Mapping[NodeId, Facts]) -> History:
     )
 
 
-def rebuilt(history: History, facts: Mapping[NodeId, Facts], now: datetime) -> History:
+def rebuilt(history: History, facts: Mapping[NodeId, Facts], now: datetime, run_of: OfThisFleet) -> History:
     """Give a history with a row for every marker that the branch has no row for."""
     nodes = dict(history.nodes)
     for node, found in facts.items():
         known = nodes.get(node, NodeHistory(node=node))
         remembered = {
             name: row
-            for name, text in _markers(found).items()
-            if AssociationName(name) not in known.applied and (row := _row(text, now)) is not None
+            for name, marker in _markers(found, run_of).items()
+            if name not in known.applied and (row := _row(marker, now)) is not None
         }
         if remembered:
             match found.get("identity", "acknowledged"):
@@ -49,22 +53,26 @@ def rebuilt(history: History, facts: Mapping[NodeId, Facts], now: datetime) -> H
                     known = replace(known, acknowledged=acknowledged)
                 case _:
                     pass
-            rows = {AssociationName(name): row for name, row in remembered.items()}
-            nodes[node] = replace(known, applied={**known.applied, **rows})
+            nodes[node] = replace(known, applied={**known.applied, **remembered})
     return replace(history, nodes=nodes, lost=None)
 
 
-def _markers(facts: Facts) -> Mapping[str, object]:
+def _markers(facts: Facts, run_of: OfThisFleet) -> Mapping[AssociationName, Mapping[str, object]]:
+    """Give the markers that runs of this fleet left; what does not read is no memory."""
     match facts.section("markers"):
         case Known(rows):
-            return rows
+            read = {AssociationName(name): json_object(text) for name, text in rows.items()}
         case _:
             return {}
+    ours: dict[AssociationName, Mapping[str, object]] = {}
+    for name, marker in read.items():
+        executions = marker.get("n")
+        if isinstance(executions, int) and marker.get("run") == run_of(facts.node, name, executions):
+            ours[name] = marker
+    return ours
 
 
-def _row(text: object, now: datetime) -> Applied | None:
-    """Read one marker; what does not read is no memory, and its association is then judged as never applied."""
-    marker = json_object(text)
+def _row(marker: Mapping[str, object], now: datetime) -> Applied | None:
     definition, executions, run = marker.get("definition"), marker.get("n"), marker.get("run")
     if not isinstance(definition, str) or not isinstance(executions, int) or not isinstance(run, str):
         return None

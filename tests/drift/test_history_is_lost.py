@@ -5,14 +5,26 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from reconciler.drift.lost_history import guarded, rebuilt
-from reconciler.ids import AssociationName, CommitId, NodeId
+from reconciler.ids import AssociationName, CommitId, NodeId, RunId
 from reconciler.inventory.observed import Facts
 from reconciler.model.history import History, RunStatus
 from reconciler.model.known import JsonValue, Known
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
+
+
+def run_of(node: NodeId, association: AssociationName, executions: int) -> RunId:
+    return RunId(f"{node}/{association}/{executions}")
+
+
 MARKER = json.dumps(
-    {"definition": "d" * 64, "n": 4, "run": "a" * 64, "status": "Success", "ended": "2026-08-31T02:00:00+00:00"}
+    {
+        "definition": "d" * 64,
+        "n": 4,
+        "run": run_of(NodeId("web-01"), AssociationName("motd"), 4),
+        "status": "Success",
+        "ended": "2026-08-31T02:00:00+00:00",
+    }
 )
 
 
@@ -23,23 +35,29 @@ def facts(**markers: JsonValue) -> dict[NodeId, Facts]:
 
 
 def test_a_new_fleet_is_new() -> None:
-    assert guarded(History(), facts()) == History()
+    assert guarded(History(), facts(), run_of) == History()
 
 
 def test_nodes_that_remember_make_a_missing_report_a_lost_one() -> None:
-    lost = guarded(History(), facts(motd=MARKER)).lost
+    lost = guarded(History(), facts(motd=MARKER), run_of).lost
     assert lost is not None
     assert "web-01" in lost
     assert "--new-history" in lost
 
 
+def test_markers_of_another_fleet_mean_nothing_here() -> None:
+    foreign = json.dumps({**json.loads(MARKER), "run": "f" * 64})
+    assert guarded(History(), facts(motd=foreign), run_of) == History()
+    assert rebuilt(History(), facts(motd=foreign), NOON, run_of).nodes == {}
+
+
 def test_a_report_that_is_there_is_believed() -> None:
     there = History(commit=CommitId("c" * 40))
-    assert guarded(there, facts(motd=MARKER)) == there
+    assert guarded(there, facts(motd=MARKER), run_of) == there
 
 
 def test_history_is_rebuilt_from_what_the_nodes_remember() -> None:
-    history = rebuilt(replace(History(), lost="gone"), facts(motd=MARKER), NOON)
+    history = rebuilt(replace(History(), lost="gone"), facts(motd=MARKER), NOON, run_of)
     assert history.lost is None
     node = history.nodes[NodeId("web-01")]
     row = node.applied[AssociationName("motd")]
@@ -49,4 +67,4 @@ def test_history_is_rebuilt_from_what_the_nodes_remember() -> None:
 
 def test_a_marker_that_does_not_read_is_no_memory() -> None:
     for bad in ("{", "[]", '{"n": 1}', json.dumps({**json.loads(MARKER), "status": "Odd"})):
-        assert rebuilt(History(), facts(motd=bad), NOON).nodes == {}
+        assert rebuilt(History(), facts(motd=bad), NOON, run_of).nodes == {}

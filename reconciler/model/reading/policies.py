@@ -26,6 +26,9 @@ def read_baseline(value: Value, mistakes: Mistakes, *, require_reasons: bool) ->
                 remedy="write {Id: ..., Owner: ..., Reason: ..., Expires: 2030-01-31}",
             )
     _say_delays(value, mistakes)
+    mistakes.lint(
+        value, "baselines are not supported yet: nothing is scanned or installed by them", value=value.scalar("Name")
+    )
     return _carried("baseline", BaselineName(value.scalar("Name") or ""), value, mistakes)
 
 
