@@ -81,7 +81,6 @@ COMMANDS = (
     ("plan", "fleet", "--inventory", "compliance", "--at", NOW),
     ("once", "fleet", "--dry-run"),
     ("once", "fleet"),
-    ("apply", "message-of-the-day", "--repo", "fleet"),
     ("status", "fleet"),
     ("nodes", "fleet"),
     ("drift", "fleet"),

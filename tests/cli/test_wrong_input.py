@@ -29,6 +29,7 @@ USAGE = (
     (("plan", "fleet", "--base", "HEAD", "--head", "-x"), "no revision"),
     (("plan", "fleet", "--inventory", "HEAD"), "holds no report"),
     (("apply", "nope", "--repo", "fleet"), "no association is named"),
+    (("apply", "message-of-the-day", "--repo", "fleet"), "means none of these nodes"),
     (("apply", "message-of-the-day", "--node", "nope", "--repo", "fleet"), "no node of this fleet"),
     (("explain", "nope", "--repo", "fleet"), "no node is named"),
     (("explain", "this-machine", "nope", "--repo", "fleet"), "does not mean node this-machine; these do: none"),
