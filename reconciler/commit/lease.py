@@ -114,7 +114,7 @@ class LeaseKeeper:
             return
 
     def clear(self, now: datetime, *, at_least: int = 1) -> Lease:
-        """Let go for whoever holds it, or replace what is no lease: for `locks release`, by a person's word."""
+        """Let go for whoever holds it, or replace what is no lease: by a person's word alone."""
         seen = read_held(self.repository, self.remote, LEASE_REF)
         try:
             current = lease_of(seen)
@@ -128,7 +128,7 @@ class LeaseKeeper:
         return free
 
     def look(self) -> Lease | None:
-        """Tell who leads, without wanting to: for `status` and `locks list`."""
+        """Tell who leads, without wanting to."""
         return lease_of(read_held(self.repository, self.remote, LEASE_REF))
 
     def _wanted(self, current: Lease | None, expires: datetime, at_least: int, *, take_over: bool) -> Lease:
@@ -189,5 +189,6 @@ def lease_of(held: HeldBlob) -> Lease | None:
             raise ValueError(held.trouble or "a field is missing")  # noqa: TRY301  one message for every way to be wrong
         until = datetime.fromisoformat(expires)
     except ValueError as exc:
-        raise CommitError(f"{LEASE_REF} holds no lease ({exc}); see who writes there, then `locks release`") from exc
+        remedy = f"see who writes there, then remove it: git update-ref -d {LEASE_REF}"
+        raise CommitError(f"{LEASE_REF} holds no lease ({exc}); {remedy}") from exc
     return Lease(holder=holder, epoch=epoch, expires=until if until.tzinfo else until.replace(tzinfo=UTC))
