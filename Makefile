@@ -37,7 +37,7 @@ types: $(STAMP)
 	$(BIN)/mypy --strict
 
 test: $(STAMP)
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not soak'
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m 'not soak'
 
 bench: $(STAMP) packages
 	$(BIN)/python -m benchmarks

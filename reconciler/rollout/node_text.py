@@ -54,11 +54,19 @@ take() { # FD FILE TENTHS: lock FILE on FD; 1 where somebody else still holds it
         done
         return 0
     fi
-    until mkdir "$2.d" 2>/dev/null; do
-        if read -r lock_pid lock_start lock_boot 2>/dev/null <"$2.d/holder"; then
-            boot_id
-            if [ "$lock_boot" != "$boot" ] || ! is_alive "$lock_pid" "$lock_start"; then
-                mv "$2.d" "$2.d.$$" 2>/dev/null && rm -rf "$2.d.$$"
+    # A link that says who made it: there from one moment to the next, with its holder's name, or not at all.
+    boot_id
+    lock=$2.d
+    read -r stat_line </proc/$$/stat
+    set -- ${stat_line##*) }
+    mine="$$ ${20} $boot"
+    until ln -s "$mine" "$lock" 2>/dev/null; do
+        if held=$(readlink "$lock" 2>/dev/null); then
+            set -- $held
+            if [ "${3:-}" != "$boot" ] || ! is_alive "$1" "$2"; then
+                mv "$lock" "$lock.$$" 2>/dev/null || continue
+                [ "$(readlink "$lock.$$")" = "$held" ] || ln -s "$(readlink "$lock.$$")" "$lock" 2>/dev/null
+                rm -f "$lock.$$"
                 continue
             fi
         fi
@@ -66,13 +74,9 @@ take() { # FD FILE TENTHS: lock FILE on FD; 1 where somebody else still holds it
         tenths=$((tenths - 1))
         pause 0.1
     done
-    boot_id
-    read -r stat_line </proc/$$/stat
-    set -- "$2" ${stat_line##*) }
-    printf '%s %s %s\n' $$ "${21}" "$boot" >"$1.d/holder"
 }
 let_go() { # FILE
-    rm -rf "$1.d"
+    rm -f "$1.d"
 }
 """
 """Functions that programs and runner share. They touch nothing when read."""

@@ -1,7 +1,6 @@
 """What nodes, repositories and other writers of the reports' branch say never reaches a terminal raw, in any command."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import HOSTILE, OBEYED, Answer, Host
+from tests.support.this_machine import this_machine_alone
 
-pytestmark = pytest.mark.xdist_group("this-machine")
-
-REMEMBERED = Path("/var/lib/reconciler")
 YAML_HOSTILE = json.dumps(HOSTILE)
 """JSON's escapes are YAML's: the file is plain, the value is not."""
 
@@ -66,9 +63,6 @@ COMMANDS = (
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    aside = REMEMBERED.with_name(f"reconciler-aside-{os.getpid()}")
-    if REMEMBERED.exists() and os.geteuid() == 0:
-        REMEMBERED.rename(aside)
     folder = tmp_path_factory.mktemp("host")
     host = Host(folder, "LocalChanges: true\n")
     host.commit({"state/fleet.yaml": f"Fleet: {folder.name}\n", "state/nodes/here.yaml": NODE})
@@ -80,11 +74,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
             "documents/Hostile.yaml": DOCUMENT,
         }
     )
-    yield host
-    if os.geteuid() == 0:
-        shutil.rmtree(REMEMBERED, ignore_errors=True)
-    if aside.exists():
-        aside.rename(REMEMBERED)
+    with this_machine_alone():
+        yield host
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """One local node that may be changed: files in a temporary folder only. What runs, what it wrote, drift, repair, Ctrl-C."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,11 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import HOSTILE, OBEYED, Host
-
-pytestmark = pytest.mark.xdist_group("this-machine")
-
-REMEMBERED = Path("/var/lib/reconciler")
-"""What this machine would remember of its runs as a node, where the tests run as root."""
+from tests.support.this_machine import this_machine_alone
 
 DOCUMENT = """\
 schemaVersion: '2.2'
@@ -48,9 +43,6 @@ def association(path: Path, extra: str = "", text: str = "managed by git") -> st
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    aside = REMEMBERED.with_name(f"reconciler-aside-{os.getpid()}")
-    if REMEMBERED.exists() and os.geteuid() == 0:
-        REMEMBERED.rename(aside)
     host = Host(tmp_path / "host", "LocalChanges: true\n")
     host.commit(
         {
@@ -60,11 +52,8 @@ def host(tmp_path: Path) -> Iterator[Host]:
             "documents/Write.yaml": DOCUMENT,
         }
     )
-    yield host
-    if os.geteuid() == 0:
-        shutil.rmtree(REMEMBERED, ignore_errors=True)
-    if aside.exists():
-        aside.rename(REMEMBERED)
+    with this_machine_alone():
+        yield host
 
 
 def ran(tmp_path: Path) -> int:
