@@ -12,7 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from reconciler.daemon.controller import Controller, Request
+from reconciler.daemon.controller import Controller
+from reconciler.daemon.passing import Request
 from reconciler.settings import HostSettings
 
 

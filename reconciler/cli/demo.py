@@ -199,10 +199,10 @@ class _Demo:
         from reconciler.model.shell import quote
 
         with self._controller() as controller:
-            base, _ = controller.in_force()
+            base, _ = controller.branches.in_force()
             name = controller.limited(("tag:Role=demo",))[0]
             text = f"echo 'edited by hand' > {quote(self.motd)}\n".encode()
-            with controller.pool(base.desired).connect(base.desired.nodes[name]) as session:
+            with controller.connections.pool(base.desired).connect(base.desired.nodes[name]) as session:
                 session.run(Program(text=text, become=self.nodes_from is not None))
         return name
 
@@ -216,7 +216,7 @@ class _Demo:
         say(colour("10. the story, as git tells it", "1"))
         say(colour("$ git log --oneline compliance", "2"))
         with self._controller() as controller:
-            for record in controller.reported_commits():
+            for record in controller.branches.reported_commits():
                 say(f"{record.id[:8]} {shown(record.message.splitlines()[0])}")
                 for line in record.message.splitlines()[2:]:
                     if line and not line.startswith(("State-Commit:", "Plan:", "Epoch:")):

@@ -77,7 +77,7 @@ def show(
     from reconciler.inventory.canonical import canonical
 
     with open_controller(repo, state_dir, host_settings) as controller:
-        facts = controller.collect((node,))[NodeId(node)].facts if live else controller.facts_of(NodeId(node))
+        facts = controller.collect((node,))[NodeId(node)].facts if live else controller.branches.facts_of(NodeId(node))
     content = canonical(facts)
     if output is Format.JSON:
         say_json({"node": node, "unreachable": facts.unreachable, "facts": orjson.loads(content)})
@@ -118,7 +118,7 @@ def query(
     from reconciler.inventory.query import query as run_query
 
     with open_controller(repo, state_dir, host_settings) as controller:
-        answer = run_query(controller.committed_facts().values(), sql)
+        answer = run_query(controller.branches.committed().facts.values(), sql)
     if output is Format.JSON:
         say_json({"columns": list(answer.columns), "rows": [[_plain(v) for v in row] for row in answer.rows]})
     else:

@@ -14,7 +14,7 @@ from reconciler.cli.output import Format, say, say_document, say_json, shown, ta
 from reconciler.errors import UsageError
 
 if TYPE_CHECKING:  # loaded by the command that needs it, so that --help stays quick
-    from reconciler.daemon.controller import Request
+    from reconciler.daemon.passing import Request
     from reconciler.plan.difference import PlanDifference
 
 
@@ -155,7 +155,7 @@ def once(
       reconciler once ssh://git@example.org/fleet.git --limit web-01
       reconciler once --dry-run --format json
     """
-    from reconciler.daemon.controller import Request
+    from reconciler.daemon.passing import Request
 
     if dry_run and new_history:
         raise UsageError("--new-history begins a new branch of reports; a dry run writes none: give one of them")
@@ -177,7 +177,7 @@ def apply(
 
     Example: reconciler apply motd --node web-01
     """
-    from reconciler.daemon.controller import Request
+    from reconciler.daemon.passing import Request
 
     request = Request(limit=tuple(node or ()), apply=association)
     return _one_pass(repo, state_dir, host_settings, request=request, output=output)

@@ -38,7 +38,7 @@ def executions(controller: Controller, limit: tuple[str, ...] = ()) -> tuple[Exe
     wanted = controller.limited(limit)
     found = [
         Execution(node=node, association=association, applied=applied)
-        for node, report in controller.committed().reports.items()
+        for node, report in controller.branches.committed().reports.items()
         if node in wanted
         for association, applied in report.history.applied.items()
         if applied.run is not None
@@ -83,7 +83,7 @@ def cancel_run(controller: Controller, run: str) -> Iterator[str]:
 
     Raises UsageError where no node has such a run, or several are meant; NodeError where its node cannot be asked.
     """
-    base, _ = controller.in_force()
+    base, _ = controller.branches.in_force()
     collected = controller.collect(())
     found = [
         (node, RunId(name))
@@ -99,7 +99,7 @@ def cancel_run(controller: Controller, run: str) -> Iterator[str]:
     ((node, which),) = found
     described = base.desired.nodes[node]
     runs = NodeRuns(OutputKeeper(controller.outputs))
-    with controller.pool(base.desired).connect(described) as session:
+    with controller.connections.pool(base.desired).connect(described) as session:
         sight = runs.cancel(session, which, become=described.become is Become.SUDO)
     yield f"{node}: run {which[:12]}: {sight.status or sight.standing.value}"
     yield "nothing it did is undone; the next pass settles it"

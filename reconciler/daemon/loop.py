@@ -6,7 +6,8 @@ from threading import Event, Thread
 
 import structlog
 
-from reconciler.daemon.controller import Controller, Request
+from reconciler.daemon.controller import Controller
+from reconciler.daemon.passing import Request
 from reconciler.daemon.telling import log_pass
 from reconciler.daemon.watch import watching
 from reconciler.errors import ReconcilerError

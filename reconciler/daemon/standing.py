@@ -229,9 +229,9 @@ def _text(report: NodeReport, section: str, key: str) -> str:
 
 def read_standing(controller: Controller, now: datetime, limit: list[str]) -> Standing:
     """Read branch, heartbeat and state, as they are now."""
-    base, accepted = controller.in_force()
-    branch = controller.committed()
-    heartbeat = controller.heartbeat()
+    base, accepted = controller.branches.in_force()
+    branch = controller.branches.committed()
+    heartbeat = controller.branches.heartbeat()
     lost = branch.history.lost
     return Standing(
         ground=base,
@@ -240,6 +240,6 @@ def read_standing(controller: Controller, now: datetime, limit: list[str]) -> St
         heartbeat=heartbeat,
         stale=staleness(heartbeat, now),
         problems=(*accepted.problems, *((lost,) if lost else ())),
-        page=controller.page(),
+        page=controller.branches.page(),
         now=now,
     )

@@ -7,7 +7,7 @@ import structlog
 
 from reconciler.compliance.encode import encode_finding, instant
 from reconciler.compliance.report import Status, item_status
-from reconciler.daemon.controller import PassResult
+from reconciler.daemon.passing import PassResult
 from reconciler.model.history import RunStatus
 from reconciler.model.outcome import Disposition, Outcome
 from reconciler.plan.difference import PlanDifference

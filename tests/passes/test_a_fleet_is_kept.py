@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.compliance.report import Status
-from reconciler.daemon.controller import PassResult, Request
+from reconciler.daemon.passing import PassResult, Request
 from reconciler.ids import AssociationName, NodeId
 from reconciler.model.outcome import Disposition
 from tests.support.nodes import Fleet, start_fleet

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.compliance.report import Status
-from reconciler.daemon.controller import Request
+from reconciler.daemon.passing import Request
 from tests.support.nodes import Fleet, start_fleet
 from tests.support.site import Site, bodies
 

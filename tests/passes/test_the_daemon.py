@@ -140,7 +140,7 @@ def test_the_connection_dies_during_a_script_and_the_result_is_whole(site: Site,
 
 def unchanged_passes(site: Site, fleet: Fleet, *, count: int, seed: int) -> None:
     """Passes over an unchanged fleet: no commit, no body, every node contacted; one hand edit is found by the next pass."""
-    from reconciler.daemon.controller import Request  # noqa: PLC0415 - used by this scenario alone
+    from reconciler.daemon.passing import Request  # noqa: PLC0415 - used by this scenario alone
 
     chance = random.Random(seed)
     edit_after = chance.randrange(2, count - 2)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.compliance.report import Status
-from reconciler.daemon.controller import PassResult
+from reconciler.daemon.passing import PassResult
 from reconciler.ids import AssociationName, NodeId
 from tests.support.nodes import NodeSpec, start_fleet
 from tests.support.site import MOTD, Site, bodies

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from reconciler.daemon.controller import Controller, PassResult, Request
+from reconciler.daemon.controller import Controller
+from reconciler.daemon.passing import PassResult, Request
 from reconciler.settings import read_host_settings
 from tests.support.nodes import Fleet, TestNode
 

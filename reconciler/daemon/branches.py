@@ -1,0 +1,178 @@
+"""Both branches of one repository as this host sees them: what is in force, and what was reported."""
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from reconciler.commit.branch import ReportsBranch, read_branch
+from reconciler.commit.heartbeat import Heartbeat, read_heartbeat
+from reconciler.commit.places import find_places
+from reconciler.compliance.read import Branch, read_branch_files
+from reconciler.daemon.accepting import Accepted, StateBranch
+from reconciler.daemon.reporting import Reports
+from reconciler.errors import DesiredStateError, SourceError, UsageError
+from reconciler.ids import CommitId, NodeId
+from reconciler.inventory.observed import Facts
+from reconciler.model.desired import DesiredState
+from reconciler.model.node import Mode, Transport
+from reconciler.problem import Problem
+from reconciler.reconcile import Ground, ground
+from reconciler.settings import HostSettings
+from reconciler.source.records import CommitRecord, Person
+from reconciler.source.repository import Repository
+
+ACCEPTED_REF = "refs/accepted/state"
+"""In our own clone: the last commit this host accepted, for the time the compliance branch cannot be read."""
+
+
+class Branches:
+    """The state branch and the compliance branch; each is read anew only where it moved. For one thread."""
+
+    def __init__(self, repository: Repository, settings: HostSettings, clock: Callable[[], datetime]) -> None:
+        self._repository = repository
+        self._settings = settings
+        self._clock = clock
+        self._state = StateBranch(repository, settings)
+        self._ground: Ground | None = None
+        self._reports: Reports | None = None
+
+    # The state branch
+
+    @property
+    def known_ground(self) -> Ground | None:
+        """What was in force when we last looked."""
+        return self._ground
+
+    def in_force(self, accept_rewind: str | None = None) -> tuple[Ground, Accepted]:
+        """Fetch and decide what is in force. Raises DesiredStateError or SourceError where nothing is."""
+        known = self._repository.ref(ACCEPTED_REF)
+        accepted = self._state.look(
+            None if known is None else CommitId(known),
+            accept_rewind=None if accept_rewind is None else CommitId(accept_rewind),
+        )
+        if accepted.desired is None:
+            if accepted.refused:
+                raise DesiredStateError(accepted.refused)
+            raise SourceError("; ".join(accepted.problems))
+        return self._ground_of(accepted.desired), accepted
+
+    def read_state(self, commit: CommitId) -> tuple[DesiredState | None, tuple[Problem, ...]]:
+        """Read the state at one commit: None with every mistake where it does not validate."""
+        return self._state.read(commit)
+
+    def accept(self, commit: CommitId) -> None:
+        """Remember a commit as accepted: a pass was made by it."""
+        self._repository.update_refs({ACCEPTED_REF: (None, commit)}, checked=False)
+
+    def agree(self, reports: Reports, accepted: Accepted, base: Ground) -> tuple[Reports, Accepted, Ground]:
+        """Hold what we accepted against what the fleet's history says was accepted last: it may know of a later commit."""
+        remembered = reports.read.history.state_commit
+        if remembered is None or self._repository.ref(ACCEPTED_REF) is not None or remembered == base.desired.commit:
+            return reports, accepted, base
+        again = self._state.look(remembered)
+        if again.desired is None:
+            raise SourceError("; ".join(again.problems))
+        base = self._ground_of(again.desired)
+        return self.look(base.desired), again, base
+
+    def _ground_of(self, desired: DesiredState) -> Ground:
+        if self._ground is None or self._ground.desired.commit != desired.commit:
+            self._ground = ground(self.narrowed(desired))
+        return self._ground
+
+    def narrowed(self, desired: DesiredState) -> DesiredState:
+        """Local nodes only observe, unless the host settings allow more: a pull request cannot change this host."""
+        if self._settings.local_changes:
+            return desired
+        nodes = {
+            name: replace(node, mode=Mode.OBSERVE) if node.transport is Transport.LOCAL else node
+            for name, node in desired.nodes.items()
+        }
+        return replace(desired, nodes=nodes)
+
+    # The compliance branch
+
+    def look(self, desired: DesiredState) -> Reports:
+        """Fetch the compliance branch, and read it where it moved."""
+        places = find_places(self._repository, desired.fleet.reports_remote)
+        known = self._reports
+        if known is None or known.branch.branch != desired.fleet.reports_branch or known.branch.places != places:
+            branch = self._reports_branch(desired)
+            known = None
+        else:
+            branch = known.branch
+        standing = branch.look()
+        if known is not None and known.read.history.commit == standing.tip and known.standing.lost == standing.lost:
+            read = known.read
+        else:
+            files = () if standing.tip is None else read_branch(self._repository, standing.tip)
+            read = read_branch_files(files, standing.tip)
+            if standing.lost is not None:
+                read = replace(read, history=replace(read.history, lost=standing.lost))
+        self._reports = Reports(branch=branch, standing=standing, read=read)
+        return self._reports
+
+    def begin_history_anew(self, accepted: Accepted, base: Ground) -> tuple[Accepted, Ground]:
+        """Forget the reports as they were; which commit they knew was accepted still counts, if they can be read."""
+        try:
+            reports = self.look(base.desired)
+        except SourceError:
+            pass
+        else:
+            _, accepted, base = self.agree(reports, accepted, base)
+        self._reports_branch(base.desired).start_anew(self._clock())
+        self._reports = None
+        return accepted, base
+
+    def _reports_branch(self, desired: DesiredState) -> ReportsBranch:
+        return ReportsBranch(
+            repository=self._repository,
+            places=find_places(self._repository, desired.fleet.reports_remote),
+            branch=desired.fleet.reports_branch,
+            person=Person(email=f"reconciler@{socket.gethostname()}"),
+        )
+
+    def committed(self) -> Branch:
+        """Give the compliance branch, read as it is now."""
+        base, _ = self.in_force()
+        return self.look(base.desired).read
+
+    def committed_at(self, commit: CommitId) -> Branch | None:
+        """Give the compliance branch at a commit, if it is the one that was read last."""
+        known = self._reports
+        if known is None or known.read.history.commit != commit or known.read.history.lost is not None:
+            return None
+        return known.read
+
+    def facts_of(self, node: NodeId) -> Facts:
+        """Give one node's committed facts. Raises UsageError for a node nobody reported."""
+        facts: Mapping[NodeId, Facts] = self.committed().facts
+        if node not in facts:
+            raise UsageError(f"no facts of a node {node!r} are committed; `reconciler nodes` lists the nodes")
+        return facts[node]
+
+    def page(self) -> str | None:
+        """Give the report's page as committed."""
+        base, _ = self.in_force()
+        tip = self.look(base.desired).standing.tip
+        content = None if tip is None else self._repository.read_file(tip, "README.md")
+        return None if content is None else content.decode("utf-8", "replace")
+
+    def heartbeat(self) -> Heartbeat | None:
+        """Give the heartbeat as it stands at its home."""
+        base, _ = self.in_force()
+        return read_heartbeat(self._repository, self.look(base.desired).branch.places.home)
+
+    def reported_commits(self) -> tuple[CommitRecord, ...]:
+        """Give the commits of the compliance branch, oldest first."""
+        base, _ = self.in_force()
+        tip = self.look(base.desired).standing.tip
+        return () if tip is None else self._repository.commits_between(None, tip)
+
+    def commit_of(self, revision: str) -> CommitId:
+        """Give the commit a revision means; the reports' branch by its own name."""
+        if self._reports is not None and revision == self._reports.branch.branch and self._reports.standing.tip:
+            return self._reports.standing.tip
+        self._repository.fetch_everything()
+        return self._repository.resolve(revision)

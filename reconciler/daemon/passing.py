@@ -1,0 +1,45 @@
+"""What a pass is asked to do, and what came of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reconciler.compliance.report import FleetSummary, NodeReport, Status
+from reconciler.ids import CommitId, NodeId
+from reconciler.model.outcome import Outcome
+from reconciler.plan.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What one pass is asked to do."""
+
+    limit: tuple[str, ...] = ()
+    dry_run: bool = False
+    apply: str | None = None
+    accept_rewind: str | None = None
+    """A commit the state branch was rewound to on purpose."""
+    new_history: bool = False
+    """Begin the history of reports anew, from what the nodes remember."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassResult:
+    """What came of a pass, for whoever tells it."""
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    reports: Mapping[NodeId, NodeReport]
+    """Of every node; those outside the limit as last reported."""
+    summary: FleetSummary
+    problems: tuple[str, ...]
+    """What needs attention first; foreign text."""
+    dry_run: bool
+    report_commit: CommitId | None
+    """None: nothing changed, or nothing was to be committed."""
+    commit_words: str
+    seconds: float
+
+    @property
+    def all_in_sync(self) -> bool:
+        """Nothing pending, waiting, drifted, failed or unknown."""
+        return all(report.status is Status.COMPLIANT for report in self.reports.values())
