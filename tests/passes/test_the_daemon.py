@@ -1,7 +1,6 @@
 """The daemon: wakes for commits, drains, survives being killed; every body runs exactly once for each plan item."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -81,42 +80,6 @@ def test_sigterm_during_a_run_leaves_it_running_and_the_next_pass_settles_it(sit
     result = site.command("once", str(site.repo))
     wait_until(lambda: site.command("once", str(site.repo)).returncode == 0, f"it settles: {result.stdout}")
     assert [bodies(node) for node in fleet.nodes] == [1] * len(fleet.nodes)
-
-
-def test_killed_at_any_moment_nothing_runs_twice_and_nothing_is_lost(site: Site, fleet: Fleet) -> None:
-    kills_and_check(site, fleet, rounds=6, seed=1)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(3600)
-def test_fifty_kills(site: Site, fleet: Fleet) -> None:
-    kills_and_check(site, fleet, rounds=50, seed=2)
-
-
-def kills_and_check(site: Site, fleet: Fleet, *, rounds: int, seed: int) -> None:
-    """Each round is a drift on every node, a daemon killed at some moment of the repair, and a daemon that goes on."""
-    chance = random.Random(seed)
-    site.commit({"documents/Motd.yaml": APPEND_DOCUMENT.replace("default: '0'", "default: '1'")})
-    wait_until(lambda: site.command("once", str(site.repo)).returncode == 0, "the fleet is in sync")
-    done = 1
-    assert [bodies(node) for node in fleet.nodes] == [done] * len(fleet.nodes)
-    for turn in range(rounds):
-        for node in fleet.nodes:
-            node.run(["sh", "-c", "rm -f /etc/motd"])
-        # Flapping is another test's subject: five repairs in 24 hours would end these.
-        site.commit(
-            {
-                "state/associations/motd.yaml": MOTD.replace("managed by git\\n", f"turn {turn}\\n")
-                + f"Parameters: {{text: ['turn {turn}']}}\n"
-            }
-        )
-        daemon = daemon_of(site)
-        time.sleep(chance.uniform(0.2, 4.5))
-        os.kill(daemon.pid, signal.SIGKILL)
-        daemon.wait(timeout=10)
-        done += 1
-        wait_until(lambda: site.command("once", str(site.repo)).returncode == 0, f"in sync after kill {turn}")
-        assert [bodies(node) for node in fleet.nodes] == [done] * len(fleet.nodes), f"after kill {turn}"
 
 
 @pytest.mark.parametrize(
