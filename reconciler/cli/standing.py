@@ -8,6 +8,7 @@ import typer
 from reconciler.cli.exits import Exit
 from reconciler.cli.options import FormatOption, Limit, Repo, SettingsFile, StateDir
 from reconciler.cli.output import Format, say, say_json, say_page, shown, table
+from reconciler.drift.text import untold_differences
 
 if TYPE_CHECKING:  # what these commands load lazily, so that --help stays quick
     from reconciler.daemon.standing import Standing
@@ -109,7 +110,7 @@ def drift(
                 else f"{finding.state.value} ({finding.cause.value})"
             )
             say(f"{shown(node)}  {shown(finding.association)}  {state}: {shown(finding.reason)}")
-            for difference in finding.differences:
+            for difference in untold_differences(finding):
                 say(
                     f"    {shown(difference.subject)}: {shown(difference.observed)}, should be {shown(difference.expected)}"
                 )

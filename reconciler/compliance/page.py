@@ -6,6 +6,7 @@ from functools import lru_cache
 from reconciler.compliance.encode import instant
 from reconciler.compliance.paths import node_path
 from reconciler.compliance.report import FleetSummary, NodeReport, ReportedFinding, Status, item_status
+from reconciler.drift.text import differences_text
 from reconciler.foreign_text import Sink, fit
 from reconciler.ids import NodeId
 from reconciler.model.association import Severity
@@ -117,7 +118,7 @@ def _wrong(reports: Mapping[NodeId, NodeReport]) -> Iterator[str]:
 def _why(reported: ReportedFinding) -> str:
     finding = reported.finding
     why = _md(finding.reason)
-    if finding.differences:
+    if finding.differences and differences_text(finding.differences) not in finding.reason:
         shown = "; ".join(
             f"{_md(d.subject)}: {_md(d.observed)}, should be {_md(d.expected)}"
             for d in finding.differences[:DIFFERENCES]

@@ -9,6 +9,7 @@ from reconciler.commit.heartbeat import MISSED_INTERVALS, Heartbeat, NodeBeat, s
 from reconciler.compliance.encode import encode_applied, encode_finding, instant
 from reconciler.compliance.report import NodeReport, ReportedFinding, Status, item_status
 from reconciler.daemon.controller import Controller
+from reconciler.drift.text import untold_differences
 from reconciler.errors import UsageError
 from reconciler.ids import AssociationName, NodeId
 from reconciler.model.known import Known
@@ -207,7 +208,7 @@ class Standing:
             cause = "" if finding.cause.value == finding.state.value else f" ({finding.cause.value})"
             until = "" if finding.until is None else f", until {instant(finding.until)}"
             yield f"  {finding.state.value}{cause} since {instant(found[name].since)}{until}: {finding.reason}"
-            for difference in finding.differences:
+            for difference in untold_differences(finding):
                 yield f"    {difference.subject}: {difference.observed}, should be {difference.expected}"
             applied = None if report is None else report.history.applied.get(name)
             if applied is not None:

@@ -188,8 +188,23 @@ def _launch(order: Order, step: RenderedStep) -> bytes:
         'AWS_SSM_PLATFORM_NAME=$(. /etc/os-release; printf %s "${NAME:-Linux}")\n'
         'AWS_SSM_PLATFORM_VERSION=$(. /etc/os-release; printf %s "${VERSION_ID:-}")\n'
         "fi\nexport AWS_SSM_PLATFORM_NAME AWS_SSM_PLATFORM_VERSION\n"
+        f"{_HOME}"
         f'{_change_folder(step.working_directory)}unset OLDPWD\n{exports}exec {interpreter} "${{0%/*}}/script"\n'
     ).encode("utf-8", "surrogateescape")
+
+
+# The local file first: a directory service that does not answer must not hold a script up.
+_HOME = """\
+me=$(id -u)
+home=$(grep "^[^:]*:[^:]*:$me:" /etc/passwd 2>/dev/null | head -n 1)
+[ -n "$home" ] || home=$(getent passwd "$me" 2>/dev/null)
+home=${home%:*}
+home=${home##*:}
+HOME=${home:-/}
+export HOME
+unset me home
+"""
+"""What a login sets from the user's entry: scripts of package managers, git and language tools stop without it."""
 
 
 def _change_folder(wanted: str) -> str:

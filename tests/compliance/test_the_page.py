@@ -4,6 +4,7 @@ from reconciler.compliance.judge import summarise
 from reconciler.compliance.page import page
 from reconciler.compliance.paths import node_path
 from reconciler.drift.finding import Cause, Difference, State
+from reconciler.drift.text import differences_text
 from reconciler.ids import CommitId, FleetId, NodeId
 from reconciler.model.association import Severity
 from tests.compliance.builders import a_finding, a_report
@@ -39,6 +40,18 @@ def test_what_is_wrong_is_named_with_its_reason_and_difference() -> None:
     assert "HIGH" in row
     assert "0600" in row
     assert "0644" in row
+
+
+def test_a_difference_that_the_reason_names_is_not_listed_again() -> None:
+    differences = tuple(
+        Difference(subject=f"file /etc/{name}", expected="mode 0644", observed="mode 0600") for name in "abcd"
+    )
+    reason = f"flapping, and {differences_text(differences)}; left alone"
+    text = shown(a_report("web-02", a_finding("web-02", state=State.FAILED, reason=reason, differences=differences)))
+    row = next(line for line in text.splitlines() if line.startswith("| [web") and "Failed" in line)
+    assert row.count("0600") == 3
+    assert row.count("and 1 more") == 1
+    assert "<br>" not in row
 
 
 def test_the_worst_stands_first() -> None:

@@ -1,4 +1,5 @@
 import os
+import pwd
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.record import record_of
 from reconciler.rollout.sight import Refusal, Sight, Standing
-from tests.rollout.a_node import NODE, SHELLS, STARTED, HomeNode, HomeSession, a_step, an_order
+from tests.rollout.a_node import NOBODY, NODE, SHELLS, STARTED, HomeNode, HomeSession, a_step, an_order
 
 RUNS = NodeRuns(OutputKeeper(None))
 
@@ -135,9 +136,19 @@ def test_a_script_sees_ssms_surroundings_and_nothing_of_ours(node: HomeNode) -> 
     assert f"AWS_SSM_INSTANCE_ID={NODE}\n" in text
     assert f"SSM_COMMAND_ID={found.run}\n" in text
     assert 'SSM_Message=it\'s "$HOME" `id`\nand more\n' in text
-    assert "HOME=" not in text.replace('"$HOME"', "")
+    assert f"HOME={a_login_s_home()}\n" in text
+    assert "\nhome=" not in text
     assert "\n/\n0022\n" in text
     assert str(node.root / "lock") not in text
+
+
+def a_login_s_home() -> str:
+    return pwd.getpwuid(NOBODY if os.geteuid() == 0 else os.geteuid()).pw_dir
+
+
+def test_a_step_may_set_a_home_of_its_own(node: HomeNode) -> None:
+    found = run(node, a_step('echo "$HOME"\n', environment={"HOME": "/srv/app"}))
+    assert found.steps[0].stdout == b"/srv/app\n"
 
 
 def test_values_travel_in_files_and_never_in_argv(node: HomeNode) -> None:

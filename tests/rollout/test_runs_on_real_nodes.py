@@ -119,12 +119,14 @@ def test_a_document_runs_as_root_in_clean_surroundings(server: TestNode) -> None
     lines = outcome.record.steps[0].stdout.decode().splitlines()
     assert lines[0] == "root"
     assert lines[-2:] == ["0022", "/"]
+    assert "HOME=/root" in lines
     names = {line.partition("=")[0] for line in lines[1:] if "=" in line}
     assert names == {
         "AWS_SSM_INSTANCE_ID",
         "AWS_SSM_PLATFORM_NAME",
         "AWS_SSM_PLATFORM_VERSION",
         "AWS_SSM_REGION_NAME",
+        "HOME",
         "PATH",
         "PWD",
         "SSM_COMMAND_ID",
