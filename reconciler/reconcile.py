@@ -24,6 +24,7 @@ from reconciler.model.command import Connect
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import History, RunStatus
 from reconciler.model.outcome import Disposition, Outcome, RunRecord
+from reconciler.model.pause import Pauses
 from reconciler.model.questions import Questions
 from reconciler.plan.build import build_plan
 from reconciler.plan.digest import FactsDigest
@@ -69,6 +70,8 @@ class World:
     outputs: Path
     """Where full outputs of runs are kept on this host."""
     stop: Event = field(default_factory=Event)
+    pauses: Callable[[], Pauses] = Pauses
+    """What people paused, read anew each time: a roll-out that goes on must hear of it."""
     on_unsettled: Callable[[Unsettled], None] = lambda _: None
     """Hears of run folders that nobody can make sense of."""
 
@@ -100,6 +103,8 @@ class Pass:
     """What the plan was made from: with `plan.at` it makes the same plan again."""
     collected: Mapping[NodeId, Collected]
     history: History
+    pauses: Pauses = field(default_factory=Pauses)
+    """As they stood when the plan was made."""
 
 
 def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], world: World, asked: Asked) -> Pass:
@@ -126,7 +131,8 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
     run_of = partial(run_id, desired.fleet.id)
     history = rebuilt(history, facts, now, run_of) if asked.new_history else guarded(history, facts, run_of)
     history = with_seen(with_settled(history, settled, now), facts, now, host_keys=keys)
-    findings = _find(base, facts, history, now, asked, keys)
+    pauses = world.pauses()
+    findings = _find(base, facts, history, now, asked, keys, pauses)
     plan = build_plan(
         findings,
         desired=desired,
@@ -136,6 +142,7 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
         history=history,
         now=now,
         allow_shrink=asked.allow_shrink,
+        pauses=pauses,
     )
     if asked.dry_run:
         return Pass(
@@ -146,6 +153,7 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
             before=before,
             collected=before,
             history=history,
+            pauses=pauses,
         )
     outcomes = roll_out(
         plan,
@@ -167,6 +175,7 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
         going=[record for record in settled if not record.status.ended],
         target_counts={name: len(members) for name, members in base.targets.members.items()},
         outputs=world.outputs,
+        pauses=world.pauses,
     )
     now = world.clock()
     history = with_outcomes(history, outcomes, now)
@@ -184,7 +193,7 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
         left = findings
     else:
         after = {node: found.facts for node, found in again.items()}
-        again_found = _find(base, after, history, world.clock(), replace(asked, apply=None), keys)
+        again_found = _find(base, after, history, world.clock(), replace(asked, apply=None), keys, world.pauses())
         left = tuple(finding for finding in findings if finding.node not in after) + again_found
         left = tuple(sorted(left, key=lambda finding: (finding.node, finding.association)))
     history = with_findings(
@@ -203,6 +212,7 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
         before=before,
         collected=collected,
         history=history,
+        pauses=pauses,
     )
 
 
@@ -221,11 +231,12 @@ class Planner:
         now: datetime,
         *,
         allow_shrink: frozenset[AssociationName] = frozenset(),
+        pauses: Pauses | None = None,
     ) -> tuple[Survey, Plan]:
         """Give what was found, and the plan made of it."""
         history = with_seen(history, facts, now)
         findings = self._surveyor.survey(
-            base.desired, _targets_of(base, facts), facts, history, now, definitions=base.definitions
+            base.desired, _targets_of(base, facts), facts, history, now, definitions=base.definitions, pauses=pauses
         )
         plan = build_plan(
             findings,
@@ -237,6 +248,7 @@ class Planner:
             now=now,
             allow_shrink=allow_shrink,
             facts_digest=self._facts_digest,
+            pauses=pauses,
         )
         return findings, plan
 
@@ -253,6 +265,7 @@ def _find(
     now: datetime,
     asked: Asked,
     host_keys: Mapping[NodeId, str | None],
+    pauses: Pauses,
 ) -> tuple[Finding, ...]:
     """Find drift on the nodes that were asked, and on them alone."""
     return find_drift(
@@ -264,6 +277,7 @@ def _find(
         definitions=base.definitions,
         forced=None if asked.apply is None else lambda name, _node: name == asked.apply,
         host_keys=host_keys,
+        pauses=pauses,
     )
 
 

@@ -97,6 +97,7 @@ def drift(
                 "findings": [standing.finding_json(node, finding) for node, finding in wrong],
                 "unknown": dict(standing.unknown()),
                 "problems": list(standing.problems),
+                "pauses": list(standing.pauses),
             }
         )
     elif standing.all_compliant:
@@ -118,6 +119,9 @@ def drift(
             say(f"{shown(node)}  UNKNOWN: {shown(why)}")
         for problem in standing.problems:
             say(f"attention: {shown(problem)}")
+    if output is Format.TEXT:
+        for pause in standing.pauses:
+            say(f"paused: {shown(pause)}")
     return Exit.DONE if standing.all_compliant else Exit.NOT_IN_SYNC
 
 

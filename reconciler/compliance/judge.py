@@ -8,10 +8,12 @@ from itertools import groupby
 
 from reconciler.compliance.report import FleetSummary, NodeReport, ReportedFinding, Status
 from reconciler.drift.finding import Finding, State
+from reconciler.drift.gates import held
 from reconciler.ids import AssociationName, CommitId, FleetId, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.association import Severity
 from reconciler.model.history import History, NodeHistory
+from reconciler.model.known import Known, Unknown
 from reconciler.model.outcome import Disposition, Outcome
 from reconciler.plan.plan import LeftOut
 
@@ -41,9 +43,21 @@ def judge(
             findings=_dated(by_node.get(node, ()), before.get(node), now),
             history=history.nodes.get(node, NodeHistory(node=node)),
             facts=facts[node],
+            notes=_notes(facts[node], before.get(node), now),
         )
         for node in sorted(facts)
     }
+
+
+def _notes(facts: Facts, before: NodeReport | None, now: datetime) -> tuple[str, ...]:
+    """Give the node's holds in words, as they are known: they are shown even where nothing waits for them."""
+    if facts.unreachable is not None:
+        return () if before is None else before.notes
+    match held(facts, now):
+        case Unknown(why=why):
+            return (why,) if "holds" in facts.sections else ()
+        case Known(value=gate):
+            return () if gate is None else (gate.reason,)
 
 
 HOLDS = "every expectation holds"
@@ -79,6 +93,7 @@ def summarise(
     state_commit: CommitId | None,
     target_counts: Mapping[AssociationName, int],
     problems: tuple[str, ...] = (),
+    pauses: tuple[str, ...] = (),
 ) -> FleetSummary:
     """Count nodes by status, findings by state, and both by association and severity."""
     states: Counter[str] = Counter()
@@ -98,4 +113,5 @@ def summarise(
         associations={name: dict(sorted(associations[name].items())) for name in sorted(associations)},
         target_counts=dict(sorted(target_counts.items())),
         problems=problems,
+        pauses=pauses,
     )

@@ -29,6 +29,7 @@ def page(summary: FleetSummary, reports: Mapping[NodeId, NodeReport]) -> str:
             "",
             *_summary(summary),
             *_problems(summary),
+            *_paused(summary, reports),
             *_wrong(reports),
             *_associations(summary),
             *_nodes(reports),
@@ -71,6 +72,21 @@ def _problems(summary: FleetSummary) -> Iterator[str]:
         yield ""
         yield from (f"- {_md(problem)}" for problem in summary.problems)
         yield ""
+
+
+def _paused(summary: FleetSummary, reports: Mapping[NodeId, NodeReport]) -> Iterator[str]:
+    held = [(node, note) for node, report in sorted(reports.items()) for note in report.notes]
+    if not summary.pauses and not held:
+        return
+    yield "## Paused and held"
+    yield ""
+    yield "Nothing is started here until the pause or the hold file is gone; facts are collected and reported all the same."
+    yield ""
+    yield from (f"- {_md(pause)}" for pause in summary.pauses)
+    yield from (f"- [{_md(node)}]({node_path(node)}): {_md(note)}" for node, note in held[:SHOWN])
+    if len(held) > SHOWN:
+        yield f"- ... and {len(held) - SHOWN} more, in the files of their nodes."
+    yield ""
 
 
 def _rank(item: tuple[NodeId, ReportedFinding]) -> tuple[int, int, str, str]:

@@ -25,6 +25,8 @@ class Branch:
 
     history: History
     reports: Mapping[NodeId, NodeReport] = field(default_factory=dict)
+    pauses: tuple[str, ...] = ()
+    """What was paused in the last pass that was committed, in words."""
 
     @property
     def facts(self) -> Mapping[NodeId, Facts]:
@@ -102,6 +104,7 @@ def read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | Non
             ) from exc
     return Branch(
         reports=CommittedReports(nodes, facts),
+        pauses=tuple(map(str, summary.get("pauses", ()))),
         history=History(
             commit=commit,
             state_commit=CommitId(summary["state_commit"]) if summary.get("state_commit") else None,

@@ -81,4 +81,6 @@ class FleetSummary:
     associations: Mapping[AssociationName, Mapping[str, int]]
     target_counts: Mapping[AssociationName, int]
     problems: tuple[str, ...] = field(default=())
-    """What keeps the newest commit from being in force, a rewound branch, a pause: shown first."""
+    """What keeps the newest commit from being in force, a rewound branch: shown first."""
+    pauses: tuple[str, ...] = field(default=())
+    """What people paused on the management host, a line each: shown whatever stands beside it."""

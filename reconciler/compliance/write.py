@@ -71,6 +71,7 @@ def summary_file(summary: FleetSummary) -> bytes:
             "associations": {name: dict(counts) for name, counts in summary.associations.items()},
             "targets": dict(summary.target_counts),
             "problems": list(summary.problems),
+            "pauses": list(summary.pauses),
         }
     )
 

@@ -57,6 +57,11 @@ class Branches:
             raise SourceError("; ".join(accepted.problems))
         return self._ground_of(accepted.desired), accepted
 
+    def last_accepted(self) -> DesiredState | None:
+        """Give the state this host accepted last, from our own clone; asks nobody. None: there is none yet."""
+        known = self._repository.ref(ACCEPTED_REF)
+        return None if known is None else self._state.read(CommitId(known))[0]
+
     def read_state(self, commit: CommitId) -> tuple[DesiredState | None, tuple[Problem, ...]]:
         """Read the state at one commit: None with every mistake where it does not validate."""
         return self._state.read(commit)

@@ -16,6 +16,7 @@ from reconciler.daemon.connections import Connections
 from reconciler.daemon.leadership import Leadership
 from reconciler.daemon.offline import OfflinePlans, Planned
 from reconciler.daemon.passing import PassResult, Request
+from reconciler.daemon.pause_file import PauseFile
 from reconciler.daemon.replay import Replays
 from reconciler.daemon.reporting import Reporter, Reports, Told
 from reconciler.daemon.starting import scanned
@@ -56,6 +57,7 @@ class Controller:
                 raise UsageError(f"{address.shown}: this host serves {served.shown} alone (host settings, Remote)")
         self.state_dir = state_dir
         self.clock = clock
+        self.pauses = PauseFile(folder=state_dir)
         self.repository = Repository.open(address, state_dir=state_dir)
         self.branches = Branches(self.repository, settings, clock)
         self.connections = Connections(settings.key_directory.expanduser())
@@ -90,6 +92,11 @@ class Controller:
         """The branch that is ours, whose changes wake nobody."""
         known = self.branches.known_ground
         return known.desired.fleet.reports_branch if known else "compliance"
+
+    @property
+    def holder(self) -> str:
+        """Who we are in leases and heartbeats."""
+        return self._leadership.holder
 
     @property
     def outputs(self) -> Path:
@@ -238,6 +245,7 @@ class Controller:
             epoch=epoch,
             outputs=self.outputs,
             stop=stop or Event(),
+            pauses=self.pauses.read,
             on_unsettled=on_unsettled,
         )
 
@@ -259,6 +267,7 @@ class Controller:
             state_commit=base.desired.commit,
             target_counts=done.history.target_counts,
             problems=accepted.problems,
+            pauses=tuple(done.pauses.in_words(self.clock())),
         )
         return everyone, summary
 
@@ -268,7 +277,7 @@ class Controller:
         self._held = {n: c for n, c in {**self._collected(), **done.collected}.items() if n in fleet}
         self._cache.save(self._held)
         forget_before(self.outputs, self.clock() - OUTPUTS_KEPT)
-        self._replays.keep(done.plan, {name: found.facts for name, found in done.before.items()})
+        self._replays.keep(done.plan, {name: found.facts for name, found in done.before.items()}, done.pauses)
         if base.desired.commit is not None:
             self.branches.accept(CommitId(base.desired.commit))
 

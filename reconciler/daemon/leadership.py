@@ -19,7 +19,7 @@ class Leadership:
 
     def __init__(self, repository: Repository, *, state_dir: Path, clock: Callable[[], datetime]) -> None:
         self._repository = repository
-        self._holder = holder_name(socket.gethostname(), state_dir)
+        self.holder = holder_name(socket.gethostname(), state_dir)
         self._clock = clock
         self._lease: Held | None = None
         self._places: Places | None = None
@@ -43,4 +43,4 @@ class Leadership:
             self._lease = None
 
     def _keeper(self, places: Places) -> LeaseKeeper:
-        return LeaseKeeper(repository=self._repository, remote=places.lease, holder=self._holder)
+        return LeaseKeeper(repository=self._repository, remote=places.lease, holder=self.holder)

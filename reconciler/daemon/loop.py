@@ -9,7 +9,7 @@ import structlog
 from reconciler.daemon.controller import Controller
 from reconciler.daemon.passing import Request
 from reconciler.daemon.telling import log_pass
-from reconciler.daemon.watch import watching
+from reconciler.daemon.watch import watching, watching_pauses
 from reconciler.errors import ReconcilerError
 
 log = structlog.get_logger()
@@ -32,6 +32,7 @@ def serve(controller: Controller, stop: Event) -> None:
     with ExitStack() as watches:
         if (directory := controller.local_git_directory) is not None:
             watches.enter_context(watching(directory, wake, reports_branch=controller.reports_branch))
+        watches.enter_context(watching_pauses(controller.pauses.path, wake))
         log.info("started", repository=controller.shown_address, state_folder=str(controller.state_dir))
         failures, passes = 0, 0
         while not stop.is_set():

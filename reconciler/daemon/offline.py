@@ -12,6 +12,7 @@ from reconciler.errors import DesiredStateError, SourceError, UsageError
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
+from reconciler.model.pause import Pauses
 from reconciler.plan.difference import PlanDifference, difference
 from reconciler.plan.plan import Plan
 from reconciler.problem import Gravity, Problem
@@ -64,7 +65,7 @@ class OfflinePlans:
             raise SourceError(f"commit {kept.commit}, which that plan was made of, cannot be read any more")
         history = () if kept.history is None else read_branch(self._repository, kept.history)
         branch = read_branch_files(history, kept.history)
-        return self._planned(ground(self._narrowed(desired)), kept.facts, branch, at, frozenset())
+        return self._planned(ground(self._narrowed(desired)), kept.facts, branch, at, frozenset(), kept.pauses)
 
     def _planned(
         self,
@@ -73,8 +74,9 @@ class OfflinePlans:
         branch: Branch,
         now: datetime,
         allow_shrink: frozenset[AssociationName],
+        pauses: Pauses | None = None,
     ) -> Planned:
-        survey, plan = self._planner.plan(base, facts, branch.history, now, allow_shrink=allow_shrink)
+        survey, plan = self._planner.plan(base, facts, branch.history, now, allow_shrink=allow_shrink, pauses=pauses)
         left = any(item_status(finding) is not Status.COMPLIANT for finding in survey.noteworthy)
         return Planned(plan=plan, nothing_left=not left)
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import orjson
 
+from reconciler.daemon.pause_file import decode_pauses, encode_pauses
 from reconciler.errors import UsageError
 from reconciler.ids import CommitId, NodeId
 from reconciler.inventory.canonical import canonical, read_canonical
 from reconciler.inventory.observed import Facts
+from reconciler.model.pause import Pauses
 from reconciler.plan.plan import Plan
 
 KEPT = 50
@@ -26,6 +28,7 @@ class Kept:
     history: CommitId | None
     at: datetime
     facts: Mapping[NodeId, Facts]
+    pauses: Pauses
 
 
 class Replays:
@@ -34,7 +37,7 @@ class Replays:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, plan: Plan, facts: Mapping[NodeId, Facts]) -> None:
+    def keep(self, plan: Plan, facts: Mapping[NodeId, Facts], pauses: Pauses) -> None:
         """Keep what `plan` was made from; a plan without items has nothing to be asked about."""
         if not plan.items:
             return
@@ -42,6 +45,7 @@ class Replays:
             "commit": plan.commit,
             "history": plan.history,
             "at": plan.at.isoformat(),
+            "pauses": encode_pauses(pauses.all).decode(),
             "facts": {node: canonical(found).decode() for node, found in facts.items()},
         }
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,5 +72,6 @@ class Replays:
             commit=value["commit"],
             history=value["history"],
             at=datetime.fromisoformat(value["at"]),
+            pauses=Pauses(all=decode_pauses(value["pauses"].encode())) if "pauses" in value else Pauses(),
             facts={NodeId(node): read_canonical(NodeId(node), text.encode()) for node, text in value["facts"].items()},
         )

@@ -73,7 +73,7 @@ class Reporter:
         history = replace(
             done.history, commit=tip, state_commit=desired.commit, target_counts=told.summary.target_counts
         )
-        reports.read = Branch(history=history, reports=told.everyone)
+        reports.read = Branch(history=history, reports=told.everyone, pauses=told.summary.pauses)
         reports.standing = replace(reports.standing, tip=tip)
         publication = self._publish(reports.branch, told, tip, problems)
         if publication is not None and publication.complete:

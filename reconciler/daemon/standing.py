@@ -30,6 +30,8 @@ class Standing:
     problems: tuple[str, ...]
     page: str | None
     now: datetime
+    pauses: tuple[str, ...] = ()
+    """What is paused, in words: on this host now, or on the host that made the last report."""
 
     def beat(self, node: NodeId) -> NodeBeat:
         """Give a node's volatile facts."""
@@ -62,6 +64,7 @@ class Standing:
 
     def freshness(self) -> Iterator[str]:
         """Say whether the report is valid now."""
+        yield from (f"paused: {pause}" for pause in self.pauses)
         if self.stale is not None:
             yield f"NOT VALID NOW: {self.stale}"
         elif self.heartbeat is not None:
@@ -77,6 +80,7 @@ class Standing:
         yield f"state in force: {self.ground.desired.commit}"
         yield from self.freshness()
         yield from (f"attention: {problem}" for problem in self.problems)
+        yield from (f"held: {node}: {note}" for node in self.nodes for note in self.notes(node))
         for node in self.nodes:
             status, why = self.status(node)
             if status is not Status.COMPLIANT:
@@ -92,6 +96,7 @@ class Standing:
             "stale": self.stale,
             "last_pass": None if self.heartbeat is None else instant(self.heartbeat.last_pass),
             "problems": list(self.problems),
+            "pauses": list(self.pauses),
             "counts": {status.value: count for status, count in self.counts().items()},
             "nodes": [self.node_json(node) for node in self.nodes],
         }
@@ -104,6 +109,7 @@ class Standing:
             "node": node,
             "status": status.value,
             "why": why or None,
+            "notes": list(self.notes(node)),
             "last_contact": None if seen is None else instant(seen),
             "findings": {r.finding.association: r.finding.state.value for r in self._findings(node)},
         }
@@ -120,6 +126,11 @@ class Standing:
     def _findings(self, node: NodeId) -> tuple[ReportedFinding, ...]:
         report = self.reports.get(node)
         return () if report is None else report.findings
+
+    def notes(self, node: NodeId) -> tuple[str, ...]:
+        """Give the node's holds, as last reported."""
+        report = self.reports.get(node)
+        return () if report is None else report.notes
 
     def not_in_sync(self) -> tuple[tuple[NodeId, ReportedFinding], ...]:
         """Give every finding that is not compliant, by node."""
@@ -194,6 +205,8 @@ class Standing:
         status, why = self.status(node)
         yield f"{node}: {status.value}{f', {why}' if why else ''}"
         yield f"  written in {self.ground.desired.nodes[node].file}"
+        yield from (f"  {note}" for note in self.notes(node))
+        yield from (f"  paused: {pause}" for pause in self.pauses)
         if not meant:
             yield "  no association means this node"
         report = self.reports.get(node)
@@ -243,4 +256,15 @@ def read_standing(controller: Controller, now: datetime, limit: list[str]) -> St
         problems=(*accepted.problems, *((lost,) if lost else ())),
         page=controller.branches.page(),
         now=now,
+        pauses=_pauses(controller, heartbeat, branch.pauses, now),
     )
+
+
+def _pauses(
+    controller: Controller, heartbeat: Heartbeat | None, committed: tuple[str, ...], now: datetime
+) -> tuple[str, ...]:
+    """Give what is paused here now; where another host leads, what its last report says besides."""
+    here = tuple(controller.pauses.read().in_words(now))
+    if heartbeat is None or heartbeat.holder == controller.holder:
+        return here
+    return (*here, *(f"{pause} (at {heartbeat.holder}, as last reported)" for pause in committed))

@@ -21,6 +21,8 @@ _NOTHING_TO_READ = frozenset({RunStatus.SUCCESS, RunStatus.IN_PROGRESS})
 def pass_in_words(result: PassResult) -> Iterator[str]:
     """Give lines: what kept us, what ran, what is left, where the report went. Foreign parts are raw: render each line."""
     yield from result.problems
+    yield from (f"paused: {pause}" for pause in result.summary.pauses)
+    yield from (f"held: {node}: {note}" for node, report in result.reports.items() for note in report.notes)
     for outcome in result.outcomes:
         yield f"{outcome.node}  {outcome.association}: {_ended(outcome)}"
         if outcome.record is not None and outcome.record.status not in _NOTHING_TO_READ:
@@ -61,6 +63,7 @@ def pass_json(result: PassResult) -> Mapping[str, Any]:
         "plan": result.plan.digest,
         "dry_run": result.dry_run,
         "problems": list(result.problems),
+        "pauses": list(result.summary.pauses),
         "items": [_item(item) for item in result.plan.items],
         "outcomes": [
             {
@@ -76,6 +79,7 @@ def pass_json(result: PassResult) -> Mapping[str, Any]:
             node: {
                 "status": report.status.value,
                 "unreachable": report.facts.unreachable,
+                "notes": list(report.notes),
                 "findings": {r.finding.association: encode_finding(r) for r in report.findings},
             }
             for node, report in result.reports.items()
@@ -132,6 +136,8 @@ def log_pass(result: PassResult) -> None:
         )
     for problem in result.problems:
         log.warning("attention", reason=problem)
+    for pause in result.summary.pauses:
+        log.warning("paused", reason=pause)
     log.info(
         "pass",
         revision=result.plan.commit,

@@ -29,6 +29,32 @@ class _RefChanges(FileSystemEventHandler):
         self._wake.set()
 
 
+class _PauseChanges(FileSystemEventHandler):
+    """Sets the event when the file of pauses is replaced: what was resumed is not to wait for the interval."""
+
+    def __init__(self, wake: Event, file: Path) -> None:
+        self._wake = wake
+        self._file = str(file)
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Look at the path alone: what the file says now is the pass's business."""
+        if event.event_type in CHANGES and self._file in {str(event.src_path), str(event.dest_path)}:
+            self._wake.set()
+
+
+@contextmanager
+def watching_pauses(file: Path, wake: Event) -> Iterator[None]:
+    """Set `wake` whenever the file of pauses is made, replaced or removed."""
+    observer = Observer()
+    observer.schedule(_PauseChanges(wake, file), str(file.parent), recursive=False)
+    observer.start()
+    try:
+        yield
+    finally:
+        observer.stop()
+        observer.join()
+
+
 @contextmanager
 def watching(git_directory: Path, wake: Event, *, reports_branch: str) -> Iterator[None]:
     """Set `wake` whenever a ref of the repository at `git_directory` changes, except our own reports' refs.

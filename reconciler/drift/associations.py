@@ -22,12 +22,13 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.history import History, NodeHistory
 from reconciler.model.known import Known
 from reconciler.model.node import Node
+from reconciler.model.pause import Pauses
 from reconciler.targets.resolve import Targets
 
 FactsOf = Mapping[NodeId, Facts] | Callable[[NodeId], Facts | None]
 
 
-def find_drift(
+def find_drift(  # noqa: PLR0913 - findings are a function of all of these, and of nothing else
     desired: DesiredState,
     targets: Targets,
     facts: FactsOf,
@@ -37,11 +38,20 @@ def find_drift(
     definitions: Mapping[AssociationName, Definition | Unrenderable],
     forced: Forced | None = None,
     host_keys: Mapping[NodeId, str | None] | None = None,
+    pauses: Pauses | None = None,
 ) -> tuple[Finding, ...]:
     """Judge every association on every node it means; `forced` says what was asked for by hand."""
     return tuple(
         Surveyor().survey(
-            desired, targets, facts, history, now, definitions=definitions, forced=forced, host_keys=host_keys
+            desired,
+            targets,
+            facts,
+            history,
+            now,
+            definitions=definitions,
+            forced=forced,
+            host_keys=host_keys,
+            pauses=pauses,
         )
     )
 
@@ -108,7 +118,7 @@ class Surveyor:
         self._tokens: Mapping[AssociationName, _Token] = {}
         self._at: datetime | None = None
 
-    def survey(
+    def survey(  # noqa: PLR0913 - findings are a function of all of these, and of nothing else
         self,
         desired: DesiredState,
         targets: Targets,
@@ -119,6 +129,7 @@ class Surveyor:
         definitions: Mapping[AssociationName, Definition | Unrenderable],
         forced: Forced | None = None,
         host_keys: Mapping[NodeId, str | None] | None = None,
+        pauses: Pauses | None = None,
     ) -> Survey:
         """Judge every association on every node it means."""
         known_keys = {node: record.host_key for node, record in history.nodes.items()}
@@ -130,6 +141,7 @@ class Surveyor:
             now=now,
             forced=forced,
             twins=twins(known_keys | dict(host_keys) if host_keys else known_keys),
+            pauses=pauses or Pauses(),
         )
         tokens = {name: _token(rule) for name, rule in ruled.items()}
         if self._at is None or now < self._at or forced is not None:

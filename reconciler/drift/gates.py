@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from reconciler.drift.finding import Cause, State
 from reconciler.drift.identity import json_object
 from reconciler.drift.text import instant_text
-from reconciler.ids import AssociationName
+from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.association import Association
 from reconciler.model.history import Applied, RunStatus
 from reconciler.model.known import Known, Observed, Unknown
 from reconciler.model.node import Mode
+from reconciler.model.pause import Pauses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,12 @@ class Running:
     association: AssociationName
     reason: str
     cause: Cause
+
+
+def paused(pauses: Pauses, node: NodeId, association: AssociationName, now: datetime) -> Gate | None:
+    """Look whether somebody pressed the stop button for this association on this node."""
+    why = pauses.why(node, association, now)
+    return None if why is None else Gate(reason=why, until=pauses.until(node, association, now))
 
 
 def held(facts: Facts, now: datetime) -> Observed[Gate | None]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from reconciler.drift.definitions import Definition, Unrenderable
 from reconciler.drift.expectations import Verdict
 from reconciler.drift.finding import Cause, Finding, State
-from reconciler.drift.gates import Gate, Running, dependency_gate, held, lost, mode_words, running_on
+from reconciler.drift.gates import Gate, Running, dependency_gate, held, lost, mode_words, paused, running_on
 from reconciler.drift.rule import Rule
 from reconciler.drift.standing import Case, Standing, standing
 from reconciler.drift.view import View
@@ -17,6 +17,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.history import Applied, History, NodeHistory, RunStatus
 from reconciler.model.known import Known, Observed, Unknown
 from reconciler.model.node import Mode, Node, least_intervening
+from reconciler.model.pause import Pauses
 
 Forced = Callable[[AssociationName, NodeId], bool]
 _STATES = {cause: State(cause.value) for cause in Cause}
@@ -43,6 +44,7 @@ class Judge:
     now: datetime
     forced: Forced | None = None
     twins: Mapping[NodeId, str] = field(default_factory=dict)
+    pauses: Pauses = field(default_factory=Pauses)
     _seen: dict[tuple[AssociationName, bool], bool] = field(default_factory=dict)
 
     def findings(
@@ -192,6 +194,9 @@ class Judge:
         """Give the first gate that is closed."""
         if self.desired.fleet.suspend:
             return Known(Gate(reason="the fleet is suspended (Suspend in state/fleet.yaml)"))
+        stopped = paused(self.pauses, around.node.id, rule.association.name, self.now)
+        if stopped is not None:
+            return Known(stopped)
         if isinstance(around.held, Unknown) or around.held.value is not None:
             return around.held
         if isinstance(around.running, Known) and around.running.value:

@@ -14,6 +14,7 @@ from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import History
 from reconciler.model.node import Mode, Node
+from reconciler.model.pause import Pauses
 from reconciler.plan.digest import FactsDigest, with_digest
 from reconciler.plan.notes import notes
 from reconciler.plan.order import places
@@ -39,6 +40,7 @@ def build_plan(  # noqa: PLR0913 - a plan is a function of all of these, and of 
     mode: Mode | None = None,
     allow_shrink: frozenset[AssociationName] = frozenset(),
     facts_digest: FactsDigest | None = None,
+    pauses: Pauses | None = None,
 ) -> Plan:
     """Make items of the wanted findings; everything else that is not in sync is left out, with its reason."""
     facts_of = facts if callable(facts) else facts.get
@@ -58,7 +60,7 @@ def build_plan(  # noqa: PLR0913 - a plan is a function of all of these, and of 
         items=items,
         left_out=tuple(sorted((*left_out, *broken), key=lambda left: (left.node or "", left.association))),
         removals=removals(desired, targets, history, frozenset(shrunk), limit),
-        notes=notes(desired, targets, items),
+        notes=(*notes(desired, targets, items), *(pauses or Pauses()).in_words(now)),
         mode=mode or Mode.ENFORCE,
     )
     return with_digest(plan)

@@ -45,6 +45,8 @@ class Tools:
     connect: Connect
     runs: NodeRuns
     recheck: Callable[[Session, PlanItem], Verdict]
+    paused: Callable[[PlanItem], str | None]
+    """Why nothing may be started now; None: it may."""
     clock: Callable[[], datetime]
     on_claimed: Callable[[PlanItem], None]
 
@@ -111,6 +113,9 @@ def _exchange(flight: Flight, session: Session, tools: Tools, wait: int) -> Outc
         return outcome_of(flight.item, Disposition.HELD_BACK, answer.reason, tools.clock())
     if not answer.still_needed:
         return outcome_of(flight.item, Disposition.NOT_NEEDED, answer.reason, tools.clock())
+    paused = tools.paused(flight.item)
+    if paused is not None:
+        return outcome_of(flight.item, Disposition.HELD_BACK, paused, tools.clock())
     flight.attempted = True
     found = tools.runs.start(
         session, flight.order, become=flight.become, wait=wait, on_claimed=lambda: _claimed(flight, tools)

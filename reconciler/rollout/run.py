@@ -18,6 +18,7 @@ from reconciler.ids import AssociationName, NodeId
 from reconciler.model.command import Connect, Session
 from reconciler.model.desired import DesiredState
 from reconciler.model.outcome import Disposition, Outcome, RunRecord
+from reconciler.model.pause import Pauses
 from reconciler.plan.plan import Plan, PlanItem
 from reconciler.rollout.flight import Flight, Tools, Verdict, advance, left_alone, outcome_of
 from reconciler.rollout.node_programs import Order
@@ -75,6 +76,7 @@ class _Manner:
     clock: Callable[[], datetime]
     stop: threading.Event
     recheck: Recheck
+    pauses: Callable[[], Pauses]
     confirm: Confirm
     on_outcome: Callable[[Outcome], None]
     going: tuple[RunRecord, ...]
@@ -100,6 +102,7 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
     going: Iterable[RunRecord] = (),
     target_counts: Mapping[AssociationName, int] | None = None,
     outputs: Path | None = None,
+    pauses: Callable[[], Pauses] = Pauses,
     ramp: Ramp = Ramp.EXPONENTIAL,
     workers: int = 32,
 ) -> tuple[Outcome, ...]:
@@ -121,6 +124,7 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
         going=tuple(record for record in going if not record.status.ended),
         target_counts=target_counts or {},
         outputs=outputs,
+        pauses=pauses,
         ramp=ramp,
         workers=workers,
     )
@@ -183,6 +187,7 @@ class _RollOut:
             connect=connect,
             runs=NodeRuns(OutputKeeper(manner.outputs)),
             recheck=manner.recheck,
+            paused=self._paused,
             clock=manner.clock,
             on_claimed=lambda item: self._events.put(_Claimed(item=item)),
         )
@@ -196,6 +201,7 @@ class _RollOut:
                 leaving = self._leaving()
                 if leaving is None:
                     self._drop_stopped()
+                    self._drop_paused()
                     self._release()
                     self._look_at_due()
                 if self._at_work == 0 and (leaving is not None or not self._flights):
@@ -339,6 +345,26 @@ class _RollOut:
                     item = self._waiting.take(node)
                     self._land(item, self._held(item, rollout.stopped))
                     dropped = True
+
+    def _drop_paused(self) -> None:
+        """Hold back what somebody paused; runs that are going on go on."""
+        pauses, now = self._manner.pauses(), self._manner.clock()
+        if pauses.unreadable is None and not pauses.standing(now):
+            return
+        dropped = True
+        while dropped:
+            dropped = False
+            for name in self._rollouts:
+                for node in sorted(self._waiting.ready(name)):
+                    why = pauses.why(node, name, now)
+                    if why is not None:
+                        item = self._waiting.take(node)
+                        self._land(item, self._held(item, why))
+                        dropped = True
+
+    def _paused(self, item: PlanItem) -> str | None:
+        """Ask once more, right before a start; from any thread."""
+        return self._manner.pauses().why(item.node, item.association, self._manner.clock())
 
     def _leave(self, leaving: str | None) -> None:
         """Let go of what goes on, and hold back the rest."""

@@ -15,6 +15,7 @@ from reconciler.model.fleet import Fleet
 from reconciler.model.history import Applied, History, NodeHistory, RunStatus
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.node import Node
+from reconciler.model.pause import Pauses
 from reconciler.plan.build import build_plan
 from reconciler.plan.plan import Plan
 from reconciler.targets.resolve import resolve_targets
@@ -140,6 +141,7 @@ def find(
     now: datetime = NOW,
     forced: Callable[[AssociationName, NodeId], bool] | None = None,
     host_keys: Mapping[NodeId, str | None] | None = None,
+    pauses: Pauses | None = None,
 ) -> tuple[Finding, ...]:
     return find_drift(
         state,
@@ -150,6 +152,7 @@ def find(
         definitions=definitions(state),
         forced=forced,
         host_keys=host_keys,
+        pauses=pauses,
     )
 
 

@@ -13,9 +13,11 @@ from reconciler.model.document import Step
 from reconciler.model.fleet import Fleet
 from reconciler.model.history import RunStatus
 from reconciler.model.node import Mode
+from reconciler.model.pause import Pause, Pauses
 from tests.drift.builders import (
     DRIFTED_FILE,
     EXPECT_FILE,
+    FILE,
     NOW,
     a_history,
     a_node,
@@ -205,3 +207,45 @@ def test_apply_ignores_backoff_schedule_and_flapping_but_no_hold() -> None:
     held = one(nightly, some_facts(holds={"hold": ""}), history=history, forced=asked)
     assert (held.state, held.wanted, held.forced) == (State.WAITING, False, False)
     assert not one(nightly, some_facts(), history=history, forced=lambda *_: False).wanted
+
+
+def paused(**of: Any) -> Pauses:
+    return Pauses(all=(Pause(who="ana", since=ago(hours=1), reason="disk swap", **of),))
+
+
+@pytest.mark.parametrize(
+    ("of", "binds"),
+    [
+        pytest.param({}, True, id="everything"),
+        pytest.param({"node": "web-01"}, True, id="this node"),
+        pytest.param({"node": "web-02"}, False, id="another node"),
+        pytest.param({"association": "motd"}, True, id="this association"),
+        pytest.param({"association": "other"}, False, id="another association"),
+        pytest.param({"node": "web-01", "association": "motd"}, True, id="this on this"),
+        pytest.param({"node": "web-02", "association": "motd"}, False, id="this on another"),
+    ],
+)
+def test_a_pause_binds_what_it_names_and_keeps_the_cause(of: dict[str, Any], binds: bool) -> None:  # noqa: FBT001  a case
+    found = one(EXPECTING, with_file(DRIFTED_FILE), pauses=paused(until=NOW + timedelta(hours=1), **of))
+    assert found.wanted is not binds
+    assert found.cause is Cause.PENDING
+    if binds:
+        assert (found.state, found.until) == (State.WAITING, NOW + timedelta(hours=1))
+        assert found.reason.startswith("paused by ana: disk swap until 20")
+
+
+def test_a_pause_ends_by_itself() -> None:
+    assert one(EXPECTING, with_file(DRIFTED_FILE), pauses=paused(until=ago(seconds=1))).wanted
+
+
+def test_what_is_in_sync_stays_so_under_a_pause() -> None:
+    assert one(EXPECTING, with_file(FILE), pauses=paused()).state is State.IN_SYNC
+
+
+def test_apply_is_bound_by_a_pause() -> None:
+    assert not one(EXPECTING, with_file(DRIFTED_FILE), pauses=paused(), forced=lambda _name, _node: True).wanted
+
+
+def test_pauses_that_do_not_read_pause_everything() -> None:
+    found = one(EXPECTING, with_file(DRIFTED_FILE), pauses=Pauses(unreadable="paused, for the file does not read"))
+    assert (found.state, found.wanted, found.until) == (State.WAITING, False, None)
