@@ -165,8 +165,8 @@ def _content(path: Path) -> bytes | str:
         return f"this file cannot be read: {exc.strerror}"
 
 
-def read_folder(folder: Path) -> tuple[DesiredState | None, tuple[Problem, ...]]:
-    """Read a checkout as it lies on disk, committed or not; links are not followed, and nothing is run."""
+def folder_files(folder: Path) -> tuple[dict[str, bytes], tuple[Problem, ...]]:
+    """Give the files of a checkout as they lie on disk, and what cannot be one of them; links are not followed."""
     problems: list[Problem] = []
     files: dict[str, bytes] = {}
     for root in STATE_ROOTS:
@@ -188,9 +188,14 @@ def read_folder(folder: Path) -> tuple[DesiredState | None, tuple[Problem, ...]]
                     problems.append(
                         Problem(file=name, message=content, remedy="make it readable and small, or remove it")
                     )
-    problems.extend(_no_state(files))
+    return files, tuple(problems)
+
+
+def read_folder(folder: Path) -> tuple[DesiredState | None, tuple[Problem, ...]]:
+    """Read a checkout as it lies on disk, committed or not; nothing is run."""
+    files, problems = folder_files(folder)
     desired, found = read_state(files, bundled=bundled_files(), check_schedule=check_schedule)
-    return desired, tuple(sorted((*problems, *found, *_known_hosts_lints(desired))))
+    return desired, tuple(sorted((*problems, *_no_state(files), *found, *_known_hosts_lints(desired))))
 
 
 def _known_hosts_lints(desired: DesiredState | None) -> tuple[Problem, ...]:
