@@ -26,9 +26,7 @@ def register(app: typer.Typer) -> None:
 Directory = Annotated[
     Path, typer.Argument(metavar="DIR", help="A checkout of the state repository; made where it is missing.")
 ]
-FleetOption = Annotated[
-    str, typer.Option(help="The fleet's id, where DIR is made.", show_default="the folder's name")
-]
+FleetOption = Annotated[str, typer.Option(help="The fleet's id, where DIR is made.", show_default="the folder's name")]
 
 
 @imports.command("ssh-config")

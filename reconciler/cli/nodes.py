@@ -58,22 +58,28 @@ def _tag(text: str) -> tuple[str, str]:
 def scan_keys(
     repo: Repo = ".",
     limit: Limit = None,
+    unpinned: Annotated[
+        bool, typer.Option("--unpinned", help="Only nodes for which state/known_hosts pins no key yet.")
+    ] = False,
     output: FormatOption = Format.TEXT,
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,
 ) -> int:
     """Print known_hosts lines for nodes, as their servers show them now; many nodes at once. Writes nothing.
 
-    Append what you have compared with the nodes' own consoles to state/known_hosts, and commit it.
+    Append what you have compared with the nodes' own consoles to state/known_hosts, and commit it. A node behind a
+    gateway can be asked once the gateway's own key is committed.
 
-    Example: reconciler node scan-keys --limit tag:Role=web >> state/known_hosts
+    Examples:
+      reconciler node scan-keys --limit tag:Role=web >> state/known_hosts
+      reconciler node scan-keys --unpinned fleet >> fleet/state/known_hosts
     """
     from reconciler.cli.opening import open_controller
 
     lines: list[str] = []
     troubles: list[str] = []
     with open_controller(repo, state_dir, host_settings) as controller:
-        for line, trouble in controller.scan_keys(tuple(limit or ())):
+        for line, trouble in controller.scan_keys(tuple(limit or ()), only_unpinned=unpinned):
             if trouble:
                 troubles.append(trouble)
             else:

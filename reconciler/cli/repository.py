@@ -65,19 +65,22 @@ def validate(
 ) -> int:
     """Report every mistake in a state repository at once, as it lies on disk: file, line, column, value met, remedy.
 
-    Runs and fetches nothing. Lints alone leave the exit code at 0.
+    From inside its folders the repository around them is read. Runs and fetches nothing. Lints alone leave the exit code at 0.
 
     Examples:
       reconciler validate
       reconciler validate fleet --format github
     """
-    from reconciler.daemon.accepting import read_folder
+    from reconciler.daemon.accepting import read_folder, repository_root
     from reconciler.foreign_text import Sink, fit
     from reconciler.problem import Gravity
 
     if not repo.is_dir():
         raise SourceError(f"{repo}: there is no such folder; name a checkout of the state repository")
-    desired, problems = read_folder(repo)
+    root = repository_root(repo)
+    if root != repo:
+        say(f"reconciler: reading {shown(str(root))}, the state repository around {shown(str(repo))}", error=True)
+    desired, problems = read_folder(root)
     errors = [problem for problem in problems if problem.gravity is Gravity.ERROR]
     if output is ProblemFormat.JSON:
         say_json(

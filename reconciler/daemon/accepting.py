@@ -1,5 +1,6 @@
 """Which commit of the state repository is in force, and what it says: the last good one, whatever happens to the branch."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -189,6 +190,20 @@ def folder_files(folder: Path) -> tuple[dict[str, bytes], tuple[Problem, ...]]:
                         Problem(file=name, message=content, remedy="make it readable and small, or remove it")
                     )
     return files, tuple(problems)
+
+
+def repository_root(folder: Path) -> Path:
+    """Give the checkout that a folder lies in: itself, or where it is part of one, the folder around `state/`."""
+    whole = folder.absolute()
+    inside = (whole, *whole.parents)
+    for below, above in itertools.pairwise(inside):
+        if (below / "state").is_dir() and below.name not in STATE_ROOTS:
+            return folder if below == whole else below
+        if below.name in STATE_ROOTS and (above / "state").is_dir():
+            return above
+        if (below / ".git").exists():
+            break
+    return folder
 
 
 def read_folder(folder: Path) -> tuple[DesiredState | None, tuple[Problem, ...]]:

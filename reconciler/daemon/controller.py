@@ -34,6 +34,7 @@ from reconciler.source.address import parse_address
 from reconciler.source.local import git_folder
 from reconciler.source.repository import Repository
 from reconciler.targets.selector import parse_selectors
+from reconciler.transport.known_hosts import parse as parse_known_hosts
 
 OUTPUTS_KEPT = timedelta(days=14)
 """SSM keeps the output of commands on a node for 336 hours."""
@@ -123,11 +124,16 @@ class Controller:
         connect = self.connections.pool(base.desired).connect
         return collect(nodes, base.questions, connect, before={}, clock=self.clock)
 
-    def scan_keys(self, limit: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    def scan_keys(self, limit: tuple[str, ...], *, only_unpinned: bool = False) -> Iterator[tuple[str, str]]:
         """Ask nodes' servers for their host keys: (line, '') for each key, ('', trouble) where one did not answer."""
         base, _ = self.branches.in_force()
-        nodes = [base.desired.nodes[name] for name in _limited(base, limit)]
-        return scanned([node for node in nodes if node.transport is Transport.SSH])
+        desired = base.desired
+        named = [desired.nodes[name] for name in _limited(base, limit)]
+        nodes = [node for node in named if node.transport is Transport.SSH]
+        if only_unpinned:
+            known = parse_known_hosts(desired.known_hosts)
+            nodes = [node for node in nodes if not known.pins(node.id, node.address, node.port).keys]
+        return scanned(nodes, self.connections.pool(desired))
 
     def _collected(self) -> Mapping[NodeId, Collected]:
         """Give what nodes last said to this process, or to the one before it."""

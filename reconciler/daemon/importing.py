@@ -3,7 +3,6 @@
 A repository that is missing is made as `init` makes it; in one that is there no file is ever overwritten. No server is asked.
 """
 
-import glob
 import os
 import shlex
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from reconciler.importing.ansible import Source, Sources, source_order
 from reconciler.importing.files import Written, files_of
 from reconciler.importing.harvest import Harvest, Kind, Note
 from reconciler.importing.keys import KeyPlace
+from reconciler.model.read_state import read_state
 from reconciler.model.reading.ssh_config import read_ssh_config
 from reconciler.model.reading.text import LONGEST_FILE
-from reconciler.model.read_state import read_state
 from reconciler.problem import Gravity, Problem
 
 _VARIABLES = ("", ".yml", ".yaml", ".json")
@@ -43,10 +42,10 @@ class Imported:
         repo = shlex.quote(str(self.directory))
         behind = any(node.gateway is not None for node in self.written.nodes)
         again = ["  (again after that commit, for the nodes that are reached through a gateway)"] if behind else []
+        known_hosts = shlex.quote(str(self.directory / "state/known_hosts"))
         return (
             f"  git -C {repo} add . && git -C {repo} commit -m 'Import {len(self.written.nodes)} nodes'",
-            f"  reconciler node scan-keys {repo} >> {shlex.quote(str(self.directory / 'state/known_hosts'))}"
-            "   # compare, then commit",
+            f"  reconciler node scan-keys --unpinned {repo} >> {known_hosts}   # compare, then commit",
             *again,
             f"  reconciler validate {repo}",
             f"  reconciler once {repo}   # everything is at Mode: warn: it looks, reports and changes nothing",
@@ -98,16 +97,15 @@ class _Included:
         if pattern.startswith("~/"):
             pattern = str(self._folder.parent / pattern[2:])
         wanted = os.path.normpath(self._folder / pattern)
-        if not wanted.startswith(f"{self._folder}/"):
+        if not wanted.startswith(f"{self._folder}/") or "**" in wanted:
             return f"only files below {self._folder} are"
         inside = self._folder.resolve()
         found = []
-        for name in sorted(glob.glob(wanted)):
-            path = Path(name)
+        for path in sorted(self._folder.glob(str(PurePosixPath(wanted).relative_to(self._folder)))):
             if not path.resolve().is_relative_to(inside):
-                return f"{name} leads out of {self._folder}"
+                return f"{path} leads out of {self._folder}"
             if path.is_file():
-                found.append((name, _content(path)))
+                found.append((str(path), _content(path)))
         return tuple(found)
 
 
@@ -122,7 +120,9 @@ def _ansible_sources(inventory: Path) -> Sources:
     found = []
     for file in files:
         if file.is_dir():
-            notes.append(Note(kind=Kind.SKIPPED, place=str(file), what="a folder within the inventory: import it alone"))
+            notes.append(
+                Note(kind=Kind.SKIPPED, place=str(file), what="a folder within the inventory: import it alone")
+            )
             continue
         data = _content(file)
         if data.startswith(b"#!") and os.access(file, os.X_OK):

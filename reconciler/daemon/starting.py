@@ -15,6 +15,7 @@ from reconciler.problem import Gravity
 from reconciler.source.begin import begin_repository
 from reconciler.source.records import Person
 from reconciler.transport.known_hosts import lines_for
+from reconciler.transport.pool import ConnectionPool
 from reconciler.transport.scan_keys import scan_keys
 
 FLEET = """\
@@ -144,11 +145,11 @@ def _scalar(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def scanned(nodes: list[Node]) -> Iterator[tuple[str, str]]:
+def scanned(nodes: list[Node], pool: ConnectionPool) -> Iterator[tuple[str, str]]:
     """Ask many servers for their keys: (line, '') for each key, ('', trouble) for each node that did not answer."""
-    for node, result in scan_keys(nodes).items():
+    wanted = {node.id: node for node in nodes}
+    for node, result in scan_keys(nodes, pool).items():
         if isinstance(result, NodeError):
             yield "", f"{node}: {result}"
             continue
-        wanted = next(n for n in nodes if n.id == node)
-        yield from ((line, "") for line in lines_for(wanted, result))
+        yield from ((line, "") for line in lines_for(wanted[node], result))

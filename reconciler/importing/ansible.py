@@ -218,7 +218,11 @@ class _Meaning:
         return sorted(names, key=lambda name: (self._standing.depth.get(name, 0), self._priority(name), name))
 
     def _priority(self, group: str) -> int:
-        found = self._inventory.groups[group].variables.get("ansible_group_priority") if group in self._inventory.groups else None
+        found = (
+            self._inventory.groups[group].variables.get("ansible_group_priority")
+            if group in self._inventory.groups
+            else None
+        )
         return int(found.text) if found is not None and re.fullmatch(r"[0-9]{1,6}", found.text) else 1
 
     def _variables(self, host: str, groups: list[str]) -> dict[str, Said]:
@@ -282,7 +286,9 @@ class _Meaning:
             value = self._value(said, name)
             if value is not None and value.removeprefix("ansible.builtin.") != known:
                 self._note(
-                    Kind.NOTE, said[name].place, f"{name} {value} is not known here, only {known}: imported without Become"
+                    Kind.NOTE,
+                    said[name].place,
+                    f"{name} {value} is not known here, only {known}: imported without Become",
                 )
                 return False
         return True

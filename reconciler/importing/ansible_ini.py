@@ -29,35 +29,48 @@ class Refused(Exception):
 
 def read_ini(file: str, data: bytes, inventory: Inventory, mistakes: Mistakes) -> None:
     """Add what an INI inventory says."""
-    text = decode(data, mistakes)
-    section, kind = "ungrouped", "hosts"
-    for number, raw in enumerate((text or "").splitlines(), start=1):
+    reader = _Reader(file, inventory)
+    for number, raw in enumerate((decode(data, mistakes) or "").splitlines(), start=1):
         line = raw.strip()
         if not line or line[0] in "#;":
             continue
-        place = f"{file}:{number}"
         try:
-            if len(line) > _LONGEST_LINE:
-                raise Refused(f"a line of more than {_LONGEST_LINE} characters", "write it shorter")
-            if line.startswith("[") and (found := _SECTION.fullmatch(line)) and not _is_host(line):
-                section, kind = found[1].strip(), found[2] or "hosts"
-                if kind not in {"hosts", "children", "vars"}:
-                    raise Refused("a section of an unknown kind", "write [GROUP], [GROUP:children] or [GROUP:vars]")
-                inventory.group(section, place)
-            elif kind == "hosts":
-                _take_host(line, section, inventory, Said("", file, number))
-            elif kind == "children":
-                child = _tokens(line)[0]
-                inventory.group(section, place).children.setdefault(child, place)
-                inventory.group(child, place)
-            else:
-                name, value = _variable(line)
-                if name.startswith(WANTED):
-                    inventory.group(section, place).variables[name] = Said(value, file, number)
+            reader.take(line, number)
         except Refused as why:
             mistakes.error((number, 1), why.message, value=line, remedy=why.remedy)
         if inventory.is_too_large(mistakes, number):
             return
+
+
+class _Reader:
+    """Goes through the lines; knows in which section it is."""
+
+    def __init__(self, file: str, inventory: Inventory) -> None:
+        self._file = file
+        self._inventory = inventory
+        self._section = "ungrouped"
+        self._kind = "hosts"
+
+    def take(self, line: str, number: int) -> None:
+        """Take one line, or raise Refused."""
+        place = f"{self._file}:{number}"
+        if len(line) > _LONGEST_LINE:
+            raise Refused(f"a line of more than {_LONGEST_LINE} characters", "write it shorter")
+        if line.startswith("[") and (found := _SECTION.fullmatch(line)) and not _is_host(line):
+            self._section, self._kind = found[1].strip(), found[2] or "hosts"
+            if self._kind not in {"hosts", "children", "vars"}:
+                raise Refused("a section of an unknown kind", "write [GROUP], [GROUP:children] or [GROUP:vars]")
+            self._inventory.group(self._section, place)
+        elif self._kind == "hosts":
+            _take_host(line, self._section, self._inventory, Said("", self._file, number))
+        elif self._kind == "children":
+            child = _tokens(line)[0]
+            self._inventory.group(self._section, place).children.setdefault(child, place)
+            self._inventory.group(child, place)
+        else:
+            name, value = _variable(line)
+            if name.startswith(WANTED):
+                self._inventory.group(self._section, place).variables[name] = Said(value, self._file, number)
 
 
 def _is_host(line: str) -> bool:

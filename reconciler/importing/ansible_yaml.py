@@ -59,38 +59,42 @@ def _variables(table: Table, file: str) -> dict[str, Said]:
     }
 
 
-def _take_group(
-    name: str, value: Value, file: str, inventory: Inventory, mistakes: Mistakes, line: int
-) -> None:
+def _take_group(name: str, value: Value, file: str, inventory: Inventory, mistakes: Mistakes, line: int) -> None:
     if inventory.is_too_large(mistakes, line):
         return
-    group = inventory.group(name, f"{file}:{line}")
+    inventory.group(name, f"{file}:{line}")
     if is_null(value):
         return
     if not isinstance(value, Table) or not value.entries.keys() <= _PARTS:
         mistakes.error(value, f"group {name} holds something else than hosts, children and vars", remedy="take it out")
         return
-    for part, entry in value.entries.items():
-        if is_null(entry):
-            continue
-        if isinstance(entry, Items) and part != "vars":
-            entry = Table(  # noqa: PLW2901  (a list of names means the same as a mapping without values)
-                {item.text: Scalar("", plain=True, line=item.line, column=item.column) for item in value.texts(part)},
-                {item.text: (item.line, item.column) for item in value.texts(part)},
-                entry.line,
-                entry.column,
-            )
-        if not isinstance(entry, Table):
-            mistakes.error(entry, f"{part} of group {name} is no mapping", remedy=f"write `{part}:` and names below it")
-        elif part == "vars":
-            group.variables.update(_variables(entry, file))
-        elif part == "children":
-            for child, inner in entry.entries.items():
-                at = entry.places[child][0]
-                group.children.setdefault(child, f"{file}:{at}")
-                _take_group(child, inner, file, inventory, mistakes, at)
-        else:
-            _take_hosts(name, entry, file, inventory, mistakes)
+    for part in value.entries:
+        _take_part(name, part, value, file, inventory, mistakes)
+
+
+def _take_part(group: str, part: str, value: Table, file: str, inventory: Inventory, mistakes: Mistakes) -> None:
+    entry = value.entries[part]
+    if is_null(entry):
+        return
+    table = _names_alone(value, part) if isinstance(entry, Items) and part != "vars" else entry
+    if not isinstance(table, Table):
+        mistakes.error(entry, f"{part} of group {group} is no mapping", remedy=f"write `{part}:` and names below it")
+    elif part == "vars":
+        inventory.groups[group].variables.update(_variables(table, file))
+    elif part == "children":
+        for child, inner in table.entries.items():
+            line = table.places[child][0]
+            inventory.groups[group].children.setdefault(child, f"{file}:{line}")
+            _take_group(child, inner, file, inventory, mistakes, line)
+    else:
+        _take_hosts(group, table, file, inventory, mistakes)
+
+
+def _names_alone(value: Table, part: str) -> Table:
+    """Read a list of names as what it means: a mapping without values."""
+    names = value.texts(part)
+    nothing = {name.text: Scalar("", plain=True, line=name.line, column=name.column) for name in names}
+    return Table(dict(nothing), {name.text: (name.line, name.column) for name in names}, value.line, value.column)
 
 
 def _take_hosts(group: str, table: Table, file: str, inventory: Inventory, mistakes: Mistakes) -> None:

@@ -49,7 +49,7 @@ class _Writing:
         for node in nodes:
             self._files[_node_path(node)] = node_yaml(self._routed(node)).encode()
         tags = {tag for node in nodes for tag in node.tags}
-        groups = [group for group in harvest.groups if group.tag in tags and self._is_new_group(group)]
+        groups = [group for group in harvest.groups if self._is_new_group(group) and group.tag in tags]
         for group in groups:
             self._files[f"state/groups/{group.name}.yaml"] = group_yaml(group).encode()
         for path, content in harvest.files.items():

@@ -13,7 +13,9 @@ from reconciler.model.reading.ssh_config import HostSays, Said, SshConfig
 from reconciler.problem import Gravity
 
 TAG = {"Imported-From": "ssh-config"}
-_HOP = re.compile(r"(?:ssh://)?(?:(?P<user>[^@]*)@)?(?:\[(?P<v6>[^\]]*)\]|(?P<host>[^@:/\[\]]+))(?::(?P<port>[0-9]{1,5}))?/?")
+_HOP = re.compile(
+    r"(?:ssh://)?(?:(?P<user>[^@]*)@)?(?:\[(?P<v6>[^\]]*)\]|(?P<host>[^@:/\[\]]+))(?::(?P<port>[0-9]{1,5}))?/?"
+)
 _MOST_HOPS = 8
 
 
@@ -55,11 +57,18 @@ class _Reading:
 
     def _add(self, name: str, said: Said) -> None:
         says = self._config.about(name)
-        gateway = self._gateway(name, says, (name.lower(),))
+        gateway = self._gateway(says, (name.lower(),))
         self._node(name, says, gateway, said.place, is_named=True)
 
     def _node(
-        self, name: str, says: HostSays, gateway: NodeId | None, place: str, *, is_named: bool, hop: "_Hop | None" = None
+        self,
+        name: str,
+        says: HostSays,
+        gateway: NodeId | None,
+        place: str,
+        *,
+        is_named: bool,
+        hop: "_Hop | None" = None,
     ) -> NodeId:
         """Give the node for a name, made where its way is new."""
         address = _expanded(name, says.hostname)
@@ -101,7 +110,9 @@ class _Reading:
         if is_named and there != name:
             self._note(Kind.SKIPPED, place, f"{name}: the same address and port as {there}, which is imported")
         elif not is_named and user != known.user and user is not None:
-            self._note(Kind.NOTE, place, f"gateway {there} logs in as {known.user or 'the default user'}, not as {user}")
+            self._note(
+                Kind.NOTE, place, f"gateway {there} logs in as {known.user or 'the default user'}, not as {user}"
+            )
 
     def _free(self, wanted: NodeId) -> NodeId:
         number = 1
@@ -111,7 +122,7 @@ class _Reading:
             found = NodeId(f"{wanted}-{number}")
         return found
 
-    def _gateway(self, name: str, says: HostSays, way: tuple[str, ...]) -> NodeId | None:
+    def _gateway(self, says: HostSays, way: tuple[str, ...]) -> NodeId | None:
         """Give the node a host is reached through, with the nodes before that one."""
         said = says.proxy_jump
         if said is None or said.text.lower() == "none":
@@ -125,7 +136,7 @@ class _Reading:
                 raise _Refused(f"ProxyJump at {said.place} leads in a circle: {' -> '.join((*way, hop.host))}")
             hop_says = self._config.about(hop.host)
             if number == 0:
-                gateway = self._gateway(hop.host, hop_says, (*way, hop.host.lower()))
+                gateway = self._gateway(hop_says, (*way, hop.host.lower()))
             named = self._config.names.get(hop.host)
             place = said.place if named is None else named.place
             gateway = self._node(hop.host, hop_says, gateway, place, is_named=False, hop=hop)

@@ -217,9 +217,7 @@ class _Reader:
                     break
                 self.read(name, data, conditions=block.conditions, depth=depth + 1)
 
-    def _take(
-        self, keyword: str, words: list[str], rest: str, place: Said, block: _Block, mistakes: Mistakes
-    ) -> None:
+    def _take(self, keyword: str, words: list[str], rest: str, place: Said, block: _Block, mistakes: Mistakes) -> None:
         if not words:
             mistakes.error((place.line, 1), f"{keyword} without a value", remedy="write one, or remove the line")
             return
