@@ -10,8 +10,10 @@ from pathlib import Path
 from reconciler.errors import SettingsError
 from reconciler.model.reading.mistakes import Mistakes
 from reconciler.model.reading.schema import check
+from reconciler.model.reading.signers import read_signer
 from reconciler.model.reading.values import Table
 from reconciler.model.reading.yaml_text import read_yaml
+from reconciler.model.signer import Signer
 
 SYSTEM_FILE = Path("/etc/reconciler/host.yaml")
 
@@ -30,6 +32,8 @@ class HostSettings:
     """Where `IdentityFile: NAME` is looked up; a name never leaves this folder."""
     local_changes: bool = False
     """Whether the local transport may change this host; without it local nodes are only observed."""
+    trusted_signers: tuple[Signer, ...] = ()
+    """The first signers of the state branch; where there are any, only signed commits come into force."""
 
 
 def read_host_settings(given: Path | None) -> HostSettings:
@@ -58,13 +62,22 @@ def host_settings(content: bytes, file: str) -> HostSettings:
     table = documents[0] if documents else None
     if not isinstance(table, Table):
         return HostSettings()
+    trusted = _signers(table, "TrustedSigners", mistakes)
+    if mistakes.found_errors:
+        raise SettingsError("\n".join(str(problem) for problem in mistakes.problems))
     return HostSettings(
         fleet=table.scalar("Fleet"),
         remote=table.scalar("Remote"),
         branch=table.scalar("Branch"),
         key_directory=Path(table.scalar("KeyDirectory") or "~/.ssh"),
         local_changes=table.flag("LocalChanges"),
+        trusted_signers=trusted,
     )
+
+
+def _signers(table: Table, key: str, mistakes: Mistakes) -> tuple[Signer, ...]:
+    read = (read_signer(value, mistakes) for value in table.tables(key))
+    return tuple(signer for signer in read if signer is not None)
 
 
 def _xdg_file() -> Path:

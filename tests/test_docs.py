@@ -30,6 +30,7 @@ SECTIONS = {
     "host": ("Host settings",),
     "node": ("Nodes",),
     "parameter": ("Parameters",),
+    "signer": ("Signers",),
     "window": ("Windows",),
 }
 """The sections where the keys of each kind are explained; a new kind needs a section."""

@@ -1,8 +1,9 @@
 """Which commit of the state repository is in force, and what it says: the last good one, whatever happens to the branch."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from reconciler.bundled import bundled_files
@@ -10,17 +11,23 @@ from reconciler.errors import SourceError
 from reconciler.ids import AssociationName, CommitId
 from reconciler.model.desired import DesiredState
 from reconciler.model.read_state import Readings, read_state
+from reconciler.model.signer import Signer
 from reconciler.problem import Gravity, Problem
 from reconciler.schedule.association import association_lints, parse_association_schedule
 from reconciler.schedule.error import ScheduleError
 from reconciler.settings import HostSettings
 from reconciler.source.accept import Acceptance, Candidate, InForce, accept
-from reconciler.source.records import ReadLimits
+from reconciler.source.records import CommitRecord, ReadLimits
 from reconciler.source.repository import Repository
+from reconciler.source.signature import Signature
 from reconciler.source.snapshot import STATE_ROOTS
+from reconciler.source.trust import Trust, trusted
 from reconciler.transport.known_hosts import parse as parse_known_hosts
 
 SHRINK_TRAILER = "Allow-Shrink:"
+_MOST_TRAILERS = 50
+"""Signatures that are judged for trailers' sake: each costs two processes, and a hostile push has thousands."""
+_SIGN_AGAIN = "have the head of the branch signed by one of the TrustedSigners of this host"
 _LIMITS = ReadLimits()
 
 
@@ -50,23 +57,34 @@ def check_schedule(text: str) -> tuple[list[str], list[str]]:
 class StateBranch:
     """The state branch of one repository, as this host may serve it."""
 
-    def __init__(self, repository: Repository, settings: HostSettings) -> None:
+    def __init__(self, repository: Repository, settings: HostSettings, clock: Callable[[], datetime]) -> None:
         self._repository = repository
         self._settings = settings
+        self._clock = clock
         self._readings = Readings()
         self._read: tuple[CommitId, DesiredState | None, tuple[Problem, ...]] | None = None
+        self._judged: tuple[tuple[CommitId, tuple[Signer, ...]], Signature] | None = None
 
-    def look(self, accepted: CommitId | None, *, accept_rewind: CommitId | None = None) -> Accepted:
-        """Fetch, and decide what is in force; `accepted` is the last accepted commit as far as anybody knows."""
+    def look(
+        self, accepted: CommitId | None, *, accept_rewind: CommitId | None = None, received: bool = True
+    ) -> Accepted:
+        """Fetch, and decide what is in force; `accepted` is the last accepted commit as far as anybody knows.
+
+        `received`: this host accepted it itself. What a report says was accepted vouches for nobody: then the signature
+        of whatever comes into force is judged, by the host's own signers alone.
+        """
         head, trouble = self._head()
         here = accepted is not None and self._repository.has_commit(accepted)
-        desired, problems = (None, ()) if head is None else self.read(head)
+        desired, problems = (None, ()) if head is None else self._read_head(head)
         errors = tuple(problem for problem in problems if problem.gravity is Gravity.ERROR)
         if head is not None and desired is None:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             trouble = f"it does not validate: {errors[0]}{more}"
-        if desired is not None:
+        trust = self._trust(accepted if here and received else None)
+        if desired is not None and head is not None:
             trouble = self._refused_by_host(desired) or trouble
+            if not received or head != accepted:
+                trouble = self._unsigned(head, trust) or trouble
         descends = head is not None and (accepted is None or (here and self._repository.is_ancestor(accepted, head)))
         verdict = accept(
             Candidate(head=head, trouble=trouble, descends=descends),
@@ -76,16 +94,46 @@ class StateBranch:
         )
         if verdict.commit is None:
             return Accepted(in_force=verdict, desired=None, problems=(verdict.reason,), refused=errors)
+        unsigned = "" if received else self._unsigned(verdict.commit, trust)
+        if unsigned:
+            reason = f"{verdict.commit[:12]}, which a report names as accepted, is not: {unsigned}; {_SIGN_AGAIN}"
+            return Accepted(in_force=verdict, desired=None, problems=(reason,))
         if verdict.commit != head:
             desired, _ = self.read(verdict.commit)
         kept = verdict.acceptance is Acceptance.KEPT
+        shrink, ignored = self._allowed_to_shrink(accepted if here else None, verdict.commit, trust)
         return Accepted(
             in_force=verdict,
             desired=desired,
-            problems=(verdict.reason,) if kept else (),
+            problems=(*((verdict.reason,) if kept else ()), *ignored),
             refused=errors,
-            allow_shrink=self._allowed_to_shrink(accepted if here else None, verdict.commit),
+            allow_shrink=shrink,
         )
+
+    def _read_head(self, head: CommitId) -> tuple[DesiredState | None, tuple[Problem, ...]]:
+        """Read a commit that is not accepted yet: what cannot be read at all is a mistake of it, like any other."""
+        try:
+            return self.read(head)
+        except SourceError as exc:
+            remedy = "push a commit that holds the state repository's files and little else"
+            return None, (Problem(file="state", message=f"the commit cannot be read: {exc}", remedy=remedy),)
+
+    def _trust(self, accepted: CommitId | None) -> Trust:
+        """Give whose signatures count now: the host's signers, and those of the last accepted commit."""
+        if not self._settings.trusted_signers:
+            return Trust()
+        desired = None if accepted is None else self.read(accepted)[0]
+        return trusted(self._settings.trusted_signers, () if desired is None else desired.signers, self._clock())
+
+    def _unsigned(self, commit: CommitId, trust: Trust) -> str:
+        """Say why a commit's signature keeps it from coming into force; empty: it does not, or none is asked for."""
+        if not self._settings.trusted_signers:
+            return ""
+        key = (commit, trust.keys)
+        if self._judged is None or self._judged[0] != key:
+            self._judged = (key, self._repository.signature(commit, trust))
+        found = self._judged[1]
+        return "" if found.signer is not None else f"{found.reason} (host settings, TrustedSigners)"
 
     def read(self, commit: CommitId) -> tuple[DesiredState | None, tuple[Problem, ...]]:
         """Read one commit: the state, or None with every mistake. The last one read is kept."""
@@ -130,17 +178,35 @@ class StateBranch:
             return f"it is of fleet {desired.fleet.id}, and this host serves {wanted} alone (host settings, Fleet)"
         return ""
 
-    def _allowed_to_shrink(self, accepted: CommitId | None, commit: CommitId) -> frozenset[AssociationName]:
-        """Give what `Allow-Shrink: NAME` trailers name, in the commits since the last accepted one."""
+    def _allowed_to_shrink(
+        self, accepted: CommitId | None, commit: CommitId, trust: Trust
+    ) -> tuple[frozenset[AssociationName], tuple[str, ...]]:
+        """Give what `Allow-Shrink: NAME` trailers name in the commits since the last accepted one, and which do not count.
+
+        Where signatures are asked for, a trailer counts only in a commit that is itself signed.
+        """
         if accepted == commit:
-            return frozenset()
-        commits = self._repository.commits_between(accepted, commit, limit=1000)
-        lines = (line.strip() for record in commits for line in record.message.splitlines())
-        return frozenset(
-            AssociationName(line.removeprefix(SHRINK_TRAILER).strip())
-            for line in lines
-            if line.startswith(SHRINK_TRAILER)
-        )
+            return frozenset(), ()
+        allowed: set[AssociationName] = set()
+        ignored: list[str] = []
+        carrying = ((record.id, _shrinking(record.message)) for record in self._since(accepted, commit))
+        for number, (made, names) in enumerate((made, names) for made, names in carrying if names):
+            why = "there are too many like it" if number >= _MOST_TRAILERS else self._unsigned(made, trust)
+            if not why:
+                allowed |= names
+            else:
+                ignored.append(f"{SHRINK_TRAILER} {', '.join(sorted(names))} in {made[:12]} does not count: {why}")
+        return frozenset(allowed), tuple(ignored[:_MOST_TRAILERS])
+
+    def _since(self, accepted: CommitId | None, commit: CommitId) -> tuple[CommitRecord, ...]:
+        return self._repository.commits_between(accepted, commit, limit=1000)
+
+
+def _shrinking(message: str) -> frozenset[AssociationName]:
+    lines = (line.strip() for line in message.splitlines())
+    return frozenset(
+        AssociationName(line.removeprefix(SHRINK_TRAILER).strip()) for line in lines if line.startswith(SHRINK_TRAILER)
+    )
 
 
 def _no_state(files: Mapping[str, bytes]) -> tuple[Problem, ...]:

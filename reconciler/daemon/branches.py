@@ -33,7 +33,8 @@ class Branches:
         self._repository = repository
         self._settings = settings
         self._clock = clock
-        self._state = StateBranch(repository, settings)
+        self._state = StateBranch(repository, settings, clock)
+        self._rewind: CommitId | None = None
         self._ground: Ground | None = None
         self._reports: Reports | None = None
 
@@ -47,9 +48,11 @@ class Branches:
     def in_force(self, accept_rewind: str | None = None) -> tuple[Ground, Accepted]:
         """Fetch and decide what is in force. Raises DesiredStateError or SourceError where nothing is."""
         known = self._repository.ref(ACCEPTED_REF)
+        self._rewind = None if accept_rewind is None else CommitId(accept_rewind)
         accepted = self._state.look(
             None if known is None else CommitId(known),
-            accept_rewind=None if accept_rewind is None else CommitId(accept_rewind),
+            accept_rewind=self._rewind,
+            received=known is not None,
         )
         if accepted.desired is None:
             if accepted.refused:
@@ -75,7 +78,7 @@ class Branches:
         remembered = reports.read.history.state_commit
         if remembered is None or self._repository.ref(ACCEPTED_REF) is not None or remembered == base.desired.commit:
             return reports, accepted, base
-        again = self._state.look(remembered)
+        again = self._state.look(remembered, accept_rewind=self._rewind, received=False)
         if again.desired is None:
             raise SourceError("; ".join(again.problems))
         base = self._ground_of(again.desired)

@@ -9,6 +9,7 @@ from reconciler.model.document import DocumentVersions
 from reconciler.model.fleet import Fleet
 from reconciler.model.known import JsonValue
 from reconciler.model.node import Node
+from reconciler.model.signer import Signer
 from reconciler.problem import Problem
 
 
@@ -59,4 +60,6 @@ class DesiredState:
     calendars: Mapping[str, Unevaluated] = field(default_factory=dict)
     known_hosts: str = ""
     """`state/known_hosts` as written; `transport.known_hosts` indexes it."""
+    signers: tuple[Signer, ...] = ()
+    """Whose commits may follow this one, besides those of the host settings."""
     lints: tuple[Problem, ...] = ()

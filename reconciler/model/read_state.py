@@ -69,5 +69,6 @@ def _desired(
         windows={window.name: window for window in repository.windows},
         calendars=repository.calendars,
         known_hosts=files.get("state/known_hosts", b"").decode("utf-8", "replace"),
+        signers=tuple(repository.signers),
         lints=lints,
     )

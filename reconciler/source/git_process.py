@@ -67,6 +67,12 @@ _SETTINGS = (
     "maintenance.auto=false",
     "commit.gpgSign=false",
     "push.gpgSign=false",
+    "gpg.program=/bin/false",  # `signature.py` alone allows gpg and ssh-keygen, for one question, by name
+    "gpg.x509.program=/bin/false",
+    "gpg.ssh.program=/bin/false",
+    "gpg.ssh.defaultKeyCommand=",
+    "gpg.ssh.allowedSignersFile=/dev/null",
+    "log.showSignature=false",
     "http.followRedirects=initial",
     "http.lowSpeedLimit=100",
     "http.lowSpeedTime=60",
@@ -87,6 +93,8 @@ class GitOptions:
     """The private key for git over ssh; None: the ssh agent, and what the host's ssh_config says."""
     ssh_known_hosts: Path | None = None
     """Host keys for git over ssh; None: the host's own known_hosts. Always strict."""
+    signing_key: Path | None = None
+    """The ssh key that our commits are signed with; None: they are not signed."""
     quick: timedelta = QUICK
     network: timedelta = NETWORK
     max_file_blocks: int = MAX_FILE_BLOCKS
@@ -115,6 +123,8 @@ class GitProcess:
     options: GitOptions = field(default_factory=GitOptions)
     users: int | None = None
     """A descriptor every git of ours inherits and holds locked: while one lives, nobody calls its locks stale."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What git and the programs it starts see besides, for one question."""
 
     def ask(self, *arguments: str, stdin: bytes | Iterable[bytes] = b"", limit: timedelta | None = None) -> bytes:
         """Give what git answers; anything but status 0 is a `SourceError` with git's words."""
@@ -201,6 +211,8 @@ class GitProcess:
             "GIT_SSH_COMMAND": self._ssh(),
             "GIT_SSH_VARIANT": "ssh",
             "SSH_ASKPASS_REQUIRE": "never",
+            "GNUPGHOME": "/nonexistent",
+            **self.environment,
         }
 
     def _ssh(self) -> str:

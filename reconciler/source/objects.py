@@ -84,6 +84,11 @@ class Objects:
         """Read one commit."""
         return self.commit_records((commit,))[0]
 
+    def commit_body(self, commit: str) -> bytes:
+        """Give one commit's object as it is."""
+        (body,) = self._batch((commit,))
+        return body
+
     def commit_records(self, commits: Sequence[str]) -> tuple[CommitRecord, ...]:
         """Read commits, in the order given."""
         return tuple(read_commit(commit, body) for commit, body in zip(commits, self._batch(commits), strict=True))

@@ -28,7 +28,9 @@ from reconciler.source.records import (
     RemoteRefs,
     WriteRequest,
 )
+from reconciler.source.signature import Signature, check_signature, signature_kind, signed
 from reconciler.source.snapshot import STATE_ROOTS, Snapshot
+from reconciler.source.trust import Trust
 
 HEARTBEAT_REF = "refs/reconciler/heartbeat"
 LEASE_REF = "refs/reconciler/lease"
@@ -357,7 +359,24 @@ class Repository:
         made = answer.decode("ascii", "replace").strip()
         if not OBJECT_ID.match(made):
             raise CommitError(f"git made a commit and did not say which: {made[:120]!r}")
+        key = self._git.options.signing_key
+        return CommitId(made) if key is None else self._signed(CommitId(made), key)
+
+    def _signed(self, commit: CommitId, key: Path) -> CommitId:
+        """Make the same commit again, with our signature; what it holds stays named by the scratch ref of the first."""
+        body = signed(self._objects.commit_body(commit), key)
+        made = self._git.ask("hash-object", "-t", "commit", "-w", "--stdin", stdin=body).decode("ascii").strip()
         return CommitId(made)
+
+    # Signatures
+
+    def signature(self, commit: CommitId, trust: Trust) -> Signature:
+        """Judge whether a commit is signed by somebody who counts."""
+        return check_signature(self._git, commit, self._objects.commit_body(commit), trust)
+
+    def is_signed(self, commit: CommitId) -> bool:
+        """Tell whether a commit bears a signature, whoever's."""
+        return signature_kind(self._objects.commit_body(commit)) is not None
 
     def tidy(self) -> None:
         """Pack what piled up, if it is much: for an idle moment, at most a few minutes."""

@@ -24,9 +24,7 @@ def test_the_shipped_example_reads() -> None:
     ("text", "place", "word"),
     [
         pytest.param("LocalChange: true\n", "host.yaml:1:1", "LocalChanges", id="a misspelt key"),
-        pytest.param(
-            "Fleet: a\nTrustedSigners: []\n", "host.yaml:2:1", "TrustedSigners", id="a key of a later version"
-        ),
+        pytest.param("Fleet: a\nTrustedCooks: []\n", "host.yaml:2:1", "TrustedSigners", id="a key of a later version"),
         pytest.param("LocalChanges: yes\n", "host.yaml:1:15", "true or false", id="yes is text"),
         pytest.param("Fleet: a\nFleet: b\n", "host.yaml:2:1", "Fleet", id="a key twice"),
     ],

@@ -22,9 +22,11 @@ from reconciler.model.reading.fleet import SshDefaults, read_fleet
 from reconciler.model.reading.mistakes import Mistakes, Patience
 from reconciler.model.reading.nodes import read_group, read_node
 from reconciler.model.reading.policies import read_baseline, read_calendar, read_parameter, read_window
+from reconciler.model.reading.signers import read_signer
 from reconciler.model.reading.text import decode
 from reconciler.model.reading.values import Table, Value, is_null
 from reconciler.model.reading.yaml_text import read_yaml
+from reconciler.model.signer import Signer
 from reconciler.problem import Gravity, Problem
 
 T = TypeVar("T")
@@ -34,6 +36,7 @@ MOST_BYTES = 64 * 1024 * 1024
 _KINDS: Mapping[str, re.Pattern[str]] = {
     "fleet": re.compile(r"state/fleet\.yaml"),
     "known_hosts": re.compile(r"state/known_hosts"),
+    "signer": re.compile(r"state/signers\.ya?ml"),
     "node": re.compile(r"state/nodes/[^/]+\.ya?ml"),
     "group": re.compile(r"state/groups/[^/]+\.ya?ml"),
     "association": re.compile(r"state/associations/[^/]+\.ya?ml"),
@@ -76,6 +79,7 @@ class Repository:
     windows: list[Unevaluated] = field(default_factory=list)
     parameters: list[StoredParameter] = field(default_factory=list)
     own_baselines: list[Unevaluated] = field(default_factory=list)
+    signers: list[Signer] = field(default_factory=list)
     calendars: dict[str, Unevaluated] = field(default_factory=dict)
     library: Library = field(default_factory=Library)
     bundled_baselines: dict[BaselineName, Unevaluated] = field(default_factory=dict)
@@ -225,6 +229,7 @@ def _readers(
         ),
         "window": each("window", repository.windows, read_window),
         "parameter": each("parameter", repository.parameters, read_parameter),
+        "signer": each("signer", repository.signers, read_signer),
         "baseline": each(
             "baseline",
             repository.own_baselines,
