@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--nodes 100] [--only plan,commit,help,nodes] [--format json]`: prints the figures with their budgets.
+"""`python -m benchmarks [--nodes 100] [--only plan,commit,help,known-hosts,nodes] [--format json]`: prints the figures with their budgets.
 
 Exit status 1 where a budget is missed.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.figure import Figure
 from benchmarks.fleet_model import Shape
 
-PARTS = ("help", "nodes", "plan", "plan-by-role", "commit")
+PARTS = ("help", "known-hosts", "nodes", "plan", "plan-by-role", "commit")
 
 
 def main() -> int:
@@ -59,6 +59,10 @@ def _figures(arguments: argparse.Namespace) -> Iterator[Figure]:
             from benchmarks.help_bench import help_figure  # noqa: PLC0415 - each part loads what it needs
 
             yield help_figure(runs=max(10, arguments.runs))
+        if "known-hosts" in parts:
+            from benchmarks.known_hosts_bench import known_hosts_figure  # noqa: PLC0415
+
+            yield known_hosts_figure(runs=max(10, arguments.runs))
         if "nodes" in parts:
             from benchmarks.nodes_bench import node_figures  # noqa: PLC0415 - needs root
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -148,7 +148,7 @@ class StateBranch:
             check_schedule=check_schedule,
             readings=self._readings,
         )
-        more = (*snapshot.problems, *_no_state(snapshot.files))
+        more = (*snapshot.problems, *_no_state(snapshot.files), *_known_hosts_problems(desired))
         problems = tuple(sorted((*more, *problems)))
         if any(problem.gravity is Gravity.ERROR for problem in more):
             desired = None
@@ -276,10 +276,10 @@ def read_folder(folder: Path) -> tuple[DesiredState | None, tuple[Problem, ...]]
     """Read a checkout as it lies on disk, committed or not; nothing is run."""
     files, problems = folder_files(folder)
     desired, found = read_state(files, bundled=bundled_files(), check_schedule=check_schedule)
-    return desired, tuple(sorted((*problems, *_no_state(files), *found, *_known_hosts_lints(desired))))
+    known = _known_hosts_problems(desired)
+    return desired, tuple(sorted((*problems, *_no_state(files), *found, *known)))
 
 
-def _known_hosts_lints(desired: DesiredState | None) -> tuple[Problem, ...]:
-    """Say which lines of state/known_hosts do not read: they pin nothing, and keep no other line from pinning."""
-    found = () if desired is None else parse_known_hosts(desired.known_hosts).problems
-    return tuple(replace(problem, gravity=Gravity.LINT) for problem in found)
+def _known_hosts_problems(desired: DesiredState | None) -> tuple[Problem, ...]:
+    """Say which lines of state/known_hosts do not read: one that should revoke a key is an error, the others pin nothing."""
+    return () if desired is None else parse_known_hosts(desired.known_hosts).problems

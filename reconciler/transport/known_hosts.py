@@ -3,7 +3,8 @@
 Takes the text of `state/known_hosts` and gives, for a node's id, address and port, the pinned, revoked and certifying keys;
 lines that do not read become Problems with file and line. It opens no file and no connection, and knows nothing of paramiko.
 A line whose host is the node's id pins that node alone and wins over lines for its address: the same private address may
-stand behind two gateways.
+stand behind two gateways. A key that is marked @revoked is refused everywhere, whatever hosts its line names: what is lost
+is lost everywhere. Hashed lines cost one HMAC each to try: they are asked only for nodes that no line in clear pins.
 """
 
 import base64
@@ -12,18 +13,27 @@ import hashlib
 import hmac
 import ipaddress
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
+from itertools import chain
 
 from reconciler.ids import NodeId
 from reconciler.model.node import Node
-from reconciler.problem import Problem
+from reconciler.problem import Gravity, Problem
 
 SSH_PORT = 22
 
 LINE_LIMIT = 32 * 1024
 """Characters: ten times what the longest RSA key with a long list of hosts needs."""
+
+HASHED_LIMIT = 10_000
+"""Lines: each is one HMAC for each node that no line in clear pins, a microsecond; more would hold up a first pass by minutes."""
+
+WILD_LIMIT = 1_000
+"""Lines with wildcards: each is tried for each node."""
 
 KEY_TYPES = (
     "ssh-ed25519",
@@ -66,10 +76,13 @@ class Pins:
 
     keys: tuple[HostKey, ...] = ()
     revoked: frozenset[HostKey] = frozenset()
+    """Every revoked key of the file, authorities among them."""
     authorities: tuple[HostKey, ...] = ()
     """Keys that may sign a host key of this node."""
     matched: str = ""
     """The name under which the keys were found: the node's id, `[address]:port` or the address."""
+    names: tuple[str, ...] = ()
+    """What a certificate for this node may call it: its id, and its address where that means this node alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,85 +145,164 @@ class _Hashed:
         return hmac.digest(self.salt, name.encode(), "sha1") == self.digest
 
 
+class _HashedLines:
+    """Lines whose host is a salted hash: each is tried until it has told its name, and each name is asked once."""
+
+    def __init__(self, lines: Iterable[_Hashed]) -> None:
+        self._untold = list(lines)
+        self._told: dict[str, tuple[_Line, ...]] = {}
+        self._lock = threading.Lock()
+
+    def lines(self, name: str) -> tuple[_Line, ...]:
+        """Give the lines whose host is `name`."""
+        found = self._told.get(name)
+        if found is not None:
+            return found
+        with self._lock:
+            if name not in self._told:
+                fitting: list[_Hashed] = []
+                untold: list[_Hashed] = []
+                for hashed in self._untold:
+                    (fitting if hashed.match(name) else untold).append(hashed)
+                self._untold = untold
+                self._told[name] = tuple(hashed.line for hashed in fitting)
+            return self._told[name]
+
+
 @dataclass(frozen=True, slots=True)
 class KnownHosts:
     """A read known_hosts file."""
 
     problems: tuple[Problem, ...] = ()
+    revoked: frozenset[HostKey] = frozenset()
     _exact: Mapping[str, tuple[_Line, ...]] = field(default_factory=dict)
-    _tried: tuple[_Patterns | _Hashed, ...] = ()
+    _wild: tuple[_Patterns, ...] = ()
+    _hashed: _HashedLines = field(default_factory=lambda: _HashedLines(()))
 
     def pins(self, node: NodeId, address: str | None, port: int) -> Pins:
-        """Give what is known of a node: pinned by its id, else by `[address]:port`, else by the address alone."""
+        """Give what is known of a node: pinned by its id, else by `[address]:port`, else by the address alone.
+
+        Whoever passes no address says that it does not mean this node alone: then only its id does.
+        """
         identity, names = str(node).lower(), _address_names(address, port)
-        by_name = [(name, tuple(self._lines(name))) for name in (identity, *names)]
-        # A revoked key stays refused, and an authority trusted, under whichever of the names it was written.
-        of_kind = {
-            marker: tuple(dict.fromkeys(line.key for _, lines in by_name for line in lines if line.marker is marker))
-            for marker in (Marker.REVOKED, Marker.AUTHORITY)
-        }
-        pinned = ((name, self._pinned(lines, by_wildcard=name != identity)) for name, lines in by_name)
-        matched, keys = next(((name, keys) for name, keys in pinned if keys), ("", ()))
-        revoked, authorities = frozenset(of_kind[Marker.REVOKED]), of_kind[Marker.AUTHORITY]
-        return Pins(keys=keys, revoked=revoked, authorities=authorities, matched=matched)
+        by_name = [(name, tuple(self._lines_in_clear(name))) for name in (identity, *names)]
+        keys_of_lines = ((name, _keys(_pinning(lines, name == identity), Marker.PINNED)) for name, lines in by_name)
+        keys_of_hashes = ((name, _keys(self._hashed.lines(name), Marker.PINNED)) for name in names)
+        keys = ((name, keys) for name, keys in chain(keys_of_lines, keys_of_hashes) if keys)
+        matched, pinned = next(keys, ("", ()))
+        return Pins(
+            keys=pinned,
+            revoked=self.revoked,
+            authorities=_keys((line for _, lines in by_name for line in lines), Marker.AUTHORITY),
+            matched=matched,
+            names=tuple(dict.fromkeys((identity, *names[-1:]))),
+        )
 
-    def _pinned(self, lines: Iterable[_Line], *, by_wildcard: bool) -> tuple[HostKey, ...]:
-        """Give the keys that lines pin; a wildcard is about addresses, it never names a node."""
-        fitting = (line for line in lines if line.marker is Marker.PINNED and (by_wildcard or not line.is_wild))
-        return tuple(dict.fromkeys(line.key for line in fitting))
-
-    def _lines(self, name: str) -> Iterator[_Line]:
+    def _lines_in_clear(self, name: str) -> Iterator[_Line]:
         yield from self._exact.get(name, ())
-        for candidate in self._tried:
-            if candidate.match(name):
-                yield candidate.line
+        yield from (patterns.line for patterns in self._wild if patterns.match(name))
 
 
+def _pinning(lines: Iterable[_Line], is_identity: bool) -> Iterator[_Line]:  # noqa: FBT001  (whose lines they are)
+    """Leave out what pins nobody: a wildcard is about addresses, it never names a node."""
+    return (line for line in lines if not (is_identity and line.is_wild))
+
+
+def _keys(lines: Iterable[_Line], marker: Marker) -> tuple[HostKey, ...]:
+    return tuple(dict.fromkeys(line.key for line in lines if line.marker is marker))
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What the lines of a file have come to so far."""
+
+    exact: dict[str, list[_Line]] = field(default_factory=dict)
+    wild: list[_Patterns] = field(default_factory=list)
+    hashed: list[_Hashed] = field(default_factory=list)
+    revoked: set[HostKey] = field(default_factory=set)
+
+
+@lru_cache(maxsize=2)
 def parse(text: str, *, file: str = "state/known_hosts") -> KnownHosts:
-    """Read a whole known_hosts text; a line that does not read is a Problem, and pins nothing."""
-    exact: dict[str, list[_Line]] = {}
-    tried: list[_Patterns | _Hashed] = []
-    problems: list[Problem] = []
+    """Read a whole known_hosts text; a line that does not read is a Problem, and pins nothing.
+
+    The same text gives the same index, with what its hashed lines have told: most commits change other files.
+    """
+    read, problems = _Reading(), []
     for number, raw in enumerate(text.split("\n"), start=1):
         fields = raw[:LINE_LIMIT].split()
         if not fields or fields[0].startswith("#"):
             continue
         try:
-            _add_line(fields if len(raw) <= LINE_LIMIT else [], exact, tried)
+            _add_line(fields if len(raw) <= LINE_LIMIT else [], read)
         except ValueError as error:
+            # A line that should revoke and does not would leave a lost key trusted: nothing less than an error.
+            gravity = Gravity.ERROR if fields[0].startswith("@") else Gravity.LINT
             problems.append(
-                Problem(file=file, line=number, column=1, message=str(error), value=raw.strip()[:80], remedy=_REMEDY)
+                Problem(
+                    file=file,
+                    line=number,
+                    column=1,
+                    message=str(error),
+                    value=raw.strip()[:80],
+                    remedy=_REMEDY,
+                    gravity=gravity,
+                )
             )
-    return KnownHosts(tuple(problems), {name: tuple(lines) for name, lines in exact.items()}, tuple(tried))
+    return KnownHosts(
+        tuple(problems),
+        frozenset(read.revoked),
+        {name: tuple(lines) for name, lines in read.exact.items()},
+        tuple(read.wild),
+        _HashedLines(read.hashed),
+    )
 
 
 _REMEDY = "write `HOST TYPE BASE64` as ssh-keyscan prints it, or run `reconciler node scan-keys`"
 
 
-def _add_line(fields: list[str], exact: dict[str, list[_Line]], tried: list[_Patterns | _Hashed]) -> None:
+def _add_line(fields: list[str], read: _Reading) -> None:
     if not fields:
         raise ValueError(f"a line of more than {LINE_LIMIT} characters")
-    marker = Marker.PINNED
-    if fields[0].startswith("@"):
-        try:
-            marker = Marker(fields[0])
-        except ValueError:
-            raise ValueError("unknown marker: only @revoked and @cert-authority exist") from None
-        fields = fields[1:]
+    marker, fields = _marker(fields)
     if len(fields) < 3:  # noqa: PLR2004  (host, type, key)
         raise ValueError("a line holds a host, a key type and a key")
     hosts, line = fields[0], _Line(marker, _host_key(fields[1], fields[2]), _WILD.search(fields[0]) is not None)
-    if hosts.startswith("|"):
-        tried.append(_hashed(hosts, line))
-        return
-    names = hosts.split(",")
+    if marker is Marker.REVOKED:
+        read.revoked.add(line.key)
+    elif hosts.startswith("|"):
+        _add_hashed(hosts, line, read)
+    else:
+        _add_names(hosts.split(","), line, read)
+
+
+def _marker(fields: list[str]) -> tuple[Marker, list[str]]:
+    if not fields[0].startswith("@"):
+        return Marker.PINNED, fields
+    try:
+        return Marker(fields[0]), fields[1:]
+    except ValueError:
+        raise ValueError("unknown marker: only @revoked and @cert-authority exist") from None
+
+
+def _add_hashed(hosts: str, line: _Line, read: _Reading) -> None:
+    if line.marker is Marker.AUTHORITY:
+        raise ValueError("an authority with a hashed host: write the host or a wildcard in clear")
+    if len(read.hashed) >= HASHED_LIMIT:
+        raise ValueError(f"more than {HASHED_LIMIT} hashed lines: write hosts in clear, state/nodes names them anyway")
+    read.hashed.append(_hashed(hosts, line))
+
+
+def _add_names(names: list[str], line: _Line, read: _Reading) -> None:
     if "" in names:
         raise ValueError("an empty host name stands in the list of hosts")
-    if line.is_wild:
-        tried.append(_patterns(names, line))
+    if not line.is_wild:
+        for name in names:
+            read.exact.setdefault(_canonical(name), []).append(line)
         return
-    for name in names:
-        exact.setdefault(_canonical(name), []).append(line)
+    if len(read.wild) >= WILD_LIMIT:
+        raise ValueError(f"more than {WILD_LIMIT} lines with wildcards: name the nodes by their ids")
+    read.wild.append(_patterns(names, line))
 
 
 _WILD = re.compile(r"[*?!]")
@@ -265,22 +357,24 @@ def _patterns(names: list[str], line: _Line) -> _Patterns:
 def _address_names(address: str | None, port: int) -> list[str]:
     if address is None:
         return []
-    plain = _canonical(address)
+    plain = canonical_address(address)
     return [plain] if port == SSH_PORT else [f"[{plain}]:{port}", plain]
 
 
 def _canonical(name: str) -> str:
     """Write a host name as it is compared: lower case, IPv6 in its short form; `[address]:22` is the address."""
-    name = name.lower()
     if name.startswith("["):
+        name = name.lower()
         inner, closed, port = name[1:].partition("]")
         if closed and port == f":{SSH_PORT}":
-            return _canonical_address(inner)
-        return f"[{_canonical_address(inner)}{closed}{port}" if ":" in inner else name
-    return _canonical_address(name)
+            return canonical_address(inner)
+        return f"[{canonical_address(inner)}{closed}{port}" if ":" in inner else name
+    return canonical_address(name)
 
 
-def _canonical_address(name: str) -> str:
+def canonical_address(name: str) -> str:
+    """Write an address as it is compared: lower case, IPv6 in its short form."""
+    name = name.lower()
     if ":" not in name:
         return name
     try:

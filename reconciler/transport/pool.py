@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -23,7 +23,7 @@ from reconciler.model.command import Answer, Program, Session
 from reconciler.model.node import Node, Transport
 from reconciler.transport.host_key import check_host_key
 from reconciler.transport.keys import KeyDirectory
-from reconciler.transport.known_hosts import KnownHosts, Pins
+from reconciler.transport.known_hosts import KnownHosts, Pins, canonical_address
 from reconciler.transport.local import LocalSession
 from reconciler.transport.ssh import NothingSent, SshConnection, Started, connect_ssh
 from reconciler.transport.wire import Patience
@@ -77,6 +77,7 @@ class ConnectionPool:
     ) -> None:
         self._known_hosts = known_hosts
         self._nodes = nodes
+        self._addresses = _addresses(nodes)
         self._keys = KeyDirectory(key_directory)
         self._max_handshakes = max_handshakes
         self._handshakes = threading.BoundedSemaphore(max_handshakes)
@@ -91,7 +92,7 @@ class ConnectionPool:
     def update(self, *, known_hosts: KnownHosts, nodes: Mapping[NodeId, Node]) -> None:
         """Take over what a new commit says, between passes; connections that no longer fit it are closed."""
         with self._lock:
-            self._known_hosts, self._nodes = known_hosts, nodes
+            self._known_hosts, self._nodes, self._addresses = known_hosts, nodes, _addresses(nodes)
             closing = [self._idle.pop(route) for route in tuple(self._idle) if not self._fits(route, self._idle[route])]
             for route, gateway in tuple(self._gateways.items()):
                 if not _is_open(gateway.opened) or not self._fits(route, gateway.opened.result()):
@@ -105,13 +106,15 @@ class ConnectionPool:
         if node is None or self._route(node) != route:
             return False
         try:
-            check_host_key(node, self._pins(node), connection.host_key)
+            check_host_key(node, self._pins(node), connection.shown, datetime.now(UTC))
         except NodeError:
             return False
         return True
 
     def _pins(self, node: Node) -> Pins:
-        return self._known_hosts.pins(node.id, node.address, node.port)
+        """Give a node's pins; an address that is another node's too, behind another gateway, does not tell which is meant."""
+        is_its_own = self._addresses.get(_place(node), set()) <= {node.gateway}
+        return self._known_hosts.pins(node.id, node.address if is_its_own else None, node.port)
 
     def is_warm(self, node: NodeId) -> bool:
         """Say whether a kept connection to the node stands."""
@@ -243,6 +246,18 @@ class ConnectionPool:
         return _Route(node.id, node.address, node.port, node.user, node.identity_file, become, inner)
 
 
+def _addresses(nodes: Mapping[NodeId, Node]) -> Mapping[tuple[str, int], set[NodeId | None]]:
+    """Give behind which gateways each address is a node's."""
+    gateways: dict[tuple[str, int], set[NodeId | None]] = {}
+    for node in nodes.values():
+        gateways.setdefault(_place(node), set()).add(node.gateway)
+    return gateways
+
+
+def _place(node: Node) -> tuple[str, int]:
+    return canonical_address(node.address or ""), node.port
+
+
 def _is_open(opened: "Future[SshConnection]") -> bool:
     return opened.done() and opened.exception() is None
 
@@ -267,7 +282,7 @@ class _PooledSession:
     @property
     def host_key(self) -> str | None:
         """The key the node showed when the connection was opened."""
-        return None if self._connection is None else str(self._connection.host_key)
+        return None if self._connection is None else str(self._connection.shown.key)
 
     def run(self, program: Program) -> Answer:
         """Run one program to its end."""

@@ -10,16 +10,18 @@ import getpass
 import socket
 import threading
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
 import fabric
 import paramiko
 
-from reconciler.errors import LoginRefused, NodeTimeout, NodeUnreachable
+from reconciler.errors import HostKeyMismatch, LoginRefused, NodeTimeout, NodeUnreachable
 from reconciler.ids import NodeId
 from reconciler.model.command import Answer, Program
 from reconciler.model.node import Become, Node
 from reconciler.transport.exchange import Exchange
-from reconciler.transport.host_key import check_host_key, check_is_pinned
+from reconciler.transport.host_certificate import HostCertificate, is_certificate, read_certificate_of
+from reconciler.transport.host_key import Shown, check_host_key, check_is_pinned
 from reconciler.transport.keys import KeyDirectory, LoginKey
 from reconciler.transport.known_hosts import HostKey, Pins
 from reconciler.transport.loader import GreetedStream, answer_of, loader_command, new_nonce
@@ -34,12 +36,12 @@ class NothingSent(NodeUnreachable):
 class SshConnection:
     """A logged-in connection; one program at a time."""
 
-    def __init__(self, node: Node, connection: fabric.Connection, shown: HostKey, patience: Patience) -> None:
+    def __init__(self, node: Node, connection: fabric.Connection, shown: Shown, patience: Patience) -> None:
         self._node = node
         self._connection = connection
         self._transport: paramiko.Transport = connection.client.get_transport()
         self._patience = patience
-        self.host_key = shown
+        self.shown = shown
         self._sudo = node.become is Become.SUDO and connection.user != "root"
 
     @property
@@ -157,7 +159,7 @@ def _log_in(
             "sock": via,
             "banner_timeout": patience.greeting.total_seconds(),
             "auth_timeout": patience.login.total_seconds(),
-            "transport_factory": quiet_transport(pins.keys),
+            "transport_factory": quiet_transport(pins.keys, with_certificates=bool(pins.authorities)),
             "auth_strategy": _KeyLogin(node, keys),
         },
     )
@@ -194,13 +196,27 @@ class _PinnedKeys(paramiko.MissingHostKeyPolicy):
     def __init__(self, node: Node, pins: Pins) -> None:
         self._node = node
         self._pins = pins
-        self.shown = HostKey("", "")
+        self.shown = Shown(HostKey("", ""))
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        """Raise unless the key is pinned and not revoked."""
+        """Raise unless the key is pinned or certified, and not revoked."""
         del client, hostname
-        self.shown = HostKey(key.get_name(), key.get_base64())
-        check_host_key(self._node, self._pins, self.shown)
+        shown = HostKey(key.get_name(), key.get_base64())
+        self.shown = Shown(shown, self._certificate(shown, key))
+        check_host_key(self._node, self._pins, self.shown, datetime.now(UTC))
+
+    def _certificate(self, shown: HostKey, key: paramiko.PKey) -> HostCertificate | None:
+        """Read the certificate in which the server showed its key; paramiko keeps its bytes, unread, with the key.
+
+        paramiko reads leniently what it verified the key exchange with: it must be the very key that was certified.
+        """
+        blob = b"" if key.public_blob is None else key.public_blob.key_blob
+        if not is_certificate(blob):
+            return None
+        try:
+            return read_certificate_of(shown, blob)
+        except ValueError as error:
+            raise HostKeyMismatch(self._node.id, f"host certificate refused: {error}") from error
 
 
 class _KeyLogin:

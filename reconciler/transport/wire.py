@@ -19,6 +19,7 @@ from paramiko.packet import Packetizer
 from reconciler.errors import NodeTimeout
 from reconciler.ids import NodeId
 from reconciler.model.node import Node
+from reconciler.transport.host_certificate import SUFFIX
 from reconciler.transport.known_hosts import KEY_TYPES, HostKey
 from reconciler.transport.node_errors import node_errors
 
@@ -135,12 +136,24 @@ class _Transport(paramiko.Transport):
     _active_check_timeout = 5.0
     """paramiko wakes up this often to see whether it was closed; we shut the socket down instead, and it costs 0.2 ms each."""
 
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        """Give the kinds of host key we ask for: paramiko would add every kind of certificate, which it does not verify."""
+        return tuple(self.get_security_options().key_types)
 
-def quiet_transport(preferred: tuple[HostKey, ...]) -> Callable[..., paramiko.Transport]:
-    """Give what makes a transport that asks for the pinned kinds of host key first, so that sshd shows one of them."""
+
+def quiet_transport(
+    preferred: tuple[HostKey, ...], *, with_certificates: bool = False
+) -> Callable[..., paramiko.Transport]:
+    """Give what makes a transport that asks for the pinned kinds of host key first, so that sshd shows one of them.
+
+    Certificates are asked for, and then before bare keys, only where an authority is trusted for the node.
+    """
     kinds = [key.type for key in preferred]
     order = sorted(KEY_TYPES, key=lambda kind: kind not in kinds)
     algorithms = [name for kind in order for name in _ALGORITHMS.get(kind, (kind,))]
+    if with_certificates:
+        algorithms = [*(name + SUFFIX for name in algorithms), *algorithms]
 
     def make(sock: socket.socket | paramiko.Channel, **options: object) -> paramiko.Transport:
         transport = _Transport(sock, packetizer_class=_BoundedPackets, **options)  # type: ignore[arg-type]  # passed on as given

@@ -33,9 +33,10 @@ def run(*arguments: str) -> dict[str, Any]:
 
 
 def test_plans_and_report_commits_of_a_small_fleet_are_measured() -> None:
-    figures = run("--only", "plan,plan-by-role,commit,help", *SMALL)
+    figures = run("--only", "plan,plan-by-role,commit,help,known-hosts", *SMALL)
     assert set(figures) == {
         "help",
+        "known-hosts",
         "commit",
         *(f"{plan}-{what}" for plan in ("plan", "plan-by-role") for what in ("cold", "warm", "peak")),
     }

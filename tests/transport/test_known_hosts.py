@@ -4,12 +4,16 @@ import base64
 import hashlib
 import hmac
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.daemon.accepting import read_folder
 from reconciler.ids import NodeId
+from reconciler.problem import Gravity
+from reconciler.transport import known_hosts
 from reconciler.transport.known_hosts import HostKey, KnownHosts, host_key_line, host_name, parse
 
 WEB = NodeId("web-01")
@@ -79,7 +83,7 @@ def test_a_node_may_have_several_keys() -> None:
     assert parse(f"web-01 {A}\nweb-01 {B}\nweb-01 {A}\n").pins(WEB, "10.0.0.1", 22).keys == (A, B)
 
 
-@pytest.mark.parametrize("host", ["web-01", "10.0.0.1", "*", hashed("10.0.0.1")])
+@pytest.mark.parametrize("host", ["web-01", "10.0.0.1", "*", hashed("10.0.0.1"), "another"])
 def test_a_revoked_key_is_known_as_such_under_every_name(host: str) -> None:
     pins = parse(f"web-01 {A}\n@revoked {host} {A}\n").pins(WEB, "10.0.0.1", 22)
     assert pins.revoked == {A}
@@ -102,6 +106,8 @@ def test_an_authority_is_no_pinned_key() -> None:
         pytest.param(f"web-01 ssh-ed25519 {A.base64[:-8]}", "the key is cut", id="cut late"),
         pytest.param(f"web-01 ssh-rsa {A.base64}", "does not hold what its type says", id="another type's"),
         pytest.param(f"@trusted web-01 {A}", "unknown marker", id="marker"),
+        pytest.param(f"@revoked web-01 {A.type} {A.base64[:-8]}", "the key is cut", id="nothing revoked"),
+        pytest.param(f"@cert-authority {hashed('web-01')} {A}", "host or a wildcard in clear", id="hashed authority"),
         pytest.param(f"|1|abc {A}", "SALT", id="half a hash"),
         pytest.param(f"|2|YQ==|YQ== {A}", "SALT", id="another kind of hash"),
         pytest.param(f"|1|YQ==|YQ== {A}", "20 bytes", id="short hash"),
@@ -112,6 +118,7 @@ def test_an_authority_is_no_pinned_key() -> None:
 def test_a_line_that_does_not_read_is_a_problem_with_its_place(line: str, words: str) -> None:
     known = parse(f"# comment\n\nweb-02 {B}\n{line}\nweb-03 {C}\n", file="state/known_hosts")
     (problem,) = known.problems
+    assert problem.gravity is (Gravity.ERROR if line.startswith("@") else Gravity.LINT)
     assert (problem.file, problem.line) == ("state/known_hosts", 4)
     assert words in problem.message
     assert known.pins(NodeId("web-02"), None, 22).keys == (B,)
@@ -176,3 +183,49 @@ def test_ten_thousand_lines_are_no_trouble() -> None:
     assert isinstance(known, KnownHosts)
     assert known.problems == ()
     assert known.pins(NodeId("node-9999"), None, 22).keys == (a_key(9999),)
+
+
+def test_hashed_lines_are_asked_only_for_what_no_line_in_clear_pins(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    digest = hmac.digest
+
+    def counted(key: bytes, message: bytes, name: str) -> bytes:
+        tried.append(message)
+        return digest(key, message, name)
+
+    monkeypatch.setattr(known_hosts.hmac, "digest", counted)
+    known = parse("".join(f"{hashed(f'10.0.0.{n}')} {a_key(n)}\n" for n in range(200)) + f"web-01 {A}\n")
+    assert known.pins(WEB, "10.0.0.7", 22).keys == (A,)
+    assert tried == [], "a node that is pinned in clear costs no HMAC"
+    assert known.pins(NodeId("web-02"), "10.0.0.7", 2222).keys == (a_key(7),)
+    assert len(tried) == 400
+    assert known.pins(NodeId("web-02"), "10.0.0.7", 2222).keys == (a_key(7),)
+    assert len(tried) == 400, "what was told is remembered"
+    assert known.pins(NodeId("web-03"), "10.0.0.8", 22).keys == (a_key(8),)
+    assert len(tried) == 599, "a line that told its name is not asked again"
+
+
+def test_more_lines_than_can_be_tried_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_hosts, "HASHED_LIMIT", 3)
+    monkeypatch.setattr(known_hosts, "WILD_LIMIT", 2)
+    text = "".join(f"{hashed(f'10.0.0.{n}')} {a_key(n)}\n10.{n}.* {a_key(n)}\n" for n in range(5))
+    known = parse(text, file="limits")
+    assert [(problem.line, problem.message.split(":")[0]) for problem in known.problems] == [
+        (6, "more than 2 lines with wildcards"),
+        (7, "more than 3 hashed lines"),
+        (8, "more than 2 lines with wildcards"),
+        (9, "more than 3 hashed lines"),
+        (10, "more than 2 lines with wildcards"),
+    ]
+
+
+def test_a_line_that_should_revoke_and_does_not_read_keeps_a_commit_out(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "fleet.yaml").write_text("Fleet: example\n")
+    (tmp_path / "state" / "known_hosts").write_text(f"web-01 cut\n@revoked * {A.type} {A.base64[:-8]}\n")
+    _, problems = read_folder(tmp_path)
+    assert [(problem.line, problem.gravity) for problem in problems] == [(1, Gravity.LINT), (2, Gravity.ERROR)]
+
+
+def test_the_same_text_is_read_once() -> None:
+    assert parse(f"web-01 {A}\n") is parse(f"web-01 {A}\n")

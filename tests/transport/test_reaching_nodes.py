@@ -77,12 +77,6 @@ def test_a_revoked_host_key_gets_no_login(sshd: Sshd, make_pool: PoolMaker) -> N
     assert "publickey" not in sshd.log()
 
 
-def test_a_certified_host_key_is_refused_with_the_remedy(sshd: Sshd, make_pool: PoolMaker) -> None:
-    error = trouble(make_pool, parse(f"@cert-authority * {sshd.host_key}\n"), sshd.node())
-    assert isinstance(error, HostKeyUnknown)
-    assert "not supported yet" in str(error)
-
-
 def test_the_users_own_known_hosts_and_config_are_not_read(
     sshd: Sshd, make_pool: PoolMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +280,31 @@ def test_a_node_behind_a_gateway(make_sshd: SshdMaker, make_pool: PoolMaker) -> 
     node = inner.node(gateway=NodeId("gate"))
     assert hello(make_pool, pinned(("web-01", inner), ("gate", gate)), node, gate.node("gate")) == b"hello\n"
     assert gate.connections() == 1
+
+
+def test_one_address_behind_two_gateways_is_pinned_by_the_nodes_ids(make_sshd: SshdMaker, make_pool: PoolMaker) -> None:
+    """Both gateways are real, and behind both is the same address: which machine answers, only the id tells."""
+    here, there, inner = make_sshd(), make_sshd(), make_sshd()
+    ams = inner.node("ams-web", gateway=NodeId("ams-gate"))
+    fra = inner.node("fra-web", gateway=NodeId("fra-gate"))
+    nodes = (ams, fra, here.node("ams-gate"), there.node("fra-gate"))
+    gates = (("ams-gate", here), ("fra-gate", there))
+    by_address = parse(f"{host_key_line(f'[127.0.0.1]:{inner.port}', inner.host_key)}\n" + gates_text(gates))
+    for node in (ams, fra):
+        with (
+            pytest.raises(HostKeyUnknown, match="also another node's, behind another gateway"),
+            make_pool(by_address, *nodes, patience=SHORT).connect(node),
+        ):
+            pass
+    assert inner.connections() == 0
+    by_id = pinned(*gates, ("ams-web", inner), ("fra-web", here))
+    assert hello(make_pool, by_id, *nodes) == b"hello\n"
+    with pytest.raises(HostKeyMismatch), make_pool(by_id, *nodes, patience=SHORT).connect(fra):
+        pass
+
+
+def gates_text(gates: tuple[tuple[str, Sshd], ...]) -> str:
+    return "".join(f"{name} {sshd.host_key}\n" for name, sshd in gates)
 
 
 def test_a_node_behind_two_gateways(make_sshd: SshdMaker, make_pool: PoolMaker) -> None:
