@@ -92,11 +92,22 @@ else
     esac
 fi
 cannot_write() {
-    space=$(df -P "$root" 2>/dev/null | tail -n 1)
+    at=$root
+    until [ -d "$at" ]; do
+        at=${at%/*}
+        [ -n "$at" ] || at=/
+    done
+    space=$(df -P "$at" 2>/dev/null | tail -n 1)
     set -- $space
     case ${5:-} in
     100% | 99%) refuse full "no space left on the node: $root is on a file system that is ${5} full; free some" ;;
-    *) refuse unsafe "cannot write in $root on the node" ;;
+    esac
+    # What the system says, which also knows of quotas, inodes and modes.
+    said=$(mkdir "$at/.writable.$$" 2>&1) && rmdir "$at/.writable.$$"
+    case $said in
+    *ead-only*) refuse unsafe "cannot write in $root on the node: its file system is mounted read-only; remount it" ;;
+    *o\ space* | *uota*) refuse full "no space left on the node for $root (blocks, inodes or quota): free some" ;;
+    *) refuse unsafe "cannot write in $root on the node${said:+: ${said##*: }}" ;;
     esac
 }
 own_folder() { # PATH: a folder of our own that nobody else can write; links are not followed

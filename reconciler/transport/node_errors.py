@@ -49,6 +49,10 @@ def _of_library(error: Exception) -> tuple[type[NodeError], str]:
             kind = LoginRefused
         case paramiko.ChannelException():
             words = f"{_CHANNEL_CODES.get(error.code, f'code {error.code}')}: {str(error.text)[:SHOWN]}"
+        case paramiko.SSHException() if "SSH protocol banner" in words:
+            words = (
+                "sshd closed the connection before its greeting: its own log says why (a disk, MaxStartups, its keys)"
+            )
         case IncompatiblePeer():
             words = f"no common SSH algorithm: {words}"
         case paramiko.SSHException() if "Timeout" in words or "No existing session" in words:

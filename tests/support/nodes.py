@@ -148,6 +148,14 @@ class TestNode:
     def change_host_key(self) -> None:
         """Give it another host key, as a reinstalled node has."""
         _write_host_key(self.root, new_key_pair(self.name))
+        self._reload_sshd()
+
+    def configure_sshd(self, text: str) -> None:
+        """Put lines before all others of sshd_config (the first value of a keyword counts), and have sshd read them."""
+        (self.root / "etc/ssh/sshd_config.d/0-trouble.conf").write_text(text, encoding="ascii")
+        self._reload_sshd()
+
+    def _reload_sshd(self) -> None:
         before = self._listening()
         self.run(["sh", "-c", "kill -HUP $(cat /run/sshd.pid)"])
         end = time.monotonic() + START_DEADLINE
@@ -171,6 +179,11 @@ class TestNode:
     def thaw(self) -> None:
         """Let a frozen node go on."""
         self.run(["sh", "-c", "kill -CONT -1"])
+
+    def mount_over_itself(self, *folders: str, options: str) -> None:
+        """Give folders a mount of their own, e.g. "ro" or "noexec", until the node reboots."""
+        script = 'for at; do mount --bind "$at" "$at" && mount -o "remount,bind,$options" "$at" || exit 1; done'
+        self.run(["sh", "-c", f"options={options}; {script}", "sh", *folders])
 
     def fill_disk(self) -> None:
         """Write until no space is left."""
