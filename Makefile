@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 4
 
-.PHONY: help demo check format lint types test bench soak packages clean
+.PHONY: help demo check format lint types test bench corpus soak packages clean
 
 help:
 	@echo "make demo    sets up nodes and a throw-away repository, and shows the main job"
@@ -41,6 +41,9 @@ test: $(STAMP)
 
 bench: $(STAMP) packages
 	$(BIN)/python -m benchmarks
+
+corpus: $(STAMP)  # CORPUS=DIR: a folder of other people's documents
+	$(BIN)/python -m tests.support.corpus "$(CORPUS)"
 
 soak: $(STAMP) packages
 	REQUIRE_NODES=1 $(BIN)/pytest -m soak -p no:xdist --timeout 14400 -s

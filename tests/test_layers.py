@@ -46,6 +46,7 @@ LAYERS: dict[str, set[str]] = {
         "compliance",
         "targets",
         "inventory",
+        "documents",
         "drift",
         "plan",
         "rollout",

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from reconciler import __version__
-from reconciler.cli import demo, facts, imports, nodes, passes, pauses, repository, runs, standing
+from reconciler.cli import demo, documents, facts, imports, nodes, passes, pauses, repository, runs, standing
 from reconciler.cli.exits import Exit
 from reconciler.cli.output import say, shown
 from reconciler.errors import DesiredStateError, ReconcilerError, UsageError
@@ -43,9 +43,9 @@ def _program(
     del version
 
 
-_GROUPS = frozenset({"import", "inventory", "node", "runs", "schedule"})
+_GROUPS = frozenset({"document", "import", "inventory", "node", "runs", "schedule"})
 
-for _group in (repository, imports, passes, pauses, standing, nodes, facts, runs, demo):
+for _group in (repository, imports, documents, passes, pauses, standing, nodes, facts, runs, demo):
     _group.register(app)
 
 

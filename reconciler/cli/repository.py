@@ -1,7 +1,6 @@
 """The state repository itself: init, validate; and `schedule next`, which tells what an expression means."""
 
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,16 +9,8 @@ import typer
 from reconciler.cli.exits import Exit
 from reconciler.cli.options import FormatOption
 from reconciler.cli.output import Format, say, say_json, shown
+from reconciler.cli.problems import ProblemFormat, errors_among, problems_json, say_problems
 from reconciler.errors import SourceError, UsageError
-
-
-class ProblemFormat(StrEnum):
-    """For people, programs, or annotations on a pull request."""
-
-    TEXT = "text"
-    JSON = "json"
-    GITHUB = "github"
-
 
 schedules = typer.Typer(help="What a schedule expression means.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -72,8 +63,6 @@ def validate(
       reconciler validate fleet --format github
     """
     from reconciler.daemon.accepting import read_folder, repository_root
-    from reconciler.foreign_text import Sink, fit
-    from reconciler.problem import Gravity
 
     if not repo.is_dir():
         raise SourceError(f"{repo}: there is no such folder; name a checkout of the state repository")
@@ -81,34 +70,10 @@ def validate(
     if root != repo:
         say(f"reconciler: reading {shown(str(root))}, the state repository around {shown(str(repo))}", error=True)
     desired, problems = read_folder(root)
-    errors = [problem for problem in problems if problem.gravity is Gravity.ERROR]
+    errors = errors_among(problems)
     if output is ProblemFormat.JSON:
-        say_json(
-            {
-                "valid": not errors,
-                "problems": [
-                    {
-                        "gravity": p.gravity.value,
-                        "file": p.file,
-                        "line": p.line,
-                        "column": p.column,
-                        "message": p.message,
-                        "value": p.value,
-                        "remedy": p.remedy,
-                    }
-                    for p in problems
-                ],
-            }
-        )
-    for problem in problems:
-        if output is ProblemFormat.TEXT:
-            say(f"{problem.gravity.value}: {shown(str(problem), 1000)}")
-        elif output is ProblemFormat.GITHUB:
-            kind = "error" if problem.gravity is Gravity.ERROR else "warning"
-            place = f"file={fit(problem.file, Sink.CI)},line={max(problem.line, 1)},col={max(problem.column, 1)}"
-            met = f" (met: {problem.value})" if problem.value else ""
-            remedy = f"; {problem.remedy}" if problem.remedy else ""
-            say(f"::{kind} {place}::{fit(f'{problem.message}{met}{remedy}', Sink.CI)}")
+        say_json({"valid": not errors, "problems": problems_json(problems)})
+    say_problems(problems, output)
     if output is ProblemFormat.TEXT:
         if desired is not None and not errors:
             say(

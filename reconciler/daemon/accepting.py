@@ -222,7 +222,7 @@ def _no_state(files: Mapping[str, bytes]) -> tuple[Problem, ...]:
     )
 
 
-def _content(path: Path) -> bytes | str:
+def file_content(path: Path) -> bytes | str:
     """Give a file's bytes, or why they cannot be had."""
     try:
         if path.stat().st_size > _LIMITS.file_bytes:
@@ -248,7 +248,7 @@ def folder_files(folder: Path) -> tuple[dict[str, bytes], tuple[Problem, ...]]:
                     )
                 )
             elif path.is_file() and not any(parent.is_symlink() for parent in path.relative_to(folder).parents):
-                content = _content(path)
+                content = file_content(path)
                 if isinstance(content, bytes):
                     files[name] = content
                 else:

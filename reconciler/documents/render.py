@@ -24,6 +24,7 @@ from reconciler.model.known import JsonValue
 
 __all__ = ["NotSupportedYet", "RenderError", "Rendered", "RenderedStep", "render"]
 
+RUNBOOK = "0.3"
 SCHEMAS = ("1.0", "1.2", "2.0", "2.0.1", "2.0.2", "2.0.3", "2.2")
 MOST_BYTES = 1024 * 1024
 """Of all scripts together: SSM takes 64 KB of document and parameters; a value pasted many times may be more."""
@@ -79,6 +80,8 @@ def render(
     stored: Mapping[str, StoredParameter],
 ) -> Rendered:
     """Give the steps of `document` with `given` filled in; RenderError where the whole document cannot run."""
+    if document.schema_version == RUNBOOK:
+        raise NotSupportedYet(f"Automation runbooks ({document.name})")
     if document.schema_version not in SCHEMAS:
         raise RenderError(f"unsupported schemaVersion {document.schema_version!r}: use '2.2'")
     if not document.steps:

@@ -9,7 +9,7 @@ from reconciler.problem import Gravity, Problem
 NODE = "Id: web-01\nAddress: 10.0.0.11\nTags: {Role: web}\n"
 DOCUMENT = """schemaVersion: '2.2'
 parameters:
-  text: {type: String}
+  text: {type: String, allowedPattern: '[a-z]*'}
   words: {type: StringList, default: [], allowedValues: [a, b]}
 mainSteps:
   - {action: 'aws:runShellScript', name: say, inputs: {runCommand: ['echo {{ text }}']}}

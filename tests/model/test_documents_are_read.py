@@ -62,7 +62,7 @@ def test_a_document_is_known_by_its_bytes() -> None:
 
 def test_json_and_yaml_say_the_same() -> None:
     as_json = (
-        '{"schemaVersion":"2.2","parameters":{"text":{"type":"String"},"words":{"type":"StringList","default":[],'
+        '{"schemaVersion":"2.2","parameters":{"text":{"type":"String","allowedPattern":"[a-z]*"},"words":{"type":"StringList","default":[],'
         '"allowedValues":["a","b"]}},"mainSteps":[{"action":"aws:runShellScript","name":"say","inputs":{"runCommand":'
         '["echo {{ text }}"]}}]}'
     )
@@ -161,7 +161,7 @@ def test_flow_control_beside_the_inputs_is_a_lint() -> None:
 
 
 def test_a_misspelt_property_is_a_lint() -> None:
-    text = DOCUMENT.replace("{type: String}", "{type: String, allowPattern: x}")
+    text = DOCUMENT.replace("{type: String,", "{type: String, allowPattern: x,")
     (problem,) = lints({"documents/Abc.yaml": text})
     assert (problem.value, problem.remedy) == ("allowPattern", "did you mean allowedPattern?")
 

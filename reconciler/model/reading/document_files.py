@@ -121,7 +121,7 @@ def _read(
 ) -> DocumentVersions | None:
     versions = {}
     for version, path in named.versions.items():
-        document = _read_file(path, files[path], name, version, mistakes_of(path))
+        document = read_document_file(path, files[path], name, version, mistakes_of(path))
         if document is not None:
             versions[version] = document
     if named.wrong or len(versions) < len(named.versions):
@@ -129,8 +129,9 @@ def _read(
     return _with_default(name, named, versions, files, mistakes_of)
 
 
-def _read_file(path: str, data: bytes, name: DocumentName, version: str, mistakes: Mistakes) -> Document | None:
-    read = read_json if path.endswith(".json") else read_yaml
+def read_document_file(path: str, data: bytes, name: DocumentName, version: str, mistakes: Mistakes) -> Document | None:
+    """Read one file, JSON or YAML by its ending, else by its first character; None after a mistake."""
+    read = read_json if _is_json(path, data) else read_yaml
     values: list[Value] = read(data, mistakes, escaped_nul=True)
     if len(values) > 1:
         mistakes.error(values[1], "a second YAML document", value="", remedy="one file holds one document")
@@ -138,6 +139,12 @@ def _read_file(path: str, data: bytes, name: DocumentName, version: str, mistake
         mistakes.error((1, 1), "the file is empty", remedy="write a document, or remove the file")
     document = read_document(values[0], data, name, version, mistakes) if values else None
     return None if mistakes.found_errors else document
+
+
+def _is_json(path: str, data: bytes) -> bool:
+    if path.endswith((".json", ".yaml", ".yml")):
+        return path.endswith(".json")
+    return data[:200].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
 
 
 def _with_default(

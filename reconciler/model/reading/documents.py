@@ -11,7 +11,10 @@ from collections.abc import Mapping, Sequence
 from reconciler.ids import Digest, DocumentName
 from reconciler.model.document import Document, Parameter, Step
 from reconciler.model.known import JsonValue
+from reconciler.model.reading.injection import lint_injections
 from reconciler.model.reading.mistakes import Mistakes
+from reconciler.model.reading.runbooks import SCHEMA_VERSION as RUNBOOK
+from reconciler.model.reading.runbooks import check_runbook
 from reconciler.model.reading.schema import check
 from reconciler.model.reading.values import Items, Scalar, Table, Value, as_written, is_null, plain_json, resolve
 
@@ -47,6 +50,8 @@ def read_document(value: Value, data: bytes, name: DocumentName, version: str, m
     schema_version = _schema_version(value, mistakes)
     if schema_version is None:
         return None
+    if schema_version == RUNBOOK:
+        return _runbook(value, data, name, version, mistakes)
     value = _spelled_within(value, mistakes)
     fits = check("document", value, mistakes)
     if not isinstance(value, Table):
@@ -59,6 +64,7 @@ def read_document(value: Value, data: bytes, name: DocumentName, version: str, m
         _refuse_nul(value.entries.get(key), mistakes)
     if not fits:
         return None
+    lint_injections(value, parameters, mistakes)
     return Document(
         name=name,
         version=version,
@@ -66,6 +72,23 @@ def read_document(value: Value, data: bytes, name: DocumentName, version: str, m
         description=value.scalar("description") or "",
         parameters=parameters,
         steps=steps,
+        digest=Digest(hashlib.sha256(data).hexdigest()),
+        file=mistakes.file,
+    )
+
+
+def _runbook(value: Value, data: bytes, name: DocumentName, version: str, mistakes: Mistakes) -> Document | None:
+    """Read an Automation runbook: it may lie in a repository, and has no steps that a node could run."""
+    if not isinstance(value, Table):
+        return None
+    check_runbook(value, mistakes)
+    if mistakes.found_errors:
+        return None
+    return Document(
+        name=name,
+        version=version,
+        schema_version=RUNBOOK,
+        description=value.scalar("description") or "",
         digest=Digest(hashlib.sha256(data).hexdigest()),
         file=mistakes.file,
     )
@@ -80,13 +103,9 @@ def _schema_version(value: Value, mistakes: Mistakes) -> str | None:
     text = value.scalar("schemaVersion")
     if found is None or text is None:
         mistakes.error(value, "schemaVersion is missing", value="", remedy="begin with schemaVersion: '2.2'")
-    elif text == "0.3":
-        mistakes.error(
-            found, "an Automation runbook: these do not run on nodes", remedy="write a Command document, 2.2"
-        )
     elif text == "1.0" and ("sessionType" in value.entries or "inputs" in value.entries):
         mistakes.error(found, "a Session document: it holds preferences and runs nothing", remedy="remove the file")
-    elif text not in SCHEMA_VERSIONS:
+    elif text not in {*SCHEMA_VERSIONS, RUNBOOK}:
         mistakes.error(found, "an unsupported schemaVersion", remedy=f"write one of {', '.join(SCHEMA_VERSIONS)}")
     else:
         return text

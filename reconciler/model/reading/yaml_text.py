@@ -256,11 +256,16 @@ def _put(value: Value, building: _Building) -> None:
         top.key = None
 
 
+_NOTICED_LATE = frozenset({"found unexpected end of stream", "could not find expected ':'"})
+
+
 def _explain(exc: YAMLError, text: str, mistakes: Mistakes) -> None:
     """Say in our words what libyaml says in its own."""
-    mark = getattr(exc, "problem_mark", None) or getattr(exc, "context_mark", None)
-    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     problem = str(getattr(exc, "problem", None) or exc)
+    marks = (getattr(exc, "problem_mark", None), getattr(exc, "context_mark", None))
+    # A quote that is never closed, and words that are no key, are noticed at the end; the mistake is where they begin.
+    mark = (marks[1] if problem in _NOTICED_LATE else None) or marks[0] or marks[1]
+    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     lines = text.split("\n")
     met = lines[line - 1] if 0 < line <= len(lines) else ""
     indent = met[: len(met) - len(met.lstrip())]

@@ -1,0 +1,138 @@
+"""Documents as they lie on disk or in a checkout: read, judged, and shown as what a node would be given."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reconciler.daemon.accepting import file_content, read_folder
+from reconciler.documents.error import RenderError
+from reconciler.documents.given import Given
+from reconciler.documents.parameters import parameter_values
+from reconciler.documents.render import Rendered, RenderedStep, render
+from reconciler.errors import DesiredStateError, UsageError
+from reconciler.ids import DocumentName
+from reconciler.model.desired import StoredParameter
+from reconciler.model.document import Document
+from reconciler.model.reading.document_files import read_document_file
+from reconciler.model.reading.mistakes import Mistakes
+from reconciler.problem import Gravity, Problem
+
+ENDINGS = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One file, and what is to be said of it."""
+
+    file: str
+    document: Document | None
+    """None: it is not accepted."""
+    problems: tuple[Problem, ...]
+
+
+def judge_documents(paths: list[Path]) -> Iterator[Judged]:
+    """Read each file, and every document in each folder. Runs and fetches nothing. Raises UsageError for what is not there."""
+    for path in paths:
+        if path.is_dir():
+            yield from (judge_document(found) for found in sorted(path.rglob("*")) if _is_document(found))
+        elif path.exists():
+            yield judge_document(path)
+        else:
+            raise UsageError(f"{path}: there is no such file or folder")
+
+
+def _is_document(path: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts)
+    return path.suffix in ENDINGS and path.is_file() and not path.is_symlink() and not hidden
+
+
+def judge_document(path: Path) -> Judged:
+    """Read one file; what cannot be read is a mistake like any other."""
+    mistakes = Mistakes(str(path))
+    content = file_content(path)
+    if isinstance(content, str):
+        mistakes.error((0, 0), content, remedy="make it readable and small, or remove it")
+        return Judged(file=str(path), document=None, problems=tuple(mistakes.problems))
+    document = read_document_file(str(path), content, DocumentName(path.stem), "1", mistakes)
+    return Judged(file=str(path), document=document, problems=tuple(sorted(mistakes.problems)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A document with its parameters filled in: what a node would be given."""
+
+    document: Document
+    values: Mapping[str, Any]
+    """Every declared parameter; references to stored parameters as they stand."""
+    rendered: Rendered
+
+    def as_json(self) -> Mapping[str, Any]:
+        """Give it as a JSON value."""
+        return {
+            "document": self.document.name,
+            "document_version": self.document.version,
+            "schema_version": self.document.schema_version,
+            "sha256": self.document.digest,
+            "rendered": self.rendered.digest,
+            "parameters": {
+                name: {"type": parameter.type, "required": parameter.required, "value": self.values[name]}
+                for name, parameter in self.document.parameters.items()
+            },
+            "steps": [_step_json(step) for step in self.rendered.steps],
+        }
+
+
+def _step_json(step: RenderedStep) -> Mapping[str, Any]:
+    return {
+        "name": step.name,
+        "action": step.action,
+        "skipped": step.skip,
+        "fails": step.fail,
+        "interpreter": list(step.interpreter),
+        "timeout_seconds": int(step.timeout.total_seconds()),
+        "working_directory": step.working_directory or None,
+        "environment": dict(step.environment),
+        "on_failure": step.on_failure or None,
+        "on_success": step.on_success or None,
+        "finally": step.finally_step,
+        "script": None if step.script is None else step.script.decode("utf-8", "replace"),
+    }
+
+
+def show_document(named: str, version: str, given: Given, repo: Path) -> Shown:
+    """Fill in a document: a file, or a name in the checkout's library. Raises UsageError or DesiredStateError in words."""
+    document, stored = _meant(named, version, repo)
+    try:
+        values = parameter_values(document.parameters, {name: list(found) for name, found in given.items()}, stored)
+        rendered = render(document, {name: list(found) for name, found in given.items()}, stored=stored)
+    except RenderError as exc:
+        raise UsageError(f"{document.name}: {exc}") from exc
+    return Shown(document=document, values=values, rendered=rendered)
+
+
+def _meant(named: str, version: str, repo: Path) -> tuple[Document, Mapping[str, StoredParameter]]:
+    """Find a document by its file or its name; a file stands for itself, and knows the checkout's stored parameters."""
+    desired, problems = read_folder(repo) if (repo / "state").is_dir() else (None, ())
+    stored = {} if desired is None else desired.parameters
+    path = Path(named)
+    if path.suffix in ENDINGS or path.is_file():
+        if not path.is_file():
+            raise UsageError(f"{named}: there is no such file")
+        judged = judge_document(path)
+        if judged.document is None:
+            raise DesiredStateError(tuple(p for p in judged.problems if p.gravity is Gravity.ERROR))
+        return judged.document, stored
+    if desired is None:
+        errors = tuple(p for p in problems if p.gravity is Gravity.ERROR)
+        if errors:
+            raise DesiredStateError(errors)
+        raise UsageError(f"{repo} is no state repository: name a file, or a checkout with --repo")
+    versions = desired.documents.get(DocumentName(named))
+    if versions is None:
+        raise UsageError(f"no document is named {named!r}: give one of documents/, a bundled one, or a file")
+    document = versions.get(version)
+    if document is None:
+        known = ", ".join(sorted(versions.versions, key=int))
+        raise UsageError(f"{named} has no version {version}: there are {known}, $DEFAULT and $LATEST")
+    return document, stored

@@ -1,0 +1,111 @@
+"""`document validate` and `document show`: what a document says, and what a node would be given."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import Host
+
+GREET = """\
+schemaVersion: '2.2'
+parameters:
+  name: {type: String, default: world, allowedPattern: '[a-z ]+'}
+mainSteps:
+  - name: greet
+    action: aws:runShellScript
+    inputs:
+      timeoutSeconds: 60
+      runCommand: ['echo "hello {{ name }}"', 'true']
+  - name: elsewhere
+    precondition: {StringEquals: [platformType, Windows]}
+    action: aws:runPowerShellScript
+    inputs: {runCommand: ['Write-Output hello']}
+"""
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents/good.yaml").write_text(GREET)
+    (tmp_path / "documents/bad.json").write_text('{"schemaVersion": "9.9", "mainSteps": []}')
+    return Host(tmp_path)
+
+
+def test_a_tree_of_documents_is_judged_file_by_file(host: Host) -> None:
+    answer = host.run("document", "validate", str(host.folder / "documents"), "--format", "json", code=1).document()
+    assert answer["valid"] is False
+    assert {Path(one["file"]).name: one["accepted"] for one in answer["documents"]} == {
+        "good.yaml": True,
+        "bad.json": False,
+    }
+    (problem,) = answer["problems"]
+    assert (problem["line"], problem["column"], problem["value"]) == (1, 19, "9.9")
+
+
+def test_one_file_that_is_right_ends_with_zero(host: Host) -> None:
+    answer = host.run("document", "validate", str(host.folder / "documents/good.yaml"), code=0)
+    assert answer.out == "1 of 1 documents accepted; 0 errors, 0 lints\n"
+
+
+def test_mistakes_become_annotations(host: Host) -> None:
+    answer = host.run("document", "validate", str(host.folder / "documents/bad.json"), "--format", "github", code=1)
+    assert answer.out.startswith("::error file=")
+    assert "line=1,col=19::an unsupported schemaVersion" in answer.out
+
+
+def test_a_file_that_is_not_there_is_a_wrong_call(host: Host) -> None:
+    assert "there is no such file" in host.run("document", "validate", "nowhere.yaml", code=64).err
+
+
+def test_a_document_without_an_ending_is_read_by_its_first_character(host: Host) -> None:
+    (host.folder / "plain").write_text('\n {"schemaVersion": "2.2", "mainSteps": [{"name": "a", "action": "aws:x"}]}')
+    host.run("document", "validate", str(host.folder / "plain"), code=0)
+
+
+def test_the_exact_script_is_shown(host: Host) -> None:
+    answer = host.run("document", "show", str(host.folder / "documents/good.yaml"), "--parameters", "name=you", code=0)
+    assert "  name (String): you\n" in answer.out
+    assert '  | echo "hello you"\n  | true\n' in answer.out
+    assert "skipped: its precondition asks for platform Windows" in answer.out
+
+
+def test_programs_get_the_script_as_json(host: Host) -> None:
+    answer = host.run(
+        "document", "show", str(host.folder / "documents/good.yaml"), "--format", "json", code=0
+    ).document()
+    greet, elsewhere = answer["steps"]
+    assert greet["script"] == 'echo "hello world"\ntrue\n'
+    assert (greet["timeout_seconds"], greet["skipped"]) == (60, None)
+    assert elsewhere["script"] is None
+    assert elsewhere["skipped"]
+
+
+def test_a_bundled_document_is_shown_by_its_name(host: Host) -> None:
+    host.run("init", "fleet", code=0)
+    answer = host.run(
+        "document", "show", "AWS-RunShellScript", "--parameters", 'commands=["echo a, b",id]', "--repo", "fleet", code=0
+    )
+    assert "  | echo a, b\n  | id\n" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(
+            ("--parameters", "name=YOU"), "does not match all of allowedPattern", id="a value that breaks the rule"
+        ),
+        pytest.param(("--parameters", "nme=you"), "is not declared", id="a name nobody declared"),
+        pytest.param(("--parameters", "name"), "NAME=", id="no shorthand"),
+    ],
+)
+def test_wrong_parameters_are_a_wrong_call(host: Host, arguments: tuple[str, ...], words: str) -> None:
+    assert words in host.run("document", "show", str(host.folder / "documents/good.yaml"), *arguments, code=64).err
+
+
+def test_a_name_nobody_knows_is_a_wrong_call(host: Host) -> None:
+    host.run("init", "fleet", code=0)
+    assert "no document is named" in host.run("document", "show", "Nothing", "--repo", "fleet", code=64).err
+    assert (
+        "no version 7"
+        in host.run("document", "show", "AWS-Noop", "--document-version", "7", "--repo", "fleet", code=64).err
+    )

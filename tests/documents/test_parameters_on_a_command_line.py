@@ -1,0 +1,50 @@
+"""`--parameters`, as people write it for the AWS CLI."""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, strategies
+
+from reconciler.documents.error import RenderError
+from reconciler.documents.given import given_parameters
+
+CASES = yaml.safe_load((Path(__file__).parent / "cases/given.yaml").read_text())
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["id"]) for case in CASES])
+def test_shorthand_and_json_give_lists_of_text(case: dict[str, Any]) -> None:
+    if "error" in case:
+        with pytest.raises(RenderError, match=case["error"]):
+            given_parameters(case["words"])
+    else:
+        read = given_parameters(case["words"])
+        assert {name: list(values) for name, values in read.items()} == case["expect"]
+
+
+NAMES = strategies.text("abcXYZ019", min_size=1, max_size=8)
+VALUES = strategies.lists(strategies.text(min_size=0, max_size=20), max_size=4)
+
+
+@given(wanted=strategies.dictionaries(NAMES, VALUES, max_size=4))
+def test_json_comes_back_as_it_was_given(wanted: dict[str, list[str]]) -> None:
+    read = given_parameters([json.dumps(wanted)])
+    assert {name: list(values) for name, values in read.items()} == wanted
+
+
+@given(wanted=strategies.dictionaries(NAMES, VALUES, min_size=1, max_size=4))
+def test_quoted_shorthand_comes_back_as_it_was_given(wanted: dict[str, list[str]]) -> None:
+    def quoted(text: str) -> str:
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    word = ",".join(f"{name}=[{','.join(map(quoted, values))}]" for name, values in wanted.items())
+    assert {name: list(values) for name, values in given_parameters([word]).items()} == wanted
+
+
+@given(text=strategies.text(max_size=60))
+def test_whatever_is_given_is_read_or_refused_in_words(text: str) -> None:
+    with contextlib.suppress(RenderError):
+        given_parameters([text])
