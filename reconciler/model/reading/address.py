@@ -7,6 +7,8 @@ import ipaddress
 import re
 
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_NUMBERS = re.compile(r"(?:.*\.)?(?:[0-9]*|0[xX][0-9A-Fa-f]*)\.?", re.DOTALL)
+"""A last part that is a number: resolvers take such a name for an IPv4 address in an old form, octal and hexadecimal included."""
 _LONGEST_NAME = 253
 
 
@@ -18,13 +20,17 @@ def address_trouble(text: str) -> tuple[str, str] | None:
         return "an address does not begin with a dash", "write a host name, an IPv4 or an IPv6 address"
     if text.startswith("[") or re.fullmatch(r"[^:]*:[0-9]{1,5}", text):
         return "an address holds no port and no brackets", "write the address alone, and the port as Port:"
-    return None if _is_ip(text) else _name_trouble(text)
+    if not _is_ip(text):
+        return _name_trouble(text)
+    if not _is_one_machine(text):
+        return "not the address of one machine", "write the address that this node answers on"
+    return None
 
 
 def _name_trouble(text: str) -> tuple[str, str] | None:
     if ":" in text:
         return "not an IPv6 address", "write it as in 2001:db8::1; a link-local one needs its %interface"
-    if re.fullmatch(r"[0-9.]+", text):
+    if _NUMBERS.fullmatch(text):
         return "not an IPv4 address", "write four numbers from 0 to 255 without leading zeros"
     if len(text) > _LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in text.removesuffix(".").split(".")):
         return "not a host name", "write letters, digits, dots and dashes, or an IP address"
@@ -36,8 +42,14 @@ def is_ip_address(text: str) -> bool:
     return _is_ip(text)
 
 
+def _is_one_machine(text: str) -> bool:
+    """Say whether an address is no wildcard, broadcast or group: the kernel takes 0.0.0.0 for this machine itself."""
+    address = ipaddress.ip_address(text)
+    return not (address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255")
+
+
 def _is_ip(text: str) -> bool:
-    if "%" in text and not re.fullmatch(r"[0-9A-Fa-f:.]+%[A-Za-z0-9_.-]{1,15}", text):
+    if "%" in text and not re.fullmatch(r"[0-9A-Fa-f:.]+%[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}", text):
         return False
     try:
         ipaddress.ip_address(text)
