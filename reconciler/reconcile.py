@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 
+from reconciler.collector import paused_collector
 from reconciler.drift.associations import Survey, Surveyor, find_drift
 from reconciler.drift.definitions import Definition, Unrenderable, definitions
 from reconciler.drift.finding import Cause, Finding
@@ -48,7 +49,8 @@ class Ground:
 
 def ground(desired: DesiredState) -> Ground:
     """Resolve targets, render documents, and gather what must be asked."""
-    targets = resolve_targets(desired)
+    with paused_collector():
+        targets = resolve_targets(desired)
     return Ground(
         desired=desired,
         targets=targets,
@@ -234,6 +236,17 @@ class Planner:
         pauses: Pauses | None = None,
     ) -> tuple[Survey, Plan]:
         """Give what was found, and the plan made of it."""
+        with paused_collector():
+            return self._plan(base, facts, history, now, allow_shrink)
+
+    def _plan(
+        self,
+        base: Ground,
+        facts: Mapping[NodeId, Facts],
+        history: History,
+        now: datetime,
+        allow_shrink: frozenset[AssociationName],
+    ) -> tuple[Survey, Plan]:
         history = with_seen(history, facts, now)
         findings = self._surveyor.survey(
             base.desired, _targets_of(base, facts), facts, history, now, definitions=base.definitions, pauses=pauses

@@ -8,15 +8,16 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "reconciler"
 
-GROUND = {"ids", "problem", "errors", "foreign_text", "model"}
+GROUND = {"ids", "problem", "errors", "foreign_text", "collector", "model"}
 """Every stage may import these."""
 
 LAYERS: dict[str, set[str]] = {
     "ids": set(),
     "problem": set(),
     "foreign_text": set(),
+    "collector": set(),
     "errors": {"ids", "problem"},
-    "model": {"ids", "problem", "errors", "foreign_text"},
+    "model": {"ids", "problem", "errors", "foreign_text", "collector"},
     "source": GROUND,
     "schedule": GROUND,
     "targets": GROUND,

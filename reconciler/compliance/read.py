@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from reconciler.collector import paused_collector
 from reconciler.compliance.encode import decode_applied, decode_finding
 from reconciler.compliance.report import NodeReport
 from reconciler.compliance.write import VERSION
@@ -16,7 +17,7 @@ from reconciler.errors import SourceError
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.canonical import read_canonical
 from reconciler.inventory.observed import Facts
-from reconciler.model.history import Applied, History, NodeHistory
+from reconciler.model.history import RUN_ID_LENGTH, Applied, AppliedRows, History, NodeHistory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,11 @@ class CommittedReports(Mapping[NodeId, NodeReport]):
 
 def read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | None) -> Branch:
     """Read the files of one commit. Raises SourceError naming the file where one is not what this version writes."""
+    with paused_collector():
+        return _read_branch_files(files, commit)
+
+
+def _read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | None) -> Branch:
     nodes: dict[NodeId, _NodeFile] = {}
     rows = _Rows()
     facts: dict[NodeId, Facts] = {}
@@ -128,34 +134,65 @@ class _Rows:
     def __init__(self) -> None:
         self._applied: dict[bytes, tuple[AssociationName, Applied]] = {}
         self._readable: set[bytes] = set()
+        self._findings: dict[bytes, bytes] = {}
+        self._names: dict[tuple[AssociationName, ...], tuple[AssociationName, ...]] = {}
 
     def node(self, node: NodeId, content: bytes) -> _NodeFile:
         """Read one file. Raises ValueError, KeyError and the like on anything but what this version writes."""
         content, applied = _taken_out(content, b"applied")
         content, findings = _taken_out(content, b"findings")
         value = _versioned(content)
-        for row in filter(None, findings.split(_BETWEEN)):
-            if row not in self._readable:
-                for name, said in _members(row).items():
-                    decode_finding(node, AssociationName(name), said)
-                self._readable.add(row)
         history = NodeHistory(
             node=node,
             machine_id=value.get("machine_id"),
             host_key=value.get("host_key"),
             acknowledged=int(value.get("acknowledged", 0)),
-            applied=dict(map(self._one_applied, filter(None, applied.split(_BETWEEN)))),
+            applied=self._rows_of(applied),
         )
-        return _NodeFile(history=history, findings=findings, notes=tuple(value.get("notes", ())))
+        return _NodeFile(history=history, findings=self._checked(node, findings), notes=tuple(value.get("notes", ())))
 
-    def _one_applied(self, row: bytes) -> tuple[AssociationName, Applied]:
-        known = self._applied.get(row)
-        if known is None:
-            ((name, said),) = _members(row).items()
-            known = AssociationName(name), decode_applied(said)
-            if known[1].run is None:  # a run is of one node alone: its row is never met again
-                self._applied[row] = known
-        return known
+    def _checked(self, node: NodeId, findings: bytes) -> bytes:
+        """Give the rows once it is known that they read; those that are the same are kept once."""
+        known = self._findings.get(findings)
+        if known is not None:
+            return known
+        for row in filter(None, findings.split(_BETWEEN)):
+            if row not in self._readable:
+                for name, said in _members(row).items():
+                    decode_finding(node, AssociationName(name), said)
+                self._readable.add(row)
+        self._findings[findings] = findings
+        return findings
+
+    def _rows_of(self, applied: bytes) -> AppliedRows:
+        """Read rows, each but for the id of its run, which is of one node alone."""
+        known = self._applied
+        alike: dict[AssociationName, Applied] = {}
+        with_run: list[AssociationName] = []
+        ids: list[bytes] = []
+        for row in applied.split(_BETWEEN) if applied else ():
+            start = row.find(_RUN) + len(_RUN)
+            end = start + RUN_ID_LENGTH
+            cut = start >= len(_RUN) and row[end : end + 1] == b'"' and row[start:end].isalnum()
+            text = row[:start] + row[end:] if cut else row
+            found = known.get(text)
+            if found is None:
+                found = known[text] = _one_applied(text)
+            alike[found[0]] = found[1]
+            if cut:
+                with_run.append(found[0])
+                ids.append(row[start:end])
+        names = tuple(with_run)
+        return AppliedRows(alike, self._names.setdefault(names, names), b"".join(ids))
+
+
+_RUN = b',"run":"'
+"""Stands once in a row at most: within a text, quotes are escaped."""
+
+
+def _one_applied(row: bytes) -> tuple[AssociationName, Applied]:
+    ((name, said),) = _members(row).items()
+    return AssociationName(name), decode_applied(said)
 
 
 _BETWEEN = b",\n"

@@ -13,13 +13,13 @@ from reconciler.drift.definitions import Definition, Unrenderable
 from reconciler.drift.finding import Cause, Finding, State
 from reconciler.drift.identity import history_of, still_counts, twins
 from reconciler.drift.judge import Forced, Judge
-from reconciler.drift.quiet import NEVER, QuietRule, went_well
+from reconciler.drift.quiet import NEVER, QuietRule
 from reconciler.drift.rule import Rule, rules
-from reconciler.drift.view import Alike, View
+from reconciler.drift.view import Alike, View, is_committed_of
 from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
-from reconciler.model.history import History, NodeHistory
+from reconciler.model.history import History, NodeHistory, alike_rows
 from reconciler.model.known import Known
 from reconciler.model.node import Node
 from reconciler.model.pause import Pauses
@@ -197,11 +197,17 @@ class _OneFleet:
             if not asked:
                 return [], last
         view = View(facts, self.alike)
-        known = recorded if recorded is None or view.is_machine(recorded.machine_id) else still_counts(recorded, facts)
+        known = (
+            recorded
+            if recorded is None or is_committed_of(facts, recorded.machine_id)
+            else still_counts(recorded, facts)
+        )
         noted = asked
         if self.judge.forced is None and not self._has_runs(facts, view):
-            noted = tuple(name for name in asked if not self._is_quiet(name, node.id, known, view))
-            until = min((until, *(self.quiet[name].until for name in asked)))
+            rows = {} if known is None else alike_rows(known.applied)
+            quiet = self.quiet
+            noted = tuple(name for name in asked if not quiet[name].is_quiet(node.id, rows.get(name), view))
+            until = min(until, self._until(asked))
         found: list[Finding] = []
         if noted:
             around = self.judge.around(node, facts, known, view)
@@ -215,9 +221,5 @@ class _OneFleet:
         runs = None if view.content is not None else facts.section("runs")
         return isinstance(runs, Known) and bool(runs.value)
 
-    def _is_quiet(self, name: AssociationName, node: NodeId, known: NodeHistory | None, view: View) -> bool:
-        rule = self.quiet[name]
-        row = None if known is None else known.applied.get(name)
-        if row is None or row.definition != rule.digest or not went_well(row):
-            return False
-        return rule.is_calm(node, row) if rule.expect is None else rule.expect.holds(view)
+    def _until(self, asked: tuple[AssociationName, ...]) -> datetime:
+        return min((self.quiet[name].until for name in asked), default=NEVER)

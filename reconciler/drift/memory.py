@@ -14,6 +14,7 @@ from operator import attrgetter
 from reconciler.drift.finding import Cause, Finding, State
 from reconciler.drift.identity import NOTHING, history_of, still_counts
 from reconciler.drift.standing import FLAPPING_WITHIN
+from reconciler.drift.view import is_committed_of
 from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
@@ -39,7 +40,7 @@ def with_seen(
         if found.unreachable is not None:
             continue
         known = nodes.get(node, NodeHistory(node=node))
-        seen = still_counts(known, found)
+        seen = known if is_committed_of(found, known.machine_id) else still_counts(known, found)
         key = keys.get(node)
         nodes[node] = seen if key is None or key == seen.host_key else replace(seen, host_key=key)
     return replace(history, nodes=nodes)

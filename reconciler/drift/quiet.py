@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from reconciler.drift.definitions import Definition
 from reconciler.drift.expectations import Compiled
 from reconciler.drift.rule import Rule
+from reconciler.drift.view import View
 from reconciler.ids import Digest, NodeId
 from reconciler.model.history import Applied, RunStatus
 from reconciler.schedule.association import NotDue
@@ -20,7 +21,7 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 class QuietRule:
     """One rule at one instant; remembers since when an answered schedule is not due."""
 
-    __slots__ = ("_calm_since", "_rule", "_wait", "digest", "expect", "now", "until")
+    __slots__ = ("_calm_since", "_quiet", "_rule", "_wait", "digest", "expect", "now", "until")
 
     def __init__(self, rule: Rule, now: datetime) -> None:
         can_be = isinstance(rule.definition, Definition) and not rule.association.unsupported
@@ -32,8 +33,21 @@ class QuietRule:
         self._rule = rule
         self._wait: timedelta | None = rule.expression.interval if isinstance(rule.expression, Rate) else None
         self._calm_since: datetime | None = None
+        self._quiet: dict[int, Applied] = {}
+        """By `id`, the records (kept here, so that no other one gets it) that were quiet on whatever node they stand for."""
 
-    def is_calm(self, node: NodeId, row: Applied) -> bool:
+    def is_quiet(self, node: NodeId, row: Applied | None, view: View) -> bool:
+        """Whether nothing is to be said but that it is in sync."""
+        if id(row) not in self._quiet:
+            if row is None or row.definition != self.digest or not went_well(row):
+                return False
+            if self.expect is None and not self._is_calm(node, row):
+                return False
+            if self._wait is None or self.expect is not None:  # a rate is spread: when it is due depends on the node
+                self._quiet[id(row)] = row
+        return self.expect is None or self.expect.holds(view)
+
+    def _is_calm(self, node: NodeId, row: Applied) -> bool:
         """Whether the schedule of an association without expectations asks for nothing now."""
         if self._rule.expression is None:
             return True
@@ -44,6 +58,7 @@ class QuietRule:
             due = ended + self._wait
             if due > self.now:
                 self.until = min(self.until, due)
+                self._quiet[id(row)] = row
                 return True
         elif self._calm_since is not None and ended >= self._calm_since:
             return True

@@ -39,6 +39,17 @@ def mark_of(section: str, key: str) -> bytes:
 
 _FAMILY: Final = mark_of("os", "family")
 _MACHINE: Final = mark_of("identity", "machine_id")
+_ACKNOWLEDGED: Final = mark_of("identity", "acknowledged")
+
+
+def is_committed_of(facts: Facts, machine_id: str | None) -> bool:
+    """Whether these are committed facts of this very machine: they tell nothing else of who a node is."""
+    if machine_id is None or not isinstance(facts.sections, CommittedSections) or facts.unreachable is not None:
+        return False
+    content = facts.sections.content
+    start = content.find(_MACHINE)
+    named = content.startswith(b"%s," % orjson.dumps(machine_id), start + len(_MACHINE))
+    return start >= 0 and named and content.find(_ACKNOWLEDGED, 0, start) < 0
 
 
 class Alike:
@@ -102,10 +113,6 @@ class View:
             return None
         start = found + len(mark)
         return content[start : content.find(b"\n", start)]
-
-    def is_machine(self, machine_id: str | None) -> bool:
-        """Whether committed facts name this very machine (they tell nothing else of who a node is)."""
-        return machine_id is not None and self.raw(_MACHINE) == b"%s," % orjson.dumps(machine_id)
 
     def row(self, section: str, key: str) -> JsonValue:
         """Give a row of a section that lists everything there is: None where it has no such row."""

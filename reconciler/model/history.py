@@ -1,7 +1,7 @@
 """What earlier passes report to have done and seen, read back from the compliance branch."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 
@@ -57,6 +57,60 @@ class Applied:
     """Starts of repairs (cause Drifted) within the last 24 hours."""
     drift_seen: datetime | None = None
     """When the drift that still stands was first seen."""
+
+
+RUN_ID_LENGTH = 64
+"""Hexadecimal digits of SHA-256."""
+
+
+class AppliedRows(Mapping[AssociationName, Applied]):
+    """The rows of one node as committed: nodes that tell alike share their records, but for the ids of runs.
+
+    A quarter of a million records of their own would take seconds and hundreds of megabytes; few are ever asked for.
+    """
+
+    __slots__ = ("_ids", "_made", "_with_run", "alike")
+
+    alike: Mapping[AssociationName, Applied]
+    """Every row; those in `with_run` hold no run of this node."""
+
+    def __init__(
+        self, alike: Mapping[AssociationName, Applied], with_run: tuple[AssociationName, ...], ids: bytes
+    ) -> None:
+        """Take the ids of the runs of `with_run` in this order, `RUN_ID_LENGTH` characters each."""
+        self.alike = alike
+        self._with_run = with_run
+        self._ids = ids
+        self._made: dict[AssociationName, Applied] | None = None
+
+    def __getitem__(self, name: AssociationName) -> Applied:
+        return (self.alike if not self._with_run else self._whole())[name]
+
+    def _whole(self) -> Mapping[AssociationName, Applied]:
+        if self._made is None:
+            whole = dict(self.alike)
+            for number, name in enumerate(self._with_run):
+                run = self._ids[number * RUN_ID_LENGTH : (number + 1) * RUN_ID_LENGTH]
+                whole[name] = replace(whole[name], run=RunId(run.decode("ascii")))
+            self._made = whole
+        return self._made
+
+    def __iter__(self) -> Iterator[AssociationName]:
+        return iter(self.alike)
+
+    def __len__(self) -> int:
+        return len(self.alike)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.alike
+
+    def __repr__(self) -> str:
+        return f"AppliedRows({dict(self)!r})"
+
+
+def alike_rows(applied: Mapping[AssociationName, Applied]) -> Mapping[AssociationName, Applied]:
+    """Give the rows for whoever does not look at ids of runs: records that many nodes share, where there are such."""
+    return applied.alike if isinstance(applied, AppliedRows) else applied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from reconciler.collector import paused_collector
 from reconciler.errors import DesiredStateError
 from reconciler.ids import CommitId
 from reconciler.model.desired import DesiredState
@@ -26,9 +27,10 @@ def read_state(
 
     Whoever reads one repository again and again hands in the same `readings`, and only what changed is read anew.
     """
-    repository = read_files(files, bundled or {}, check_schedule, readings)
-    check_references(repository)
-    problems = repository.problems()
+    with paused_collector():
+        repository = read_files(files, bundled or {}, check_schedule, readings)
+        check_references(repository)
+        problems = repository.problems()
     if any(problem.gravity is Gravity.ERROR for problem in problems):
         return None, problems
     return _desired(repository, files, commit, trees or {}, problems), problems

@@ -234,3 +234,30 @@ def test_an_exit_code_of_zero_is_kept() -> None:
     report = a_report("web-01")
     branch = read_branch_files(files_of(fleet(report)).items(), COMMIT)
     assert branch.reports[report.node].history.applied[AssociationName("motd")] == an_execution()
+
+
+def rows_read(*nodes: tuple[str, dict[str, Applied]]) -> dict[NodeId, dict[AssociationName, Applied]]:
+    reports = []
+    for node, rows in nodes:
+        report = a_report(node)
+        applied = {AssociationName(name): row for name, row in rows.items()}
+        reports.append(replace(report, history=replace(report.history, applied=applied)))
+    branch = read_branch_files(files_of(fleet(*reports)).items(), COMMIT)
+    return {node: dict(record.applied) for node, record in branch.history.nodes.items()}
+
+
+ODD_RUNS = ("", "a", '"' + "a" * 63, "a" * 63 + '"', "\\" * 64, "ä" * 64, "-" * 64, "a" * 65)
+
+
+@pytest.mark.parametrize("odd", [pytest.param(run, id=f"{number}") for number, run in enumerate(ODD_RUNS)])
+def test_rows_that_differ_in_their_run_alone_keep_it(odd: str) -> None:
+    """Nodes share what they tell alike: the run is each one's own, whatever it looks like."""
+    text = ',"run":"' + "f" * 64 + '"'
+    mine = {"b": an_execution(run=RunId("b" * 64)), "a": an_execution(run=None, adopted=True), "c": an_execution()}
+    theirs = {"b": an_execution(run=RunId("c" * 64)), "a": an_execution(run=None, adopted=True)}
+    others = {"b": an_execution(run=RunId(odd)), "c": an_execution(detail=text, run=RunId("d" * 64))}
+    assert rows_read(("web-01", mine), ("web-02", theirs), ("web-03", others)) == {
+        "web-01": mine,
+        "web-02": theirs,
+        "web-03": {**others, "b": replace(others["b"], run=RunId(odd) if odd else None)},
+    }

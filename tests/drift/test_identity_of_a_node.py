@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from reconciler.drift.finding import State
+from reconciler.drift.identity import still_counts
 from reconciler.drift.memory import with_findings, with_outcomes, with_seen
 from reconciler.ids import AssociationName, NodeId
+from reconciler.inventory.canonical import canonical, read_canonical
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import History
@@ -139,3 +141,28 @@ def test_what_did_not_answer_changes_no_identity() -> None:
     unreachable = replace(some_facts(identity=OTHER_MACHINE), unreachable="timed out")
     assert with_seen(history, {WEB: unreachable}, NOW) == history
     assert with_outcomes(history, (), NOW) == history
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        pytest.param({"machine_id": "machine-of-web-01"}, id="the same machine"),
+        pytest.param({"machine_id": "another"}, id="reimaged"),
+        pytest.param({"machine_id": "machine-of-web-01 and more"}, id="a longer id"),
+        pytest.param({}, id="no machine id"),
+    ],
+)
+def test_committed_facts_tell_of_the_machine_what_live_ones_tell(identity: dict[str, str]) -> None:
+    history = known(EXPECTING)
+    live = some_facts(identity=identity)
+    committed = read_canonical(live.node, canonical(live))
+    assert with_seen(history, {live.node: committed}, NOW) == with_seen(history, {live.node: live}, NOW)
+
+
+def test_a_count_of_runs_that_somebody_committed_is_not_passed_over() -> None:
+    history = known(PLAIN, acknowledged=3)
+    content = canonical(some_facts(identity={"machine_id": "machine-of-web-01"}))
+    edited = content.replace(b'"identity/machine_id"', b'"identity/acknowledged": 0,\n"identity/machine_id"')
+    assert content != edited
+    facts = read_canonical(WEB, edited)
+    assert with_seen(history, {WEB: facts}, NOW).nodes[WEB] == still_counts(history.nodes[WEB], facts)
