@@ -47,10 +47,10 @@ class Ground:
     questions: Mapping[NodeId, Questions]
 
 
+@paused_collector()
 def ground(desired: DesiredState) -> Ground:
     """Resolve targets, render documents, and gather what must be asked."""
-    with paused_collector():
-        targets = resolve_targets(desired)
+    targets = resolve_targets(desired)
     return Ground(
         desired=desired,
         targets=targets,
@@ -225,6 +225,7 @@ class Planner:
         self._surveyor = Surveyor()
         self._facts_digest = FactsDigest()
 
+    @paused_collector()
     def plan(
         self,
         base: Ground,
@@ -236,17 +237,6 @@ class Planner:
         pauses: Pauses | None = None,
     ) -> tuple[Survey, Plan]:
         """Give what was found, and the plan made of it."""
-        with paused_collector():
-            return self._plan(base, facts, history, now, allow_shrink)
-
-    def _plan(
-        self,
-        base: Ground,
-        facts: Mapping[NodeId, Facts],
-        history: History,
-        now: datetime,
-        allow_shrink: frozenset[AssociationName],
-    ) -> tuple[Survey, Plan]:
         history = with_seen(history, facts, now)
         findings = self._surveyor.survey(
             base.desired, _targets_of(base, facts), facts, history, now, definitions=base.definitions, pauses=pauses

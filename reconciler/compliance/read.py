@@ -81,13 +81,9 @@ class CommittedReports(Mapping[NodeId, NodeReport]):
         return node in self.facts
 
 
+@paused_collector()
 def read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | None) -> Branch:
     """Read the files of one commit. Raises SourceError naming the file where one is not what this version writes."""
-    with paused_collector():
-        return _read_branch_files(files, commit)
-
-
-def _read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | None) -> Branch:
     nodes: dict[NodeId, _NodeFile] = {}
     rows = _Rows()
     facts: dict[NodeId, Facts] = {}
