@@ -7,7 +7,7 @@ import ipaddress
 import re
 
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
-_NUMBERS = re.compile(r"(?:.*\.)?(?:[0-9]*|0[xX][0-9A-Fa-f]*)\.?", re.DOTALL)
+_NUMBERS = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?", re.DOTALL)
 """A last part that is a number: resolvers take such a name for an IPv4 address in an old form, octal and hexadecimal included."""
 _LONGEST_NAME = 253
 
@@ -30,7 +30,7 @@ def address_trouble(text: str) -> tuple[str, str] | None:
 def _name_trouble(text: str) -> tuple[str, str] | None:
     if ":" in text:
         return "not an IPv6 address", "write it as in 2001:db8::1; a link-local one needs its %interface"
-    if _NUMBERS.fullmatch(text):
+    if _NUMBERS.fullmatch(text) or not text.strip("."):
         return "not an IPv4 address", "write four numbers from 0 to 255 without leading zeros"
     if len(text) > _LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in text.removesuffix(".").split(".")):
         return "not a host name", "write letters, digits, dots and dashes, or an IP address"
