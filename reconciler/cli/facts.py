@@ -6,7 +6,7 @@ import orjson
 import typer
 
 from reconciler.cli.exits import Exit
-from reconciler.cli.options import FormatOption, Limit, Repo, SettingsFile, StateDir
+from reconciler.cli.options import FormatOption, Limit, Repo, RepoOption, SettingsFile, StateDir
 from reconciler.cli.output import Format, say, say_document, say_json, shown, table
 
 inventory = typer.Typer(help="What is on the nodes.", no_args_is_help=True, rich_markup_mode=None)
@@ -58,7 +58,7 @@ def collect(
 @inventory.command()
 def show(
     node: Annotated[str, typer.Argument(help="The node's id.")],
-    repo: Annotated[str, typer.Option("--repo", help="The state repository.")] = ".",
+    repo: RepoOption = ".",
     live: Annotated[
         bool, typer.Option("--live", help="Ask the node now instead of reading the compliance branch.")
     ] = False,
@@ -105,7 +105,7 @@ def tables(output: FormatOption = Format.TEXT) -> int:
 @inventory.command()
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT. Tables: see `reconciler inventory tables`.")],
-    repo: Annotated[str, typer.Option("--repo", help="The state repository.")] = ".",
+    repo: RepoOption = ".",
     output: FormatOption = Format.TEXT,
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,

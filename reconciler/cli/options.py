@@ -13,6 +13,8 @@ Repo = Annotated[
         metavar="[REPO]", help="The state repository: a folder, or an ssh, https or file URL.", show_default=False
     ),
 ]
+RepoOption = Annotated[str, typer.Option("--repo", help="The state repository.")]
+"""Where the arguments are something else already."""
 FormatOption = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
 StateDir = Annotated[
     Optional[Path],

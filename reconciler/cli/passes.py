@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from reconciler.cli.exits import Exit
-from reconciler.cli.options import FormatOption, Limit, Repo, SettingsFile, StateDir
+from reconciler.cli.options import FormatOption, Limit, Repo, RepoOption, SettingsFile, StateDir
 from reconciler.cli.output import Format, say, say_document, say_json, shown, takes_colour
 from reconciler.errors import UsageError
 
@@ -165,7 +165,7 @@ def once(
 
 def apply(
     association: Annotated[str, typer.Argument(help="The association to run now.")],
-    repo: Annotated[str, typer.Option("--repo", help="The state repository.")] = ".",
+    repo: RepoOption = ".",
     node: Annotated[Optional[list[str]], typer.Option("--node", help="Only these nodes.", show_default=False)] = None,
     output: FormatOption = Format.TEXT,
     state_dir: StateDir = None,

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from reconciler import __version__
-from reconciler.cli import demo, documents, facts, imports, nodes, passes, pauses, repository, runs, standing
+from reconciler.cli import demo, doctor, documents, facts, imports, nodes, passes, pauses, repository, runs, standing
 from reconciler.cli.exits import Exit
 from reconciler.cli.output import say, shown
 from reconciler.errors import DesiredStateError, ReconcilerError, UsageError
@@ -45,7 +45,7 @@ def _program(
 
 _GROUPS = frozenset({"document", "import", "inventory", "node", "runs", "schedule"})
 
-for _group in (repository, imports, documents, passes, pauses, standing, nodes, facts, runs, demo):
+for _group in (repository, imports, documents, passes, pauses, standing, nodes, doctor, facts, runs, demo):
     _group.register(app)
 
 

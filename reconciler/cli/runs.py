@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.cli.exits import Exit
-from reconciler.cli.options import FormatOption, Limit, Repo, SettingsFile, StateDir
+from reconciler.cli.options import FormatOption, Limit, Repo, RepoOption, SettingsFile, StateDir
 from reconciler.cli.output import Format, say, say_json, shown, table
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ def register(app: typer.Typer) -> None:
 
 
 RunArgument = Annotated[str, typer.Argument(help="The run's id, or the start of it.")]
-RepoOption = Annotated[str, typer.Option("--repo", help="The state repository.")]
 
 
 def _json(execution: "Execution") -> dict[str, object]:

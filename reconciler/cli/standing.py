@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from reconciler.cli.exits import Exit
-from reconciler.cli.options import FormatOption, Limit, Repo, SettingsFile, StateDir
+from reconciler.cli.options import FormatOption, Limit, Repo, RepoOption, SettingsFile, StateDir
 from reconciler.cli.output import Format, say, say_json, say_page, shown, table
 from reconciler.drift.text import untold_differences
 
@@ -151,7 +151,7 @@ def report(
 def explain(
     node: Annotated[str, typer.Argument(help="The node's id.")],
     association: Annotated[Optional[str], typer.Argument(help="Only this association.", show_default=False)] = None,
-    repo: Annotated[str, typer.Option("--repo", help="The state repository.")] = ".",
+    repo: RepoOption = ".",
     output: FormatOption = Format.TEXT,
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,

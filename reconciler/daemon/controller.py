@@ -13,6 +13,7 @@ from reconciler.compliance.report import FleetSummary, NodeReport, Status, item_
 from reconciler.daemon.accepting import Accepted
 from reconciler.daemon.branches import Branches
 from reconciler.daemon.connections import Connections
+from reconciler.daemon.examination import Examination
 from reconciler.daemon.leadership import Leadership
 from reconciler.daemon.offline import OfflinePlans, Planned
 from reconciler.daemon.passing import PassResult, Request
@@ -20,6 +21,7 @@ from reconciler.daemon.pause_file import PauseFile
 from reconciler.daemon.replay import Replays
 from reconciler.daemon.reporting import Reporter, Reports, Told
 from reconciler.daemon.starting import scanned
+from reconciler.doctor.check import Check
 from reconciler.errors import UsageError
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.cache import Cache
@@ -61,7 +63,8 @@ class Controller:
         self.pauses = PauseFile(folder=state_dir)
         self.repository = Repository.open(address, state_dir=state_dir)
         self.branches = Branches(self.repository, settings, clock)
-        self.connections = Connections(settings.key_directory.expanduser())
+        self.key_directory = settings.key_directory.expanduser()
+        self.connections = Connections(self.key_directory)
         self._leadership = Leadership(self.repository, state_dir=state_dir, clock=clock)
         self._held: Mapping[NodeId, Collected] | None = None
         self._replays = Replays(state_dir / "plans")
@@ -134,6 +137,21 @@ class Controller:
             known = parse_known_hosts(desired.known_hosts)
             nodes = [node for node in nodes if not known.pins(node.id, node.address, node.port).keys]
         return scanned(nodes, self.connections.pool(desired))
+
+    def examine(self, name: str) -> tuple[Check, ...]:
+        """Look at everything between this host and one node. Raises UsageError where there is no such node."""
+        base, _ = self.branches.in_force()
+        desired = base.desired
+        node = desired.nodes.get(NodeId(name))
+        if node is None:
+            raise UsageError(f"there is no node {name!r} in this fleet; `reconciler nodes` lists them")
+        return Examination(
+            node,
+            pool=self.connections.pool(desired),
+            known_hosts=parse_known_hosts(desired.known_hosts),
+            key_directory=self.key_directory,
+            clock=self.clock,
+        ).checks()
 
     def _collected(self) -> Mapping[NodeId, Collected]:
         """Give what nodes last said to this process, or to the one before it."""

@@ -7,7 +7,7 @@ a network shows is not yet true: whoever reviews the lines compares the fingerpr
 import contextlib
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import paramiko
@@ -58,18 +58,31 @@ def _keys_of(
     return tuple(dict.fromkeys(keys))
 
 
-def _key_of(node: Node, pool: ConnectionPool | None, kind: str, patience: Patience) -> HostKey:
-    where = f"{node.address} port {node.port}"
+def reach(node: Node, pool: ConnectionPool, patience: Patience | None = None) -> None:
+    """Connect as far as the server's greeting and hang up; raises the NodeError that says why it cannot be."""
+    with _greeted(node, pool, patience or Patience()):
+        return
+
+
+@contextlib.contextmanager
+def _greeted(node: Node, pool: ConnectionPool | None, patience: Patience) -> Iterator[socket.socket | paramiko.Channel]:
+    """Give a connection on which an SSH server speaks, through the node's gateway where it has one."""
     via: socket.socket | paramiko.Channel
+    if node.gateway is None:
+        via = open_tcp(node, patience)
+    elif pool is None:
+        raise NodeUnreachable(node.id, f"it is behind gateway {node.gateway}: scan it with the whole fleet at hand")
+    else:
+        via = pool.open_tunnel(node)
+    with contextlib.closing(via):
+        await_greeting(node.id, via, f"{node.address} port {node.port}", patience)
+        yield via
+
+
+def _key_of(node: Node, pool: ConnectionPool | None, kind: str, patience: Patience) -> HostKey:
     with contextlib.ExitStack() as stack:
-        if node.gateway is None:
-            via = stack.enter_context(contextlib.closing(open_tcp(node, patience)))
-        elif pool is None:
-            raise NodeUnreachable(node.id, f"it is behind gateway {node.gateway}: scan it with the whole fleet at hand")
-        else:
-            via = stack.enter_context(contextlib.closing(pool.open_tunnel(node)))
-        await_greeting(node.id, via, where, patience)
-        with node_errors(node.id, f"asking {where} for its host key"):
+        via = stack.enter_context(_greeted(node, pool, patience))
+        with node_errors(node.id, f"asking {node.address} port {node.port} for its host key"):
             transport = quiet_transport((HostKey(kind, ""),))(via)
             transport.banner_timeout = patience.greeting.total_seconds()
             stack.callback(_end, transport)
