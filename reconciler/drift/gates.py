@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from reconciler.drift.finding import Cause, State
 from reconciler.drift.identity import json_object
 from reconciler.drift.text import instant_text
+from reconciler.drift.told_instant import told_instant
 from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.association import Association
@@ -14,6 +15,9 @@ from reconciler.model.history import Applied, RunStatus
 from reconciler.model.known import Known, Observed, Unknown
 from reconciler.model.node import Mode
 from reconciler.model.pause import Pauses
+
+_SECONDS = 2**34
+"""Since 1970, up to the year 2514: what a node says beyond it is no instant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,19 +69,11 @@ def _hold(name: str, text: str) -> Gate:
         for key, colon, value in (line.partition(":") for line in text.splitlines())
         if colon
     }
-    until = _instant(fields.get("until", ""))
+    until = told_instant(fields.get("until"), zoned=False)
     words = ": ".join(fields[key] for key in ("who", "why") if fields.get(key)) or " ".join(text.split())
     told = f" ({words})" if words else ""
     when = "" if until is None else f" until {instant_text(until)}"
     return Gate(reason=f"held by {name}{told}{when}", until=until)
-
-
-def _instant(text: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def running_on(facts: Facts) -> Observed[Mapping[AssociationName, Running]]:
@@ -103,9 +99,9 @@ def _running(row: Mapping[str, object]) -> Running | None:
         return None
     started = manifest.get("started")
     since = ""
-    if isinstance(started, int | float) and 0 <= started < 2**40:
+    if isinstance(started, int | float) and 0 <= started < _SECONDS:
         since = f" since {instant_text(datetime.fromtimestamp(started, UTC))}"
-    elif isinstance(started, str) and _instant(started) is not None:
+    elif told_instant(started, zoned=False) is not None:
         since = f" since {started}"
     step = f", step {state[1]}" if state[:1] == ["step"] and len(state) > 1 else ""
     return Running(

@@ -9,12 +9,16 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeGuard
 
 from reconciler.ids import AssociationName, Digest, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.history import Applied, History, NodeHistory
 from reconciler.model.known import Known, Unknown
 from reconciler.model.node import Node
+
+MOST_RUNS = 10**9
+"""Executions and acknowledged runs that a node is believed to have seen."""
 
 NOTHING = Digest("")
 """In place of a definition: nothing is known to be applied."""
@@ -80,18 +84,31 @@ def executions_on_node(facts: Facts) -> Mapping[AssociationName, int]:
                     row = json_object(text)
                     name = key if association_of is None else row.get(association_of)
                     number = row.get("n")
-                    if isinstance(name, str) and isinstance(number, int):
+                    if isinstance(name, str) and is_count(number):
                         highest[AssociationName(name)] = max(highest[AssociationName(name)], number)
     return highest
+
+
+def is_count(value: object) -> TypeGuard[int]:
+    """Whether a node's number can count anything: what it says goes into sums and into JSON."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_RUNS
 
 
 def json_object(text: object) -> Mapping[str, object]:
     """Read one line of JSON that a node keeps; what does not read tells nothing."""
     try:
-        value = json.loads(text) if isinstance(text, str) else None
+        value = loaded(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def loaded(text: str) -> object:
+    """Read JSON whose texts can be written again: a lone half of a character can not, and is a ValueError."""
+    value: object = json.loads(text)
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def _text(facts: Facts, key: str) -> str | None:
@@ -108,7 +125,7 @@ def _acknowledged(facts: Facts) -> int | None:
             value = rows["acknowledged"]
             if value is None:
                 return 0
-            return value if isinstance(value, int) else None
+            return value if is_count(value) else None
     return None
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from reconciler.drift.identity import json_object
+from reconciler.drift.identity import is_count, json_object
+from reconciler.drift.told_instant import told_instant
 from reconciler.ids import AssociationName, Digest, NodeId, RunId
 from reconciler.inventory.observed import Facts
 from reconciler.model.history import Applied, History, NodeHistory, RunStatus
@@ -49,7 +50,7 @@ def rebuilt(history: History, facts: Mapping[NodeId, Facts], now: datetime, run_
         }
         if remembered:
             match found.get("identity", "acknowledged"):
-                case Known(int(acknowledged)):
+                case Known(acknowledged) if is_count(acknowledged):
                     known = replace(known, acknowledged=acknowledged)
                 case _:
                     pass
@@ -67,19 +68,21 @@ def _markers(facts: Facts, run_of: OfThisFleet) -> Mapping[AssociationName, Mapp
     ours: dict[AssociationName, Mapping[str, object]] = {}
     for name, marker in read.items():
         executions = marker.get("n")
-        if isinstance(executions, int) and marker.get("run") == run_of(facts.node, name, executions):
+        if is_count(executions) and marker.get("run") == run_of(facts.node, name, executions):
             ours[name] = marker
     return ours
 
 
 def _row(marker: Mapping[str, object], now: datetime) -> Applied | None:
     definition, executions, run = marker.get("definition"), marker.get("n"), marker.get("run")
-    if not isinstance(definition, str) or not isinstance(executions, int) or not isinstance(run, str):
+    if not isinstance(definition, str) or not is_count(executions) or not isinstance(run, str):
         return None
     try:
         status = RunStatus(marker.get("status"))
-        ended = datetime.fromisoformat(str(marker.get("ended")))
     except ValueError:
+        return None
+    ended = told_instant(marker.get("ended"))
+    if ended is None:
         return None
     return Applied(
         definition=Digest(definition),

@@ -16,6 +16,9 @@ from reconciler.inventory.texts import shares
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.questions import Questions
 
+SHOWN = 500
+"""Characters of a parser's words: they quote the node, and stand in reports."""
+
 Section = Observed[Mapping[str, JsonValue]]
 
 
@@ -130,7 +133,7 @@ def _parsed(fact: Fact, text: str, fingerprint: str, request: Request) -> Held:
             parsed = fact.parse(text, Asked(questions=request.questions, rows=rows, fingerprint=held))
         except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             # Parsers raise ValueError; what else a hostile text provokes must cost its own section and no more.
-            return _unknown(f"its answer is not understood: {error}", request)
+            return _unknown(f"its answer is not understood: {str(error)[:SHOWN]}", request)
         known = Known(Rows(parsed))
         if name != "files" and not text.endswith(HELD):  # these rest on what this node said before
             request.parses.put(name, digest, known)

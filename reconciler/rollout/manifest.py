@@ -1,11 +1,12 @@
 """What a run is: the one line of JSON in its folder, which any manager reads again; foreign text when it comes back. Pure."""
 
-import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.drift.finding import Cause
+from reconciler.drift.identity import loaded
+from reconciler.drift.told_instant import told_instant
 from reconciler.ids import AssociationName, Digest, NodeId, RunId
 
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -38,7 +39,7 @@ class Manifest:
 def read_manifest(text: str, run: str, node: NodeId) -> Manifest:
     """Read the manifest of the folder `run` on `node`; ValueError where it is not ours, or not that node's."""
     try:
-        fields = json.loads(text)
+        fields = loaded(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its manifest is not JSON: {error}") from error
     if not isinstance(fields, dict):
@@ -48,9 +49,9 @@ def read_manifest(text: str, run: str, node: NodeId) -> Manifest:
     names = fields.get("steps", [])
     if not isinstance(names, list):
         names = []
-    started = datetime.fromisoformat(_text(fields, "started"))
-    if started.tzinfo is None:
-        raise ValueError("its manifest says when it started without a time zone")
+    started = told_instant(_text(fields, "started"))
+    if started is None:
+        raise ValueError("its manifest does not say when it started")
     return Manifest(
         run=RunId(_matching(_HEX, run)),
         node=node,

@@ -4,6 +4,7 @@ Every call is one round trip (and one more for each further 4 MB of output), and
 body of a run is started at most once, by its id.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,6 +16,9 @@ from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.sight import Refusal, Sight, read_report
 
 CLAIMED = b"claimed\n"
+
+FETCH_PATIENCE = 60.0
+"""Seconds that fetching output may take beyond the first answer; the rest is for the next look. 20 MB come in a few."""
 
 
 class NodeRuns:
@@ -58,8 +62,8 @@ class NodeRuns:
 
     def _rest(self, session: Session, run: RunId, sight: Sight, *, become: bool) -> Sight:
         """Fetch the output that did not fit into the first answer; what else the first look found stays."""
-        more = sight.more
-        while more:
+        more, until = sight.more, time.monotonic() + FETCH_PATIENCE
+        while more and time.monotonic() < until:
             program = look_program(run, become=become, wait=0, held=self.output.held(run))
             next_one = self._read(session, run, session.run(program).stdout)
             more = isinstance(next_one, Sight) and next_one.more and bool(next_one.pieces)
@@ -68,8 +72,8 @@ class NodeRuns:
     def _read(self, session: Session, run: RunId, answer: bytes) -> Sight | Refusal:
         try:
             found = read_report(answer)
-            if isinstance(found, Sight):
-                self.output.keep(run, found.pieces)
+            if isinstance(found, Sight) and not self.output.keep(run, found.pieces):
+                found = replace(found, more=False)
         except ValueError as error:
             raise AnswerGarbled(session.node, f"the report about run {run[:12]} cannot be read: {error}") from error
         return found

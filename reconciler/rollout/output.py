@@ -19,6 +19,8 @@ LIMITS: Final = {"out": 24_000, "err": 8_000}
 SUFFIX: Final = b"--output truncated--"
 MOST_KEPT = OUTPUT_CAP + 64 * 1024
 """The node's own cap and the lines it adds; a node that sends more is not believed."""
+MOST_OF_RUN = 256 * 1024 * 1024
+"""Kept of all steps of a run together; a node that goes on naming steps must not fill the manager's disk."""
 
 
 class OutputKeeper:
@@ -39,10 +41,14 @@ class OutputKeeper:
                     held[int(path.parent.name), kind] = path.stat().st_size
         return held
 
-    def keep(self, run: RunId, pieces: Iterable[Piece]) -> None:
-        """Append what a node sent; ValueError where it does not go on from what is kept."""
+    def keep(self, run: RunId, pieces: Iterable[Piece]) -> bool:
+        """Append what a node sent; False where the run has its share. ValueError where it does not go on from what is kept."""
         held = dict(self.held(run))
+        total = sum(held.values())
         for piece in pieces:
+            total += len(piece.content)
+            if total > MOST_OF_RUN:
+                return False
             size = held.get((piece.step, piece.kind), 0)
             if piece.offset != size or piece.step < 1:
                 raise ValueError(f"output of step {piece.step} from byte {piece.offset}, {size} bytes are here")
@@ -51,6 +57,7 @@ class OutputKeeper:
                 raise ValueError(f"step {piece.step} sends more output than a node keeps")
             self._append(run, piece)
             held[piece.step, piece.kind] = size
+        return True
 
     def _append(self, run: RunId, piece: Piece) -> None:
         if self._folder is None:

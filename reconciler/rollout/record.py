@@ -56,7 +56,7 @@ def _exit_code(sight: Sight, status: RunStatus) -> int | None:
 
 def _ended(manifest: Manifest, sight: Sight, now: datetime) -> datetime:
     """Count from the manager's own start: the node's clock may be wrong, its seconds are not."""
-    if sight.took is None:
+    if sight.took is None or sight.took >= (now - manifest.started).total_seconds():
         return now
     return min(now, manifest.started + timedelta(seconds=sight.took))
 

@@ -7,6 +7,7 @@ It starts nothing and repeats nothing.
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from reconciler.rollout.node_programs import acknowledge_program
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.record import record_of
+
+NODE_PATIENCE = 60.0
+"""Seconds after which no further leftover of a node is asked about in this pass: its others wait for the next one."""
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _RUN = re.compile(r"[0-9a-f]{64}")
@@ -132,9 +136,17 @@ def _settle_node(
     records: list[RunRecord] = []
     discarded: list[RunId] = []
     become = node.become is Become.SUDO
+    until = time.monotonic() + NODE_PATIENCE
     try:
         with connect(node) as session:
-            for leftover in found:
+            for number, leftover in enumerate(found):
+                if time.monotonic() > until:
+                    reason = f"{len(found) - number} leftover runs are settled by a later pass: the node answers slowly"
+                    return Settled(
+                        records=tuple(records),
+                        unsettled=(Unsettled(node=node.id, reason=reason),),
+                        discarded=tuple(discarded),
+                    )
                 manifest = leftover.manifest
                 sight = runs.look(session, manifest.run, become=become)
                 if sight.nothing_ran:

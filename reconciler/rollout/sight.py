@@ -9,6 +9,9 @@ from enum import Enum
 
 KINDS = ("out", "err")
 MOST_STEPS = 10_000
+MOST_SECONDS = 10**9
+MOST_BYTES = 10**9
+_DIGITS = re.compile(r"\d{1,10}", re.ASCII)
 _RESULT = re.compile(r"(Success|Failed|TimedOut|Cancelled|Skipped) (\d{1,3})", re.ASCII)
 _ENDED = re.compile(r"ended (Success|Failed|TimedOut|Cancelled|NotStarted) (-?\d{1,3}) (\d{1,18})", re.ASCII)
 _AT_STEP = re.compile(r"step (\d{1,5}) \d{1,18}", re.ASCII)
@@ -117,7 +120,7 @@ def _read_run(reader: "_Reader", first: str) -> Sight:
             case "why":
                 why = rest[:500]
             case "took":
-                took = int(rest)
+                took = _number(rest, MOST_SECONDS)
             case "step":
                 steps.append(_read_step(rest, len(steps)))
             case "more":
@@ -155,18 +158,30 @@ def _read_step(rest: str, so_far: int) -> StepSight:
     if so_far >= MOST_STEPS:
         raise ValueError("more steps than any document has")
     if not result:
-        return StepSight(number=int(number))
+        return StepSight(number=_number(number, MOST_STEPS))
     match = _RESULT.fullmatch(result)
     if match is None:
         raise ValueError(f"step result {result[:80]!r}")
-    return StepSight(number=int(number), status=match[1], exit_code=int(match[2]))
+    return StepSight(number=_number(number, MOST_STEPS), status=match[1], exit_code=int(match[2]))
 
 
 def _read_piece(reader: "_Reader", rest: str) -> Piece:
     number, kind, offset, size = rest.split(" ")
     if kind not in KINDS:
         raise ValueError(f"output of kind {kind[:20]!r}")
-    return Piece(step=int(number), kind=kind, offset=int(offset), content=reader.block(int(size)))
+    return Piece(
+        step=_number(number, MOST_STEPS),
+        kind=kind,
+        offset=_number(offset, MOST_BYTES),
+        content=reader.block(_number(size, MOST_BYTES)),
+    )
+
+
+def _number(text: str, most: int) -> int:
+    """Read a number that makes sense: these become names of files, and go into sums."""
+    if not _DIGITS.fullmatch(text) or int(text) > most:
+        raise ValueError(f"the number {text[:20]!r}")
+    return int(text)
 
 
 class _Reader:
