@@ -15,6 +15,7 @@ from reconciler.model.reading.values import Table
 from reconciler.model.reading.yaml_text import read_yaml
 from reconciler.model.signer import Signer
 
+DEFAULT_SSH_CONFIG = Path("~/.ssh/config")
 SYSTEM_FILE = Path("/etc/reconciler/host.yaml")
 
 
@@ -30,10 +31,19 @@ class HostSettings:
     """The only branch whose commits come into force; None: fleet.yaml's, else the remote's HEAD."""
     key_directory: Path = Path("~/.ssh")
     """Where `IdentityFile: NAME` is looked up; a name never leaves this folder."""
+    ssh_config: Path | None = DEFAULT_SSH_CONFIG
+    """The host's own ssh configuration; None: none is read. The default one may be missing, a named one must be there."""
     local_changes: bool = False
     """Whether the local transport may change this host; without it local nodes are only observed."""
     trusted_signers: tuple[Signer, ...] = ()
     """The first signers of the state branch; where there are any, only signed commits come into force."""
+
+    def ssh_config_file(self) -> Path | None:
+        """Give the ssh configuration to read: the default one only where it exists."""
+        if self.ssh_config is None:
+            return None
+        file = self.ssh_config.expanduser()
+        return None if self.ssh_config == DEFAULT_SSH_CONFIG and not file.is_file() else file
 
 
 def read_host_settings(given: Path | None) -> HostSettings:
@@ -70,6 +80,7 @@ def host_settings(content: bytes, file: str) -> HostSettings:
         remote=table.scalar("Remote"),
         branch=table.scalar("Branch"),
         key_directory=Path(table.scalar("KeyDirectory") or "~/.ssh"),
+        ssh_config=_ssh_config(table.scalar("SshConfig")),
         local_changes=table.flag("LocalChanges"),
         trusted_signers=trusted,
     )
@@ -78,6 +89,12 @@ def host_settings(content: bytes, file: str) -> HostSettings:
 def _signers(table: Table, key: str, mistakes: Mistakes) -> tuple[Signer, ...]:
     read = (read_signer(value, mistakes) for value in table.tables(key))
     return tuple(signer for signer in read if signer is not None)
+
+
+def _ssh_config(written: str | None) -> Path | None:
+    if written is None:
+        return DEFAULT_SSH_CONFIG
+    return None if written.lower() == "none" else Path(written)
 
 
 def _xdg_file() -> Path:

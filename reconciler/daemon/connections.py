@@ -4,6 +4,7 @@ from pathlib import Path
 
 from reconciler.ids import NodeId
 from reconciler.model.desired import DesiredState
+from reconciler.transport.host_ssh import HostSsh
 from reconciler.transport.known_hosts import parse as parse_known_hosts
 from reconciler.transport.pool import ConnectionPool
 
@@ -11,8 +12,9 @@ from reconciler.transport.pool import ConnectionPool
 class Connections:
     """Keeps the pool between passes. For one thread; the pool itself is for many."""
 
-    def __init__(self, key_directory: Path) -> None:
+    def __init__(self, key_directory: Path, ssh_config: Path | None) -> None:
         self._key_directory = key_directory
+        self._ssh_config = ssh_config
         self._pool: ConnectionPool | None = None
         self._of: DesiredState | None = None
 
@@ -27,6 +29,7 @@ class Connections:
                 known_hosts=known_hosts,
                 nodes=desired.nodes,
                 key_directory=self._key_directory,
+                host=HostSsh() if self._ssh_config is None else HostSsh.read(self._ssh_config),
                 max_handshakes=desired.fleet.max_handshakes,
                 keep=desired.fleet.keep_connections,
             )

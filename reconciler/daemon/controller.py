@@ -64,7 +64,7 @@ class Controller:
         self.repository = Repository.open(address, state_dir=state_dir)
         self.branches = Branches(self.repository, settings, clock)
         self.key_directory = settings.key_directory.expanduser()
-        self.connections = Connections(self.key_directory)
+        self.connections = Connections(self.key_directory, settings.ssh_config_file())
         self._leadership = Leadership(self.repository, state_dir=state_dir, clock=clock)
         self._held: Mapping[NodeId, Collected] | None = None
         self._replays = Replays(state_dir / "plans")

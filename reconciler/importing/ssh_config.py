@@ -3,19 +3,13 @@
 Wildcards give defaults and no nodes. ProxyJump becomes Gateway, hop by hop; ProxyCommand is told of and never followed.
 """
 
-import re
-from dataclasses import dataclass
-
 from reconciler.ids import NodeId
 from reconciler.importing.harvest import FoundNode, Harvest, Kind, Note, node_id
 from reconciler.importing.keys import KeyPlace, key_name
-from reconciler.model.reading.ssh_config import HostSays, Said, SshConfig
+from reconciler.model.reading.ssh_config import Hop, HostSays, Said, SshConfig, expanded_name, read_hop
 from reconciler.problem import Gravity
 
 TAG = {"Imported-From": "ssh-config"}
-_HOP = re.compile(
-    r"(?:ssh://)?(?:(?P<user>[^@]*)@)?(?:\[(?P<v6>[^\]]*)\]|(?P<host>[^@:/\[\]]+))(?::(?P<port>[0-9]{1,5}))?/?"
-)
 _MOST_HOPS = 8
 
 
@@ -68,7 +62,7 @@ class _Reading:
         place: str,
         *,
         is_named: bool,
-        hop: "_Hop | None" = None,
+        hop: Hop | None = None,
     ) -> NodeId:
         """Give the node for a name, made where its way is new."""
         address = _expanded(name, says.hostname)
@@ -158,28 +152,18 @@ class _Reading:
         return chosen
 
 
-@dataclass(frozen=True, slots=True)
-class _Hop:
-    """One host of a ProxyJump."""
-
-    host: str
-    user: str | None
-    port: int | None
-
-
-def _hop(text: str, said: Said) -> _Hop:
-    found = _HOP.fullmatch(text.strip())
-    port = None if found is None or found["port"] is None else int(found["port"])
-    if found is None or (port is not None and not 1 <= port <= 65535):  # noqa: PLR2004  (ports end there)
+def _hop(text: str, said: Said) -> Hop:
+    found = read_hop(text)
+    if found is None:
         raise _Refused(f"ProxyJump at {said.place} is not [user@]host[:port]: {text}")
-    return _Hop(found["v6"] or found["host"], found["user"] or None, port)
+    return found
 
 
 def _expanded(name: str, hostname: Said | None) -> str:
     """Give the address: HostName, in which %h is the name itself."""
     if hostname is None:
         return name
-    text = re.sub(r"%([h%])", lambda token: name if token[1] == "h" else "%", hostname.text)
-    if re.search(r"%[a-zA-Z]", hostname.text.replace("%h", "").replace("%%", "")) and ":" not in hostname.text:
+    text = expanded_name(name, hostname.text)
+    if text is None:
         raise _Refused(f"HostName {hostname.text} at {hostname.place} holds a variable that is not filled in")
     return text

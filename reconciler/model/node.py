@@ -46,6 +46,8 @@ class Node:
     id: NodeId
     address: str | None = None
     port: int = 22
+    port_is_written: bool = True
+    """Where it is not, the management host's own ssh configuration may say another."""
     user: str | None = None
     identity_file: str | None = None
     """The name of a key in the host's key directory, never a path."""

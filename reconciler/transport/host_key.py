@@ -11,7 +11,8 @@ from datetime import datetime
 from reconciler.errors import HostKeyMismatch, HostKeyUnknown
 from reconciler.model.node import Node
 from reconciler.transport.host_certificate import HostCertificate, certificate_trouble
-from reconciler.transport.known_hosts import HostKey, Pins, canonical_address
+from reconciler.transport.host_ssh import JUMP
+from reconciler.transport.known_hosts import HostKey, Pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,12 @@ def check_is_pinned(node: Node, pins: Pins) -> None:
     if pins.keys or pins.authorities:
         return
     why = ""
-    if node.address is not None and canonical_address(node.address) not in pins.names:
-        why = f" by its id, and its address {node.address} is also another node's, behind another gateway"
+    if pins.shared_address is not None:
+        why = f" by its id, and its address {pins.shared_address} is also another node's, behind another gateway"
     raise HostKeyUnknown(node.id, f"no host key is pinned for this node{why}: {_remedy(node)}")
 
 
 def _remedy(node: Node) -> str:
+    if node.id.startswith(JUMP):
+        return f"compare its key and write it into state/known_hosts: `ssh-keyscan {node.address}` ({node.file})"
     return f"update state/known_hosts: `reconciler node scan-keys {node.id}`"

@@ -35,10 +35,20 @@ class KeyDirectory:
         self._read: dict[str, tuple[tuple[int, ...], LoginKey]] = {}
         self._lock = threading.Lock()
 
-    def keys_for(self, node: Node, agent: paramiko.Agent | None) -> Iterator[LoginKey]:
-        """Give the keys to try for a node, in order; raises LoginRefused where the one it names cannot be used."""
+    def keys_for(
+        self, node: Node, agent: paramiko.Agent | None, identity_files: tuple[Path, ...] = ()
+    ) -> Iterator[LoginKey]:
+        """Give the keys to try for a node, in order; raises LoginRefused where the one it names cannot be used.
+
+        `identity_files` is the host's own word: paths that are its to choose, tried where they exist, as ssh does.
+        """
         if node.identity_file is not None:
             yield self._named(node, node.identity_file, agent)
+            return
+        for path in identity_files:
+            if path.is_file():
+                yield self._at(node, str(path), path, agent)
+        if identity_files:
             return
         for held in agent.get_keys() if agent is not None else ():
             yield LoginKey(f"the agent's {held.get_name()} key {held.comment}".rstrip(), held)
@@ -49,7 +59,9 @@ class KeyDirectory:
     def _named(self, node: Node, name: str, agent: paramiko.Agent | None) -> LoginKey:
         if not name or name in {".", ".."} or "/" in name or "\0" in name:
             raise LoginRefused(node.id, f"IdentityFile {name!r} is no name of a key in {self._path}")
-        path = self._path / name
+        return self._at(node, name, self._path / name, agent)
+
+    def _at(self, node: Node, name: str, path: Path, agent: paramiko.Agent | None) -> LoginKey:
         try:
             return self._load(name, path)
         except FileNotFoundError as error:

@@ -83,6 +83,8 @@ class Pins:
     """The name under which the keys were found: the node's id, `[address]:port` or the address."""
     names: tuple[str, ...] = ()
     """What a certificate for this node may call it: its id, and its address where that means this node alone."""
+    shared_address: str | None = None
+    """The node's address, where it does not mean this node alone."""
 
 
 @dataclass(frozen=True, slots=True)

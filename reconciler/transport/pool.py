@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -22,6 +22,7 @@ from reconciler.ids import NodeId
 from reconciler.model.command import Answer, Program, Session
 from reconciler.model.node import Node, Transport
 from reconciler.transport.host_key import check_host_key
+from reconciler.transport.host_ssh import HostSsh
 from reconciler.transport.keys import KeyDirectory
 from reconciler.transport.known_hosts import KnownHosts, Pins, canonical_address
 from reconciler.transport.local import LocalSession
@@ -71,6 +72,7 @@ class ConnectionPool:
         known_hosts: KnownHosts,
         nodes: Mapping[NodeId, Node],
         key_directory: Path,
+        host: HostSsh | None = None,
         max_handshakes: int = 20,
         keep: int = 256,
         patience: Patience | None = None,
@@ -79,6 +81,7 @@ class ConnectionPool:
         self._nodes = nodes
         self._addresses = _addresses(nodes)
         self._keys = KeyDirectory(key_directory)
+        self._host = host or HostSsh()
         self._max_handshakes = max_handshakes
         self._handshakes = threading.BoundedSemaphore(max_handshakes)
         self._gateway_handshakes: dict[NodeId, threading.BoundedSemaphore] = {}
@@ -102,7 +105,7 @@ class ConnectionPool:
             connection.close()
 
     def _fits(self, route: _Route, connection: SshConnection) -> bool:
-        node = self._nodes.get(route.node)
+        node = self._nodes.get(route.node) or self._host.jump(route.node)
         if node is None or self._route(node) != route:
             return False
         try:
@@ -114,7 +117,10 @@ class ConnectionPool:
     def _pins(self, node: Node) -> Pins:
         """Give a node's pins; an address that is another node's too, behind another gateway, does not tell which is meant."""
         is_its_own = self._addresses.get(_place(node), set()) <= {node.gateway}
-        return self._known_hosts.pins(node.id, node.address if is_its_own else None, node.port)
+        port = self._host.reach(node).node.port
+        if is_its_own:
+            return self._known_hosts.pins(node.id, node.address, port)
+        return replace(self._known_hosts.pins(node.id, None, port), shared_address=node.address)
 
     def is_warm(self, node: NodeId) -> bool:
         """Say whether a kept connection to the node stands."""
@@ -175,21 +181,29 @@ class ConnectionPool:
 
     def open(self, node: Node) -> SshConnection:
         """Open a new connection, through the node's gateway where it has one."""
-        gateway = None if node.gateway is None else self._gateway(node, node.gateway)
+        reach = self._host.reach(node)
+        through = reach.node.gateway
+        gateway = None if through is None else self._gateway(node, through)
         return connect_ssh(
-            node,
+            reach.node,
             self._pins(node),
             self._keys,
+            identity_files=reach.identity_files,
             gateway=gateway,
             patience=self._patience,
-            handshakes=self._slots(node.gateway),
+            handshakes=self._slots(through),
         )
+
+    def reached(self, node: Node) -> Node:
+        """Give a node as this host reaches it, its own ssh configuration followed."""
+        return self._host.reach(node).node
 
     def open_tunnel(self, node: Node) -> paramiko.Channel:
         """Open a TCP connection to a node through its gateway, without logging in to the node."""
-        if node.gateway is None or node.address is None:
+        reached = self.reached(node)
+        if reached.gateway is None or reached.address is None:
             raise NodeUnreachable(node.id, "the node has no gateway to be reached through")
-        return self._gateway(node, node.gateway).open_tunnel(node, node.address, node.port)
+        return self._gateway(node, reached.gateway).open_tunnel(node, reached.address, reached.port)
 
     def _slots(self, gateway: NodeId | None) -> tuple[threading.BoundedSemaphore, ...]:
         """Give the slots to take, in this order everywhere: who holds one of the fleet waits for no other."""
@@ -201,7 +215,7 @@ class ConnectionPool:
 
     def _gateway(self, node: Node, gateway_id: NodeId) -> SshConnection:
         """Give the shared connection to a gateway; whoever comes first opens it, the others wait for that one attempt."""
-        gateway = self._nodes.get(gateway_id)
+        gateway = self._nodes.get(gateway_id) or self._host.jump(gateway_id)
         if gateway is None:
             raise NodeUnreachable(node.id, f"its Gateway {gateway_id!r} is no node of this fleet")
         self._check_circle(node)

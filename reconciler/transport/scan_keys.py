@@ -68,8 +68,9 @@ def reach(node: Node, pool: ConnectionPool, patience: Patience | None = None) ->
 def _greeted(node: Node, pool: ConnectionPool | None, patience: Patience) -> Iterator[socket.socket | paramiko.Channel]:
     """Give a connection on which an SSH server speaks, through the node's gateway where it has one."""
     via: socket.socket | paramiko.Channel
-    if node.gateway is None:
-        via = open_tcp(node, patience)
+    reached = node if pool is None else pool.reached(node)
+    if reached.gateway is None:
+        via = open_tcp(reached, patience)
     elif pool is None:
         raise NodeUnreachable(node.id, f"it is behind gateway {node.gateway}: scan it with the whole fleet at hand")
     else:

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import fabric
 import paramiko
@@ -119,6 +120,7 @@ def connect_ssh(
     pins: Pins,
     keys: KeyDirectory,
     *,
+    identity_files: tuple[Path, ...] = (),
     gateway: SshConnection | None = None,
     patience: Patience | None = None,
     handshakes: Iterable[threading.Semaphore] = (),
@@ -138,14 +140,14 @@ def connect_ssh(
         with contextlib.ExitStack() as slots:
             for slot in handshakes:
                 slots.enter_context(slot)
-            return _log_in(node, pins, keys, via, patience)
+            return _log_in(node, pins, _KeyLogin(node, keys, identity_files), via, patience)
     except BaseException:
         via.close()
         raise
 
 
 def _log_in(
-    node: Node, pins: Pins, keys: KeyDirectory, via: socket.socket | paramiko.Channel, patience: Patience
+    node: Node, pins: Pins, login: "_KeyLogin", via: socket.socket | paramiko.Channel, patience: Patience
 ) -> SshConnection:
     where = f"logging in to {node.address} port {node.port}"
     policy = _PinnedKeys(node, pins)
@@ -160,7 +162,7 @@ def _log_in(
             "banner_timeout": patience.greeting.total_seconds(),
             "auth_timeout": patience.login.total_seconds(),
             "transport_factory": quiet_transport(pins.keys, with_certificates=bool(pins.authorities)),
-            "auth_strategy": _KeyLogin(node, keys),
+            "auth_strategy": login,
         },
     )
     connection.client.set_missing_host_key_policy(policy)
@@ -222,9 +224,10 @@ class _PinnedKeys(paramiko.MissingHostKeyPolicy):
 class _KeyLogin:
     """paramiko's auth_strategy: tries the node's keys in order, and says in words which ones were refused."""
 
-    def __init__(self, node: Node, keys: KeyDirectory) -> None:
+    def __init__(self, node: Node, keys: KeyDirectory, identity_files: tuple[Path, ...]) -> None:
         self._node = node
         self._keys = keys
+        self._identity_files = identity_files
 
     def authenticate(self, transport: paramiko.Transport) -> None:
         """Log in, or raise LoginRefused."""
@@ -232,7 +235,7 @@ class _KeyLogin:
         agent = paramiko.Agent()
         try:
             refused = []
-            for candidate in self._keys.keys_for(self._node, agent):
+            for candidate in self._keys.keys_for(self._node, agent, self._identity_files):
                 if self._was_taken(transport, user, candidate):
                     return
                 refused.append(candidate.label)

@@ -29,6 +29,7 @@ def read_node(value: Value, defaults: SshDefaults, mistakes: Mistakes) -> Node |
         id=NodeId(scalar("Id") or ""),
         address=scalar("Address"),
         port=value.integer("Port") or 22,
+        port_is_written="Port" in value.entries,
         user=None if local else scalar("User") or defaults.user,
         identity_file=None if local else scalar("IdentityFile") or defaults.identity_file,
         gateway=None if gateway is None else NodeId(gateway),

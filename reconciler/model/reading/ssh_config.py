@@ -23,6 +23,9 @@ MOST_NAMES = 20_000
 MOST_WILDCARDS = 1000
 """Blocks with patterns that have to be tried on every name."""
 _LONGEST_PATTERN = 256
+_HOP = re.compile(
+    r"(?:ssh://)?(?:(?P<user>[^@]*)@)?(?:\[(?P<v6>[^\]]*)\]|(?P<host>[^@:/\[\]]+))(?::(?P<port>[0-9]{1,5}))?/?"
+)
 _WORD = re.compile(r'\s*(?:"([^"]*)"|([^\s"]+))')
 _KEYWORD = re.compile(r"([A-Za-z][A-Za-z0-9]*)(?:\s*=\s*|\s+|$)")
 
@@ -101,6 +104,31 @@ class SshConfig:
             proxy_jump=first.get("proxyjump"),
             proxy_command=first.get("proxycommand"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One host of a ProxyJump."""
+
+    host: str
+    user: str | None
+    port: int | None
+
+
+def read_hop(text: str) -> Hop | None:
+    """Read `[user@]host[:port]`; None where it is something else."""
+    found = _HOP.fullmatch(text.strip())
+    port = None if found is None or found["port"] is None else int(found["port"])
+    if found is None or (port is not None and not 1 <= port <= 65535):  # noqa: PLR2004  (ports end there)
+        return None
+    return Hop(found["v6"] or found["host"], found["user"] or None, port)
+
+
+def expanded_name(name: str, hostname: str) -> str | None:
+    """Fill a name into HostName, where %h stands for it; None where another variable is left."""
+    if re.search(r"%[a-zA-Z]", hostname.replace("%h", "").replace("%%", "")) and ":" not in hostname:
+        return None
+    return re.sub(r"%([h%])", lambda token: name if token[1] == "h" else "%", hostname)
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
