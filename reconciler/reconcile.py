@@ -32,6 +32,7 @@ from reconciler.plan.digest import FactsDigest
 from reconciler.plan.plan import Plan, PlanItem
 from reconciler.plan.run_id import run_id
 from reconciler.plan.shrink import refused
+from reconciler.rollout.fencing import announce, epoch_on
 from reconciler.rollout.run import SecondLook, roll_out
 from reconciler.rollout.settle import Unsettled, settle
 from reconciler.targets.resolve import Targets, resolve_targets
@@ -60,6 +61,16 @@ def ground(desired: DesiredState) -> Ground:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Leading:
+    """Under what a pass acts."""
+
+    epoch: int
+    """Nodes refuse a lower one than they have heard of."""
+    until: datetime | None = None
+    """When our lease ends: a process that was stopped for so long starts nothing more. None: the nodes alone decide."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """How a pass touches the world, and when it must let go."""
 
@@ -67,8 +78,8 @@ class World:
     clock: Callable[[], datetime]
     wait_until: Callable[[datetime], datetime]
     """From the pass's beginning: until when it waits for its runs."""
-    epoch: int
-    """Of our lease: nodes refuse a lower one than they have seen."""
+    lead: Callable[[int], Leading | None]
+    """From the highest epoch that nodes know to ours, which is not below it; None: somebody else leads, and we only look."""
     outputs: Path
     """Where full outputs of runs are kept on this host."""
     stop: Event = field(default_factory=Event)
@@ -115,9 +126,14 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
     before = collect(
         [desired.nodes[node] for node in asked.nodes], base.questions, world.connect, before=held, clock=world.clock
     )
+    facts = {node: found.facts for node, found in before.items()}
+    seen = max((epoch_on(found, desired.fleet.id) for found in facts.values()), default=0)
+    leading = None if asked.dry_run else world.lead(seen)
+    if leading is not None:
+        announce(facts, desired, leading.epoch, connect=world.connect)
     settled = (
         ()
-        if asked.dry_run
+        if leading is None
         else settle(
             before,
             desired,
@@ -128,7 +144,6 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
         )
     )
     now = world.clock()
-    facts = {node: found.facts for node, found in before.items()}
     keys = {node: found.host_key for node, found in before.items()}
     run_of = partial(run_id, desired.fleet.id)
     history = rebuilt(history, facts, now, run_of) if asked.new_history else guarded(history, facts, run_of)
@@ -146,7 +161,7 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
         allow_shrink=asked.allow_shrink,
         pauses=pauses,
     )
-    if asked.dry_run:
+    if leading is None:
         return Pass(
             plan=plan,
             outcomes=(),
@@ -162,7 +177,8 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
         desired=desired,
         definitions=base.definitions,
         connect=world.connect,
-        epoch=world.epoch,
+        epoch=leading.epoch,
+        not_after=leading.until,
         clock=world.clock,
         wait_until=world.wait_until(now),
         stop=world.stop,

@@ -125,6 +125,11 @@ def _say_difference(difference: "PlanDifference", output: PlanFormat) -> None:
             say(difference_text(difference).rstrip())
 
 
+TakeOver = Annotated[
+    bool, typer.Option("--take-over", help="Lead from now on, whoever does now: the nodes refuse the old leader.")
+]
+
+
 def once(
     repo: Repo = ".",
     dry_run: Annotated[
@@ -145,6 +150,7 @@ def once(
         bool,
         typer.Option("--new-history", help="The reports are lost for good: begin anew from what the nodes remember."),
     ] = False,
+    take_over: TakeOver = False,
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,
 ) -> int:
@@ -159,7 +165,15 @@ def once(
 
     if dry_run and new_history:
         raise UsageError("--new-history begins a new branch of reports; a dry run writes none: give one of them")
-    request = Request(limit=tuple(limit or ()), dry_run=dry_run, accept_rewind=accept_rewind, new_history=new_history)
+    if dry_run and take_over:
+        raise UsageError("--take-over takes the lease; a dry run takes nothing: give one of them")
+    request = Request(
+        limit=tuple(limit or ()),
+        dry_run=dry_run,
+        accept_rewind=accept_rewind,
+        new_history=new_history,
+        take_over=take_over,
+    )
     return _one_pass(repo, state_dir, host_settings, request=request, output=output)
 
 
@@ -211,6 +225,7 @@ def daemon(
     log_format: Annotated[
         LogFormat, typer.Option("--log-format", help="console for people, json for a log collector.")
     ] = LogFormat.CONSOLE,
+    take_over: TakeOver = False,
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,
 ) -> int:
@@ -226,5 +241,5 @@ def daemon(
 
     configure_logging(as_json=log_format is LogFormat.JSON, coloured=takes_colour(sys.stderr))
     with interruptible() as stop, open_controller(repo, state_dir, host_settings) as controller:
-        serve(controller, stop)
+        serve(controller, stop, take_over=take_over)
     return Exit.DONE

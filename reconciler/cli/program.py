@@ -7,7 +7,20 @@ import sys
 import typer
 
 from reconciler import __version__
-from reconciler.cli import demo, doctor, documents, facts, imports, nodes, passes, pauses, repository, runs, standing
+from reconciler.cli import (
+    demo,
+    doctor,
+    documents,
+    facts,
+    imports,
+    locks,
+    nodes,
+    passes,
+    pauses,
+    repository,
+    runs,
+    standing,
+)
 from reconciler.cli.exits import Exit
 from reconciler.cli.output import say, shown
 from reconciler.errors import DesiredStateError, ReconcilerError, UsageError
@@ -43,9 +56,9 @@ def _program(
     del version
 
 
-_GROUPS = frozenset({"document", "import", "inventory", "node", "runs", "schedule"})
+_GROUPS = frozenset({"document", "import", "inventory", "locks", "node", "runs", "schedule"})
 
-for _group in (repository, imports, documents, passes, pauses, standing, nodes, doctor, facts, runs, demo):
+for _group in (repository, imports, documents, passes, pauses, standing, nodes, doctor, facts, runs, locks, demo):
     _group.register(app)
 
 

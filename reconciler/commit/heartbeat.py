@@ -48,15 +48,43 @@ class Heartbeat:
     nodes: Mapping[NodeId, NodeBeat] = field(default_factory=dict)
 
 
-def staleness(heartbeat: Heartbeat | None, now: datetime) -> str | None:
-    """Say why the report is no longer valid; None: it is."""
-    if heartbeat is None:
-        return "there is no heartbeat: no pass has ended here"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoHeartbeat:
+    """Nothing that could be understood stands there, and what does."""
+
+    why: str
+
+
+def staleness(heartbeat: Heartbeat | NoHeartbeat, now: datetime, interval: timedelta | None = None) -> str | None:
+    """Say why the report is no longer valid; None: it is.
+
+    `interval` is what git asks for now: a heartbeat cannot claim a longer one, to look alive for years.
+    """
+    if isinstance(heartbeat, NoHeartbeat):
+        return heartbeat.why
+    every = min(heartbeat.interval, interval or heartbeat.interval)
     age = now - heartbeat.last_pass
-    if age <= heartbeat.interval * MISSED_INTERVALS:
-        return None
     at = heartbeat.last_pass.isoformat(timespec="seconds")
-    return f"the last pass ended at {at}, more than {MISSED_INTERVALS} intervals of {heartbeat.interval} ago"
+    if age < -every:
+        return f"the heartbeat is of {at}, which is yet to come: the clock of {heartbeat.holder or 'its writer'} or ours is wrong"
+    if age <= every * MISSED_INTERVALS:
+        return None
+    return f"the last pass ended at {at}, more than {MISSED_INTERVALS} intervals of {every} ago: does the daemon live?"
+
+
+def look_at_heartbeat(repository: Repository, remote: Remote) -> Heartbeat | NoHeartbeat:
+    """Read the heartbeat, or say what stands in its place."""
+    held = read_held(repository, remote, HEARTBEAT_REF)
+    found = _heartbeat(held)
+    if found is not None:
+        return found
+    if held.blob is None:
+        return NoHeartbeat(why="there is no heartbeat: no pass has ended here")
+    what = (
+        held.trouble
+        or f"{HEARTBEAT_REF} of {remote.address.shown} does not say when the last pass was, and the interval"
+    )
+    return NoHeartbeat(why=f"the heartbeat cannot be understood: {what}; the daemon's next pass replaces it")
 
 
 def read_heartbeat(repository: Repository, remote: Remote, *, fetch: bool = True) -> Heartbeat | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from reconciler.commit.branch import ReportsBranch, read_branch
-from reconciler.commit.heartbeat import Heartbeat, read_heartbeat
+from reconciler.commit.heartbeat import Heartbeat, NoHeartbeat, look_at_heartbeat
 from reconciler.commit.places import find_places
 from reconciler.compliance.read import Branch, read_branch_files
 from reconciler.daemon.accepting import Accepted, StateBranch
@@ -167,10 +167,10 @@ class Branches:
         content = None if tip is None else self._repository.read_file(tip, "README.md")
         return None if content is None else content.decode("utf-8", "replace")
 
-    def heartbeat(self) -> Heartbeat | None:
-        """Give the heartbeat as it stands at its home."""
+    def heartbeat(self) -> Heartbeat | NoHeartbeat:
+        """Give the heartbeat as it stands at its home, or what stands in its place."""
         base, _ = self.in_force()
-        return read_heartbeat(self._repository, self.look(base.desired).branch.places.home)
+        return look_at_heartbeat(self._repository, self.look(base.desired).branch.places.home)
 
     def reported_commits(self) -> tuple[CommitRecord, ...]:
         """Give the commits of the compliance branch, oldest first."""

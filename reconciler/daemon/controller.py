@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import Event
 from time import monotonic
 
-from reconciler.commit.lease import Held, HeldBy
+from reconciler.commit.lease import Held, HeldBy, LeaseKeeper
 from reconciler.commit.state_folder import writing_from
 from reconciler.compliance.judge import judge, summarise
 from reconciler.compliance.report import FleetSummary, NodeReport, Status, item_status
@@ -28,7 +28,7 @@ from reconciler.inventory.cache import Cache
 from reconciler.inventory.collect import Collected, collect
 from reconciler.model.node import Transport
 from reconciler.plan.difference import PlanDifference
-from reconciler.reconcile import Asked, Ground, Pass, World, reconcile
+from reconciler.reconcile import Asked, Ground, Leading, Pass, World, reconcile
 from reconciler.rollout.output import forget_before
 from reconciler.rollout.settle import Unsettled
 from reconciler.settings import HostSettings
@@ -69,7 +69,7 @@ class Controller:
         self._held: Mapping[NodeId, Collected] | None = None
         self._replays = Replays(state_dir / "plans")
         self._cache = Cache(state_dir / "facts" / self.repository.folder.stem)
-        self._reporter = Reporter(self.repository, clock)
+        self._reporter = Reporter(self.repository, clock, on_lost=self._leadership.drop)
         self._offline = OfflinePlans(self.repository, self.branches.read_state, self.branches.narrowed)
 
     # What the daemon's loop asks
@@ -101,6 +101,11 @@ class Controller:
     def holder(self) -> str:
         """Who we are in leases and heartbeats."""
         return self._leadership.holder
+
+    def lease_keeper(self) -> LeaseKeeper:
+        """Give who looks at, takes and releases the lease."""
+        base, _ = self.branches.in_force()
+        return self._leadership.keeper(self.branches.look(base.desired).branch.places)
 
     @property
     def outputs(self) -> Path:
@@ -176,7 +181,7 @@ class Controller:
         asked = Asked(
             nodes=self.connections.warm_first(base.desired, nodes), dry_run=True, allow_shrink=accepted.allow_shrink
         )
-        done = reconcile(base, reports.read.history, self._collected(), self._world(base, epoch=0), asked)
+        done = reconcile(base, reports.read.history, self._collected(), self._world(base), asked)
         return Planned(plan=done.plan, nothing_left=_nothing_left(done))
 
     def plan_difference(self, base_rev: str, head_rev: str, *, at: datetime | None) -> PlanDifference:
@@ -203,25 +208,34 @@ class Controller:
         reports = self.branches.look(base.desired)
         reports, accepted, base = self.branches.agree(reports, accepted, base)
         problems = [*accepted.problems, *reports.standing.unreachable]
-        lease = None if request.dry_run else self._lead(reports, base, problems)
+        leading = _Leading()
+        if not request.dry_run:
+            leading.take(self._leadership.lead(reports.branch.places, base.desired.fleet, take_over=request.take_over))
+
+        def lead(seen: int) -> Leading | None:
+            leading.take(self._leadership.above(seen))
+            return leading.terms
+
         done = reconcile(
             base,
             reports.read.history,
             self._collected(),
             self._world(
                 base,
-                epoch=0 if lease is None else lease.lease.epoch,
+                lead=lead,
                 stop=stop,
                 on_unsettled=lambda met: problems.append(f"{met.node}: a run is not settled: {met.reason}"),
             ),
             Asked(
                 nodes=self.connections.warm_first(base.desired, _asked(request, base)),
-                dry_run=lease is None,
+                dry_run=leading.lease is None,
                 apply=None if request.apply is None else AssociationName(request.apply),
                 allow_shrink=accepted.allow_shrink,
                 new_history=request.new_history,
             ),
         )
+        problems[:0] = leading.words
+        lease = leading.lease
         everyone, summary = self._judged(base, reports, accepted, done)
         made, words = (None, "nothing was committed")
         if lease is not None:
@@ -241,22 +255,11 @@ class Controller:
             seconds=monotonic() - began,
         )
 
-    def _lead(self, reports: Reports, base: Ground, problems: list[str]) -> Held | None:
-        """Take the lease; None: somebody else leads, and this pass only observes. Adds to `problems`."""
-        match self._leadership.lead(reports.branch.places, base.desired.fleet):
-            case HeldBy(reason=reason):
-                problems.append(f"{reason}: this pass only observes")
-                return None
-            case Held() as lease:
-                if not lease.confirmed:
-                    problems.append(lease.reason)
-                return lease
-
     def _world(
         self,
         base: Ground,
         *,
-        epoch: int,
+        lead: Callable[[int], Leading | None] = lambda _: None,
         stop: Event | None = None,
         on_unsettled: Callable[[Unsettled], None] = lambda _: None,
     ) -> World:
@@ -266,7 +269,7 @@ class Controller:
             connect=self.connections.pool(base.desired).connect,
             clock=self.clock,
             wait_until=lambda now: now + patience,
-            epoch=epoch,
+            lead=lead,
             outputs=self.outputs,
             stop=stop or Event(),
             pauses=self.pauses.read,
@@ -304,6 +307,32 @@ class Controller:
         self._replays.keep(done.plan, {name: found.facts for name, found in done.before.items()}, done.pauses)
         if base.desired.commit is not None:
             self.branches.accept(CommitId(base.desired.commit))
+
+
+class _Leading:
+    """Whether one pass leads: nobody does so before the lease was taken, and the nodes may know better."""
+
+    def __init__(self) -> None:
+        self.lease: Held | None = None
+        self.words: tuple[str, ...] = ()
+        """What a person should hear of it."""
+
+    def take(self, verdict: Held | HeldBy | None) -> None:
+        """Note what the lease, or the nodes, say."""
+        match verdict:
+            case HeldBy(reason=reason):
+                self.lease, self.words = None, (f"{reason}: this pass only observes",)
+            case Held() as lease:
+                self.lease, self.words = lease, () if lease.confirmed else (lease.reason,)
+            case None:
+                pass
+
+    @property
+    def terms(self) -> Leading | None:
+        """What a pass may act under; None: it only looks."""
+        if self.lease is None:
+            return None
+        return Leading(epoch=self.lease.lease.epoch, until=self.lease.lease.expires if self.lease.confirmed else None)
 
 
 def _limited(base: Ground, limit: tuple[str, ...]) -> tuple[NodeId, ...]:

@@ -2,11 +2,13 @@
 
 import socket
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from reconciler.commit.lease import Held, HeldBy, LeaseKeeper, holder_name
 from reconciler.commit.places import Places
+from reconciler.commit.state_folder import is_served
 from reconciler.model.fleet import Fleet
 from reconciler.source.repository import Repository
 
@@ -14,33 +16,74 @@ LEASE_INTERVALS = 3
 """A lease outlives two missed passes: a restart of the daemon must not hand the fleet to another one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Terms:
+    """Where the lease stands, and for how long it is taken."""
+
+    places: Places
+    ttl: timedelta
+    longest_pass: timedelta
+    """A pass that begins has at least so much of the lease left."""
+
+
 class Leadership:
     """The lease of one repository, held by one state folder of this host. For one thread."""
 
     def __init__(self, repository: Repository, *, state_dir: Path, clock: Callable[[], datetime]) -> None:
         self._repository = repository
+        self._state_dir = state_dir
         self.holder = holder_name(socket.gethostname(), state_dir)
         self._clock = clock
         self._lease: Held | None = None
-        self._places: Places | None = None
+        self._terms: _Terms | None = None
 
-    def lead(self, places: Places, fleet: Fleet) -> Held | HeldBy:
+    def lead(self, places: Places, fleet: Fleet, *, take_over: bool = False) -> Held | HeldBy:
         """Take or renew the lease for the next passes, or say who has it."""
-        ttl = fleet.interval * LEASE_INTERVALS + (fleet.pass_wait or fleet.interval)
+        patience = fleet.pass_wait or fleet.interval
+        terms = _Terms(
+            places=places,
+            ttl=fleet.interval * LEASE_INTERVALS + patience,
+            longest_pass=patience + fleet.interval,
+        )
         now, held = self._clock(), self._lease
-        if held is not None and held.confirmed and held.lease.expires - now > ttl / 2 and places == self._places:
-            # Ours for long enough. Who took it from us meanwhile is met at the push, and by the nodes' epochs before that.
+        if held is not None and held.confirmed and terms == self._terms and not take_over:
+            left = held.lease.expires - now
+            if left > max(terms.ttl / 2, terms.longest_pass):
+                # Ours for long enough. Who took it from us meanwhile is met at the push, and by the nodes' epochs before that.
+                return held
+        self._terms = terms
+        return self._taken(self.keeper(places).acquire(now, terms.ttl, take_over=take_over))
+
+    def above(self, seen: int) -> Held | HeldBy | None:
+        """Lead with an epoch that nodes which have heard of epoch `seen` do not refuse; None: we do not lead at all.
+
+        They have heard of a higher one than ours where the remote was rebuilt without its lease, and where somebody leads
+        whom we have not heard of.
+        """
+        held, terms = self._lease, self._terms
+        if held is None or terms is None or seen <= held.lease.epoch:
             return held
-        verdict = self._keeper(places).acquire(now, ttl)
+        verdict = self.keeper(terms.places).acquire(self._clock(), terms.ttl, at_least=seen + 1)
+        if isinstance(verdict, Held) and not verdict.confirmed:
+            self._lease = None
+            lease = replace(held.lease, holder="somebody", epoch=seen)
+            return HeldBy(lease=lease, reason=f"nodes know a leader with epoch {seen}, ours is {held.lease.epoch}")
+        return self._taken(verdict)
+
+    def _taken(self, verdict: Held | HeldBy) -> Held | HeldBy:
         self._lease = verdict if isinstance(verdict, Held) else None
-        self._places = places
         return verdict
 
-    def let_go(self) -> None:
-        """Release the lease, if we hold it; safe to call twice."""
-        if self._lease is not None and self._places is not None:
-            self._keeper(self._places).release(self._lease, self._clock())
-            self._lease = None
+    def drop(self) -> None:
+        """Note that the lease is not ours any more."""
+        self._lease = None
 
-    def _keeper(self, places: Places) -> LeaseKeeper:
+    def let_go(self) -> None:
+        """Release the lease, if we hold it and no daemon goes on with it from our state folder; safe to call twice."""
+        if self._lease is not None and self._terms is not None and not is_served(self._state_dir):
+            self.keeper(self._terms.places).release(self._lease, self._clock())
+        self._lease = None
+
+    def keeper(self, places: Places) -> LeaseKeeper:
+        """Give who takes and releases the lease for us."""
         return LeaseKeeper(repository=self._repository, remote=places.lease, holder=self.holder)

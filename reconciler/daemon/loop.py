@@ -6,6 +6,7 @@ from threading import Event, Thread
 
 import structlog
 
+from reconciler.commit.state_folder import serving_from
 from reconciler.daemon.controller import Controller
 from reconciler.daemon.passing import Request
 from reconciler.daemon.telling import log_pass
@@ -24,8 +25,16 @@ SETTLED = timedelta(milliseconds=100)
 """A push moves several refs: wait until they have moved before looking."""
 
 
-def serve(controller: Controller, stop: Event) -> None:
-    """Run passes until `stop` is set; returns after the pass that was under way has been drained."""
+def serve(controller: Controller, stop: Event, *, take_over: bool = False) -> None:
+    """Run passes until `stop` is set; returns after the pass that was under way has been drained.
+
+    `take_over`: lead from now on, whoever does now. Raises LeaseLost where a daemon serves from this state folder already.
+    """
+    with serving_from(controller.state_dir):
+        _serve(controller, stop, take_over=take_over)
+
+
+def _serve(controller: Controller, stop: Event, *, take_over: bool) -> None:
     wake = Event()
     waiter = Thread(target=_wake_on_stop, args=(stop, wake), daemon=True, name="stop")
     waiter.start()
@@ -38,7 +47,8 @@ def serve(controller: Controller, stop: Event) -> None:
         while not stop.is_set():
             wake.clear()
             began = datetime.now(UTC)
-            failures = 0 if _pass_was_made(controller, stop) else failures + 1
+            failures = 0 if _pass_was_made(controller, stop, take_over=take_over) else failures + 1
+            take_over = take_over and failures > 0
             passes += 1
             if passes % TIDY_EVERY == 0:
                 controller.repository.tidy()
@@ -57,10 +67,10 @@ def _wake_on_stop(stop: Event, wake: Event) -> None:
     wake.set()
 
 
-def _pass_was_made(controller: Controller, stop: Event) -> bool:
+def _pass_was_made(controller: Controller, stop: Event, *, take_over: bool) -> bool:
     """Run one pass; our own errors are logged and end the pass, never the daemon. Anything else is a bug and ends it."""
     try:
-        result = controller.one_pass(Request(), stop=stop)
+        result = controller.one_pass(Request(take_over=take_over), stop=stop)
     except ReconcilerError as exc:
         log.error("pass failed", reason=str(exc), kind=type(exc).__name__)  # noqa: TRY400 - the sentence says all; a traceback is for bugs
         return False

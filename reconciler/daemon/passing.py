@@ -20,6 +20,8 @@ class Request:
     """A commit the state branch was rewound to on purpose."""
     new_history: bool = False
     """Begin the history of reports anew, from what the nodes remember."""
+    take_over: bool = False
+    """Lead from now on, whoever does now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,8 +43,11 @@ class Told:
 class Reporter:
     """Writes reports of one repository; keeps when each node was last heard of."""
 
-    def __init__(self, repository: Repository, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, repository: Repository, clock: Callable[[], datetime], on_lost: Callable[[], None] = lambda: None
+    ) -> None:
         self._repository = repository
+        self._on_lost = on_lost
         self._clock = clock
         self._beats: dict[NodeId, NodeBeat] | None = None
 
@@ -100,7 +103,8 @@ class Reporter:
         try:
             publication = branch.publish(beat, epoch=told.lease.epoch)
         except LeaseLost as exc:
-            problems.append(str(exc))
+            self._on_lost()
+            problems.append(f"{exc}; from the next pass on we only observe")
             return None
         problems.extend(publication.reasons)
         return publication

@@ -50,6 +50,8 @@ class Standing:
         interval = None if self.heartbeat is None else self.heartbeat.interval
         if seen is None or interval is None or self.now - seen > interval * MISSED_INTERVALS:
             return Status.UNKNOWN, "not seen for two intervals"
+        if seen - self.now > interval:
+            return Status.UNKNOWN, "last seen at an instant that is yet to come: a clock is wrong"
         return report.status, ""
 
     @property
@@ -245,14 +247,15 @@ def read_standing(controller: Controller, now: datetime, limit: list[str]) -> St
     """Read branch, heartbeat and state, as they are now."""
     base, accepted = controller.branches.in_force()
     branch = controller.branches.committed()
-    heartbeat = controller.branches.heartbeat()
+    beat = controller.branches.heartbeat()
+    heartbeat = beat if isinstance(beat, Heartbeat) else None
     lost = branch.history.lost
     return Standing(
         ground=base,
         reports=branch.reports,
         nodes=controller.limited(tuple(limit)),
         heartbeat=heartbeat,
-        stale=staleness(heartbeat, now),
+        stale=staleness(beat, now, base.desired.fleet.interval),
         problems=(*accepted.problems, *((lost,) if lost else ())),
         page=controller.branches.page(),
         now=now,

@@ -8,7 +8,7 @@ from reconciler.drift.finding import Cause, State
 from reconciler.drift.identity import json_object
 from reconciler.drift.text import instant_text
 from reconciler.drift.told_instant import told_instant
-from reconciler.ids import AssociationName, NodeId
+from reconciler.ids import AssociationName, FleetId, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.association import Association
 from reconciler.model.history import Applied, RunStatus
@@ -76,8 +76,8 @@ def _hold(name: str, text: str) -> Gate:
     return Gate(reason=f"held by {name}{told}{when}", until=until)
 
 
-def running_on(facts: Facts) -> Observed[Mapping[AssociationName, Running]]:
-    """Find the runs that go on on a node, by association, from its run folders."""
+def running_on(facts: Facts, fleet: FleetId) -> Observed[Mapping[AssociationName, Running]]:
+    """Find the runs of this fleet that go on on a node, by association, from its run folders."""
     found: dict[AssociationName, Running] = {}
     match facts.section("runs"):
         case Unknown() as unknown:
@@ -85,17 +85,17 @@ def running_on(facts: Facts) -> Observed[Mapping[AssociationName, Running]]:
         case Known(rows):
             for key in sorted(rows):
                 value = rows[key]
-                if isinstance(value, Mapping) and (run := _running(value)) is not None:
+                if isinstance(value, Mapping) and (run := _running(value, fleet)) is not None:
                     found[run.association] = run
     return Known(found)
 
 
-def _running(row: Mapping[str, object]) -> Running | None:
+def _running(row: Mapping[str, object], fleet: FleetId) -> Running | None:
     """Read `started EPOCH ...`, `step N EPOCH` or `ended ...`; an ended run is for settling."""
     manifest = json_object(row.get("manifest"))
     name = manifest.get("association")
     state = str(row.get("state") or "").split()
-    if not isinstance(name, str) or (state and state[0] == "ended"):
+    if not isinstance(name, str) or (state and state[0] == "ended") or manifest.get("fleet", fleet) != fleet:
         return None
     started = manifest.get("started")
     since = ""

@@ -60,7 +60,13 @@ class Judge:
 
     def around(self, node: Node, facts: Facts, known: NodeHistory | None, view: View) -> Around:
         """Look once at what all associations of a node share."""
-        return Around(node=node, view=view, known=known, held=held(facts, self.now), running=running_on(facts))
+        return Around(
+            node=node,
+            view=view,
+            known=known,
+            held=held(facts, self.now),
+            running=running_on(facts, self.desired.fleet.id),
+        )
 
     def _in_dependency_order(self, names: tuple[AssociationName, ...]) -> tuple[AssociationName, ...]:
         if not any(self.rules[name].association.depends_on for name in names):

@@ -24,6 +24,7 @@ custom     "Custom:TYPE"                    list of flat text maps
 holds      NAME of the hold file            its text, at most 500 characters
 runs       RUN ID                           {"manifest": text, "state": text} of a run folder left on the node; volatile
 markers    ASSOCIATION                      text of its marker: one line of JSON, what was last applied; volatile
+epochs     FLEET                            the highest epoch of its leaders that the node knows (int); volatile
 clock      epoch, uptime                    seconds; volatile
 ========== ================================ =====================================================================
 
@@ -55,9 +56,10 @@ SECTIONS: Final = (
     "holds",
     "runs",
     "markers",
+    "epochs",
     "clock",
 )
-VOLATILE: Final = frozenset({"runs", "markers", "clock"})
+VOLATILE: Final = frozenset({"runs", "markers", "epochs", "clock"})
 """Sections that are never committed."""
 VOLATILE_ROWS: Final = frozenset({("identity", "boot_id"), ("identity", "acknowledged")})
 """Rows of other sections that are never committed."""

@@ -79,6 +79,7 @@ class Flight:
         order = self.order
         return Manifest(
             run=order.run,
+            fleet=order.fleet,
             node=order.node,
             association=order.association,
             definition=order.definition,

@@ -7,10 +7,11 @@ from datetime import datetime
 from reconciler.drift.finding import Cause
 from reconciler.drift.identity import loaded
 from reconciler.drift.told_instant import told_instant
-from reconciler.ids import AssociationName, Digest, NodeId, RunId
+from reconciler.ids import AssociationName, Digest, FleetId, NodeId, RunId
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _ASSOCIATION = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_FLEET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _MOST_STARTS = 10**9
 
 
@@ -19,6 +20,7 @@ class Manifest:
     """The identity of a run."""
 
     run: RunId
+    fleet: FleetId
     node: NodeId
     association: AssociationName
     definition: Digest
@@ -54,6 +56,7 @@ def read_manifest(text: str, run: str, node: NodeId) -> Manifest:
         raise ValueError("its manifest does not say when it started")
     return Manifest(
         run=RunId(_matching(_HEX, run)),
+        fleet=FleetId(_matching(_FLEET, _text(fields, "fleet"))),
         node=node,
         association=AssociationName(_matching(_ASSOCIATION, _text(fields, "association"))),
         definition=Digest(_matching(_HEX, _text(fields, "definition"))),
@@ -64,6 +67,16 @@ def read_manifest(text: str, run: str, node: NodeId) -> Manifest:
         started=started,
         steps=tuple(str(name)[:128] for name in names),
     )
+
+
+def is_of_another_fleet(text: str, fleet: FleetId) -> bool:
+    """Tell whether a manifest says that it belongs to another fleet, which manages this node as well."""
+    try:
+        fields = loaded(text)
+    except (ValueError, RecursionError):
+        return False
+    whose = fields.get("fleet") if isinstance(fields, dict) else None
+    return isinstance(whose, str) and whose != fleet
 
 
 def _count(fields: dict[str, object], key: str, least: int) -> int:

@@ -11,7 +11,18 @@ from reconciler.drift.finding import Cause
 from reconciler.ids import AssociationName, Digest, FleetId, NodeId, RunId
 from reconciler.model.command import Limits, Program
 from reconciler.model.shell import quote
-from reconciler.rollout.node_text import ACKNOWLEDGE, CANCEL, DISCARD, LOOK, PRELUDE, REPORT, ROOT, START
+from reconciler.rollout.node_text import (
+    ACKNOWLEDGE,
+    ANNOUNCE,
+    CANCEL,
+    DISCARD,
+    LOCK,
+    LOOK,
+    PRELUDE,
+    REPORT,
+    ROOT,
+    START,
+)
 from reconciler.rollout.runner_text import RUNNER
 
 OUTPUT_CAP = 10 * 1024 * 1024
@@ -58,6 +69,7 @@ class Order:
         """One line of JSON that tells any manager what this run is."""
         fields: dict[str, object] = {
             "run": self.run,
+            "fleet": self.fleet,
             "node": self.node,
             "association": self.association,
             "definition": self.definition,
@@ -79,7 +91,7 @@ def start_program(order: Order, *, become: bool, wait: int, held: Held) -> Progr
     """Claim the run's folder, start its runner, and report after at most `wait` seconds."""
     files = _files(order)
     head = (
-        f"epoch={order.epoch}\ndigest={order.digest}\nshort={order.run[:16]}\npatience={LOCK_PATIENCE}\n"
+        f"fleet={quote(order.fleet)}\nepoch={order.epoch}\ndigest={order.digest}\nshort={order.run[:16]}\npatience={LOCK_PATIENCE}\n"
         f"expected={sum(len(content) for _, content in files)}\n"
         f"{_write_files(order, files)}"
     )
@@ -102,17 +114,34 @@ def discard_program(run: RunId, *, become: bool, held: Held) -> Program:
 
 
 def acknowledge_program(
-    markers: Mapping[AssociationName, str], runs: Iterable[RunId], *, count: int, epoch: int | None, become: bool
+    markers: Mapping[AssociationName, str],
+    runs: Iterable[RunId],
+    *,
+    fleet: FleetId,
+    count: int,
+    epoch: int | None,
+    become: bool,
 ) -> Program:
     """Write markers (one line of JSON each) and the count, then remove the runs' folders."""
     lines = "".join(
         f'put "$root/markers/"{quote(name)} {quote(marker)} || return 1\n' for name, marker in sorted(markers.items())
     )
     head = (
-        f"epoch={'' if epoch is None else epoch}\nacknowledged={count}\nruns={quote(' '.join(sorted(runs)))}\n"
+        f"fleet={quote(fleet)}\nepoch={'' if epoch is None else epoch}\nacknowledged={count}\nruns={quote(' '.join(sorted(runs)))}\n"
         f"set_markers() {{\n:\n{lines}}}\n{PRELUDE}{ROOT}{REPORT}"
     )
     return Program(text=(head + ACKNOWLEDGE).encode(), become=become)
+
+
+def announce_program(fleet: FleetId, *, epoch: int, become: bool) -> Program:
+    """Make the node refuse everybody with a lower epoch of this fleet from now on."""
+    text = f"fleet={quote(fleet)}\nepoch={epoch}\n{PRELUDE}{ROOT}{ANNOUNCE}"
+    return Program(text=text.encode(), become=become)
+
+
+def lock_program(*, become: bool) -> Program:
+    """Tell who holds the node's lock, if anybody does."""
+    return Program(text=f"{PRELUDE}{ROOT}{LOCK}".encode(), become=become)
 
 
 def _program(run: RunId, head: str, body: str, *, become: bool, wait: int, held: Held) -> Program:
@@ -136,7 +165,7 @@ def _program(run: RunId, head: str, body: str, *, become: bool, wait: int, held:
 def _files(order: Order) -> list[tuple[str, bytes]]:
     """Give every file of the run's folder."""
     plan = (
-        f"run={order.run}\nepoch={order.epoch}\ncount={len(order.rendered.steps)}\npatience={RUNNER_PATIENCE}\n"
+        f"run={order.run}\nfleet={quote(order.fleet)}\nepoch={order.epoch}\ncount={len(order.rendered.steps)}\npatience={RUNNER_PATIENCE}\n"
         f"cap={OUTPUT_CAP // 512}\nassociation={quote(order.association)}\n"
     )
     files = [

@@ -9,6 +9,7 @@ ROOT/runs/RUN/            the folder's presence is the claim: it appears whole, 
     state                 one line, replaced by rename
     steps/N/{out,err,exit,pid}
     cancel                somebody wants it ended
+ROOT/epochs/FLEET         the highest epoch of this fleet's leaders that was ever heard of here
 ROOT/door                 held for the moment of a start; ROOT/lock: held by the runner for the whole document
 """
 
@@ -129,15 +130,16 @@ own_root() {
 }
 known_epoch() {
     seen=0
-    [ ! -f "$root/epoch" ] || read -r seen <"$root/epoch" || :
+    [ ! -f "$root/epochs/$fleet" ] || read -r seen <"$root/epochs/$fleet" || :
     case $seen in
-    '' | *[!0-9]*) refuse unsafe "$root/epoch on the node does not hold a number: remove it once only one daemon runs" ;;
+    '' | *[!0-9]*) refuse unsafe "$root/epochs/$fleet on the node does not hold a number: remove it once only one daemon runs" ;;
     esac
 }
-check_epoch() {
+check_epoch() { # of this fleet: another one that manages this node as well has leaders of its own
+    own_folder "$root/epochs"
     known_epoch
     [ "$epoch" -ge "$seen" ] || refuse fenced "$seen"
-    [ "$epoch" -eq "$seen" ] || put "$root/epoch" "$epoch" || cannot_write
+    [ "$epoch" -eq "$seen" ] || put "$root/epochs/$fleet" "$epoch" || cannot_write
 }
 open_door() {
     printf '' 2>/dev/null >>"$root/door" || cannot_write
@@ -336,6 +338,33 @@ case $standing:$state in
 unbegun:* | ended:"ended NotStarted "* | killed: | killed:waiting* | down: | down:waiting*) remove_run ;;
 *) report ;;
 esac
+"""
+
+ANNOUNCE: Final = r"""
+[ -d "$root" ] || { printf 'end\n'; exit 0; }
+own_root
+open_door
+check_epoch
+durable "$root/epochs/$fleet" "$root/epochs"
+close_door
+printf 'end\n'
+"""
+
+LOCK: Final = r"""
+[ -d "$root" ] && [ ! -L "$root" ] || { printf 'free\nend\n'; exit 0; }
+held=free
+holder=
+if [ -f "$root/lock" ] && [ -w "$root/lock" ]; then
+    exec 7>>"$root/lock"
+    if take 7 "$root/lock" 0; then
+        exec 7>&-
+        let_go "$root/lock"
+    else
+        held=held
+        read -r holder 2>/dev/null <"$root/holder" || :
+    fi
+fi
+printf '%s %s\nend\n' "$held" "$holder"
 """
 
 ACKNOWLEDGE: Final = r"""

@@ -72,6 +72,7 @@ class _Manner:
     """How a roll-out goes about it, beyond what the plan and the desired state say."""
 
     epoch: int
+    not_after: datetime | None
     wait_until: datetime
     clock: Callable[[], datetime]
     stop: threading.Event
@@ -103,18 +104,20 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
     target_counts: Mapping[AssociationName, int] | None = None,
     outputs: Path | None = None,
     pauses: Callable[[], Pauses] = Pauses,
+    not_after: datetime | None = None,
     ramp: Ramp = Ramp.EXPONENTIAL,
     workers: int = 32,
 ) -> tuple[Outcome, ...]:
     """Carry out the plan's items; gives one outcome for each, in the plan's order.
 
     `going` are runs of earlier passes that go on: they keep their slots, and their nodes. Percentages are of `target_counts`;
-    without them, of the plan's own items. Scripts' whole output is kept below `outputs`; without it, its beginning in memory.
+    without them, of the plan's own items. Nothing is started after `not_after`: our lease has ended. Scripts' whole output is kept below `outputs`; without it, its beginning in memory.
     """
     if not plan.items:
         return ()
     manner = _Manner(
         epoch=epoch,
+        not_after=not_after,
         wait_until=wait_until,
         clock=clock,
         stop=stop,
@@ -216,7 +219,14 @@ class _RollOut:
             return "the daemon is shutting down"
         if self._manner.clock() >= self._manner.wait_until:
             return "the pass does not wait longer"
-        return None
+        return self._overtaken()
+
+    def _overtaken(self) -> str | None:
+        """Say that our lease ended while we were not looking: this process was stopped, or the machine slept."""
+        end = self._manner.not_after
+        if end is None or self._manner.clock() < end:
+            return None
+        return f"our lease ended at {end.isoformat(timespec='seconds')}: somebody else may lead by now"
 
     def _release(self) -> None:
         """Start what may start now: for each association in plan order, nodes whose next item it is."""
@@ -364,7 +374,7 @@ class _RollOut:
 
     def _paused(self, item: PlanItem) -> str | None:
         """Ask once more, right before a start; from any thread."""
-        return self._manner.pauses().why(item.node, item.association, self._manner.clock())
+        return self._overtaken() or self._manner.pauses().why(item.node, item.association, self._manner.clock())
 
     def _leave(self, leaving: str | None) -> None:
         """Let go of what goes on, and hold back the rest."""

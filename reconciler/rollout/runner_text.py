@@ -40,7 +40,7 @@ leave() {
     exit 0
 }
 seen=0
-[ ! -f "$root/epoch" ] || read -r seen <"$root/epoch" || :
+[ ! -f "$root/epochs/$fleet" ] || read -r seen <"$root/epochs/$fleet" || :
 if [ "${seen:-0}" -gt "$epoch" ]; then
     let_go "$root/lock"
     not_started "a newer daemon leads (epoch $seen)"

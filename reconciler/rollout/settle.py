@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from reconciler.errors import AnswerGarbled, NodeError
-from reconciler.ids import AssociationName, NodeId, RunId
+from reconciler.ids import AssociationName, FleetId, NodeId, RunId
 from reconciler.inventory.observed import Facts
 from reconciler.model.command import Connect, Session
 from reconciler.model.desired import DesiredState
@@ -24,7 +24,7 @@ from reconciler.model.history import History
 from reconciler.model.known import Known
 from reconciler.model.node import Become, Node
 from reconciler.model.outcome import Outcome, RunRecord
-from reconciler.rollout.manifest import Manifest, read_manifest
+from reconciler.rollout.manifest import Manifest, is_of_another_fleet, read_manifest
 from reconciler.rollout.node_programs import acknowledge_program
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
@@ -80,17 +80,20 @@ def _nobody(_unsettled: Unsettled) -> None:
     """Tell nobody."""
 
 
-def leftovers(facts: Facts) -> tuple[tuple[Leftover, ...], tuple[Unsettled, ...]]:
-    """Read section `runs` of one node."""
+def leftovers(facts: Facts, fleet: FleetId) -> tuple[tuple[Leftover, ...], tuple[Unsettled, ...]]:
+    """Read section `runs` of one node; what another fleet started there is that fleet's to settle."""
     section = facts.section("runs")
     if not isinstance(section, Known):
         return (), ()
     good: list[Leftover] = []
     bad: list[Unsettled] = []
     for run, row in sorted(section.value.items()):
-        text = row.get("manifest") if isinstance(row, Mapping) else None
+        told = row.get("manifest") if isinstance(row, Mapping) else None
+        text = told if isinstance(told, str) else ""
+        if is_of_another_fleet(text, fleet):
+            continue
         try:
-            manifest = read_manifest(text if isinstance(text, str) else "", run, facts.node)
+            manifest = read_manifest(text, run, facts.node)
             good.append(Leftover(node=facts.node, manifest=manifest))
         except ValueError as error:
             bad.append(Unsettled(node=facts.node, reason=f"run folder {run[:80]!r} on the node: {error}"))
@@ -110,7 +113,7 @@ def settle(
     """Find out what became of every leftover run; runs that go on are among the records, those that never began are not."""
     by_node: dict[NodeId, tuple[Leftover, ...]] = {}
     for node in sorted(collected):
-        good, bad = leftovers(collected[node].facts)
+        good, bad = leftovers(collected[node].facts, desired.fleet.id)
         for each in bad:
             on_unsettled(each)
         if good and node in desired.nodes:
@@ -192,7 +195,14 @@ def acknowledge(
         become = desired.nodes[node].become is Become.SUDO
         try:
             with connect(desired.nodes[node]) as session:
-                acknowledge_on(session, by_node[node].values(), count=count, epoch=epoch, become=become)
+                acknowledge_on(
+                    session,
+                    by_node[node].values(),
+                    fleet=desired.fleet.id,
+                    count=count,
+                    epoch=epoch,
+                    become=become,
+                )
         except NodeError as error:
             return str(error)
         return None
@@ -203,7 +213,13 @@ def acknowledge(
 
 
 def acknowledge_on(
-    session: Session, records: Iterable[RunRecord], *, count: int, epoch: int | None, become: bool
+    session: Session,
+    records: Iterable[RunRecord],
+    *,
+    fleet: FleetId,
+    count: int,
+    epoch: int | None,
+    become: bool,
 ) -> None:
     """Leave markers of ended runs on one node, write its count of pushed runs, and remove the runs' folders."""
     ended = sorted((record for record in records if record.status.ended), key=lambda record: record.executions)
@@ -212,7 +228,8 @@ def acknowledge_on(
             raise ValueError(f"association {record.association!r} or run {record.run!r} cannot name a file")
     # The highest n comes last, so that it is the one that stays.
     markers: dict[AssociationName, str] = {record.association: marker_of(record) for record in ended}
-    program = acknowledge_program(markers, [record.run for record in ended], count=count, epoch=epoch, become=become)
+    runs = [record.run for record in ended]
+    program = acknowledge_program(markers, runs, fleet=fleet, count=count, epoch=epoch, become=become)
     answer = session.run(program).stdout.decode("utf-8", "replace")
     if answer != "end\n":
         raise AnswerGarbled(session.node, f"the node did not take the acknowledgement: {answer.strip()[:300]}")

@@ -49,6 +49,11 @@ def close_clone(git: GitProcess) -> None:
         os.close(git.users)
 
 
+def lock_files(folder: Path) -> tuple[str, ...]:
+    """Give the names of the lock files below a folder."""
+    return tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*.lock")))
+
+
 def clear_stale_locks(git: GitProcess) -> tuple[str, ...]:
     """Remove lock files if no other user of the clone lives; give their names."""
     if git.users is None:

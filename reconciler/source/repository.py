@@ -13,7 +13,7 @@ from uuid import uuid4
 from reconciler.errors import CommitError, SourceError
 from reconciler.ids import CommitId
 from reconciler.source.address import OBJECT_ID, SHORT_ID, RepositoryAddress, branch_name, parse_revision
-from reconciler.source.clone import SCRATCH, clear_stale_locks, clone_folder, close_clone, open_clone
+from reconciler.source.clone import SCRATCH, clear_stale_locks, clone_folder, close_clone, lock_files, open_clone
 from reconciler.source.git_process import GitOptions, GitProcess, other_side
 from reconciler.source.git_text import import_stream, read_changes, read_push_result, read_remote_refs
 from reconciler.source.local import clear_stale_ref_locks, locate, remote_address
@@ -77,6 +77,14 @@ class Repository:
     def folder(self) -> Path:
         """The bare clone."""
         return self._git.folder
+
+    def lock_files(self) -> tuple[str, ...]:
+        """Give the names of lock files that lie in our clone."""
+        return lock_files(self.folder)
+
+    def clear_locks(self) -> tuple[str, ...]:
+        """Remove lock files that a killed git left; give their names. None where another process of ours uses the clone."""
+        return clear_stale_locks(self._git)
 
     # Remotes
 

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.commit.heartbeat import Heartbeat, NodeBeat, _heartbeat, read_heartbeat, staleness, write_heartbeat
+from reconciler.commit.heartbeat import (
+    Heartbeat,
+    NodeBeat,
+    NoHeartbeat,
+    _heartbeat,
+    look_at_heartbeat,
+    read_heartbeat,
+    staleness,
+    write_heartbeat,
+)
 from reconciler.commit.json_blob import Held
 from reconciler.errors import LeaseLost, SourceError
 from reconciler.ids import CommitId, NodeId
@@ -94,8 +103,42 @@ def test_report_is_stale_after_two_missed_intervals(after: timedelta, stale: boo
     assert (why is not None) == stale
 
 
-def test_no_heartbeat_is_stale() -> None:
-    assert staleness(None, NOON) is not None
+def test_no_heartbeat_is_stale_and_says_so(host: Host) -> None:
+    found = look_at_heartbeat(host.repository, host.reports.places.home)
+    assert isinstance(found, NoHeartbeat)
+    assert staleness(found, NOON) == "there is no heartbeat: no pass has ended here"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(b"", "is not JSON", id="empty"),
+        pytest.param(b"\x00\xff garbage", "is not JSON", id="bytes"),
+        pytest.param(b"[1]", "is no JSON object", id="a list"),
+        pytest.param(b"{}", "does not say when the last pass was", id="no fields"),
+        pytest.param(b'{"last_pass":"noon","interval":60}', "does not say when the last pass was", id="no instant"),
+        pytest.param(b'{"last_pass":"2026-01-02T12:00:00Z","interval":-1}', "does not say", id="no interval"),
+    ],
+)
+def test_garbage_says_what_it_is(host: Host, repo: GitRemote, content: bytes, words: str) -> None:
+    repo.git("update-ref", "refs/reconciler/heartbeat", repo.git("hash-object", "-w", "--stdin", stdin=content))
+    why = staleness(look_at_heartbeat(host.repository, host.reports.places.home), NOON)
+    assert why is not None
+    assert "cannot be understood" in why
+    assert words in why
+
+
+def test_a_heartbeat_of_the_future_is_not_fresh() -> None:
+    assert staleness(BEAT, NOON - timedelta(minutes=5)) is None  # clocks differ a little
+    why = staleness(BEAT, NOON - timedelta(hours=1))
+    assert why is not None
+    assert "yet to come" in why
+
+
+def test_a_heartbeat_cannot_claim_an_interval_of_years() -> None:
+    claimed = replace(BEAT, interval=timedelta(days=3650))
+    assert staleness(claimed, NOON + timedelta(hours=1)) is None
+    assert staleness(claimed, NOON + timedelta(hours=1), timedelta(minutes=10)) is not None
 
 
 @given(

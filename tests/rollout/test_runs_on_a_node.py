@@ -16,7 +16,7 @@ from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.record import record_of
 from reconciler.rollout.sight import Refusal, Sight, Standing
-from tests.rollout.a_node import NOBODY, NODE, SHELLS, STARTED, HomeNode, HomeSession, a_step, an_order
+from tests.rollout.a_node import FLEET, NOBODY, NODE, SHELLS, STARTED, HomeNode, HomeSession, a_step, an_order
 
 RUNS = NodeRuns(OutputKeeper(None))
 
@@ -260,11 +260,11 @@ def test_another_content_under_the_same_id_is_refused(node: HomeNode) -> None:
 
 def test_a_lower_epoch_is_refused_and_a_higher_one_kept(node: HomeNode) -> None:
     start(node, an_order(a_step("true\n"), epoch=7))
-    assert (node.root / "epoch").read_text() == "7\n"
+    assert (node.root / "epochs" / FLEET).read_text() == "7\n"
     found = refused(node, an_order(a_step(f"echo ran >>{node.log}\n"), n=2, epoch=6))
     assert (found.kind, found.words) == ("fenced", "7")
     start(node, an_order(a_step("true\n"), n=2, epoch=8))
-    assert (node.root / "epoch").read_text() == "8\n"
+    assert (node.root / "epochs" / FLEET).read_text() == "8\n"
     assert node.bodies() == []
 
 

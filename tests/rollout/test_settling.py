@@ -6,21 +6,25 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import AnswerGarbled
+from reconciler.ids import FleetId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
+from reconciler.model.fleet import Fleet
 from reconciler.model.history import History, NodeHistory, RunStatus
 from reconciler.model.known import JsonValue, Known
 from reconciler.model.node import Node
 from reconciler.model.outcome import RunRecord
-from reconciler.rollout.node_programs import Order
+from reconciler.plan.run_id import run_id
+from reconciler.rollout.fencing import announce
+from reconciler.rollout.node_programs import Order, announce_program
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.settle import Unsettled, acknowledge, acknowledge_on, leftovers, settle
-from reconciler.rollout.sight import Sight
-from tests.rollout.a_node import MOTD, NODE, STARTED, HomeNode, HomeSession, a_step, an_order
+from reconciler.rollout.sight import Refusal, Sight
+from tests.rollout.a_node import FLEET, MOTD, NODE, STARTED, HomeNode, HomeSession, a_step, an_order
 from tests.rollout.test_runs_on_a_node import wait_for
 
-DESIRED = DesiredState(commit=None, nodes={NODE: Node(id=NODE)})
+DESIRED = DesiredState(commit=None, nodes={NODE: Node(id=NODE)}, fleet=Fleet(id=FLEET))
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def test_a_manifest_with_one_odd_field_is_refused(node: HomeNode) -> None:
         for value in values:
             text = json.dumps({**good, key: value})
             rows: dict[str, JsonValue] = {order.run: {"manifest": text, "state": ""}}
-            good_ones, bad = leftovers(Facts(node=NODE, sections={"runs": Known(rows)}))
+            good_ones, bad = leftovers(Facts(node=NODE, sections={"runs": Known(rows)}), FLEET)
             assert (good_ones, len(bad)) == ((), 1), (key, value)
 
 
@@ -151,7 +155,7 @@ def test_a_run_that_goes_on_is_never_pruned(node: HomeNode) -> None:
     run(node, order, wait=1)
     (going,) = settled(node)
     ended = [replace(going, status=RunStatus.SUCCESS)]
-    acknowledge_on(HomeSession(node), ended, count=1, epoch=None, become=False)
+    acknowledge_on(HomeSession(node), ended, fleet=FLEET, count=1, epoch=None, become=False)
     assert (node.root / "runs" / order.run / "state").exists()
     release.touch()
 
@@ -159,14 +163,14 @@ def test_a_run_that_goes_on_is_never_pruned(node: HomeNode) -> None:
 def test_a_daemon_that_was_overtaken_prunes_nothing(node: HomeNode) -> None:
     run(node, an_order(a_step("true\n"), epoch=5))
     with pytest.raises(AnswerGarbled, match="fenced 5"):
-        acknowledge_on(HomeSession(node), settled(node), count=1, epoch=4, become=False)
+        acknowledge_on(HomeSession(node), settled(node), fleet=FLEET, count=1, epoch=4, become=False)
     assert len(list((node.root / "runs").iterdir())) == 1
 
 
 def test_the_count_never_goes_back(node: HomeNode) -> None:
     for count in (3, 2):
         run(node, an_order(a_step("true\n"), n=count))
-        acknowledge_on(HomeSession(node), settled(node), count=count, epoch=None, become=False)
+        acknowledge_on(HomeSession(node), settled(node), fleet=FLEET, count=count, epoch=None, become=False)
     assert (node.root / "acknowledged").read_text() == "3\n"
 
 
@@ -178,3 +182,45 @@ def test_output_is_kept_whole_over_restarts_of_the_manager(node: HomeNode, tmp_p
         settle({NODE: seen(node)}, DESIRED, connect=node.connect, outputs=tmp_path)
     kept = (tmp_path / order.run / "1/stdout").read_bytes()
     assert kept == b"0" * 900_000 + b"1" * 900_000 + b"2" * 900_000
+
+
+def test_what_another_fleet_started_on_a_shared_node_is_left_to_it(node: HomeNode) -> None:
+    """It knows the node by another name, perhaps, and has associations and epochs of its own."""
+    other = FleetId("other")
+    theirs = replace(an_order(a_step("true\n"), epoch=9), fleet=other, run=run_id(other, NODE, MOTD, 1))
+    run(node, theirs)
+    run(node, an_order(a_step("true\n"), epoch=2))
+    problems: list[Unsettled] = []
+    assert [record.run for record in settled(node, problems)] == [an_order(a_step("")).run]
+    assert problems == []
+    renamed = json.dumps({**json.loads(theirs.manifest), "node": "db-7"})
+    (node.root / "runs" / theirs.run / "manifest").write_text(f"{renamed}\n")
+    assert len(settled(node, problems)) == 1
+    assert problems == []
+    epochs = {path.name: path.read_text() for path in (node.root / "epochs").iterdir()}
+    assert epochs == {"other": "9\n", FLEET: "2\n"}
+
+
+def test_a_new_leader_makes_itself_known_where_it_has_nothing_to_do(node: HomeNode) -> None:
+    run(node, an_order(a_step("true\n"), epoch=3))
+    facts = Facts(node=NODE, sections={"epochs": Known({FLEET: 3})})
+    assert announce({NODE: facts}, DESIRED, 3, connect=node.connect) == ()
+    assert announce({NODE: facts}, DESIRED, 4, connect=node.connect) == (NODE,)
+    late = an_order(a_step(f"echo ran >>{node.log}\n"), n=2, epoch=3)
+    runs = NodeRuns(OutputKeeper(None))
+    found = runs.start(HomeSession(node), late, become=False, wait=1, on_claimed=lambda: None)
+    assert isinstance(found, Refusal)
+    assert (found.kind, found.words) == ("fenced", "4")
+    assert node.bodies() == []
+    # A leader that is not the newest is told nothing and changes nothing.
+    assert (
+        announce({NODE: Facts(node=NODE, sections={"epochs": Known({FLEET: 1})})}, DESIRED, 2, connect=node.connect)
+        == ()
+    )
+    assert (node.root / "epochs" / FLEET).read_text() == "4\n"
+
+
+def test_a_node_that_never_ran_anything_is_not_written_to(node: HomeNode) -> None:
+    assert announce({NODE: Facts(node=NODE, sections={"epochs": Known({})})}, DESIRED, 5, connect=node.connect) == ()
+    HomeSession(node).run(announce_program(FLEET, epoch=5, become=False))
+    assert not node.root.exists()

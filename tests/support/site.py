@@ -78,10 +78,16 @@ class Site:
         self.settings.write_text(f"KeyDirectory: '{keys}'\n")
         self.git("init", "--quiet", "--initial-branch=main")
 
-    def git(self, *arguments: str, repo: Path | None = None) -> str:
+    def git(self, *arguments: str, repo: Path | None = None, stdin: str | None = None) -> str:
         """Run git as an operator would, in the state repository."""
         done = subprocess.run(
-            [*GIT, *arguments], cwd=repo or self.repo, check=True, capture_output=True, text=True, timeout=60
+            [*GIT, *arguments],
+            cwd=repo or self.repo,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            input=stdin,
         )
         return done.stdout.strip()
 
@@ -131,7 +137,9 @@ class Site:
         with self.controller() as controller:
             return controller.one_pass(request or Request())
 
-    def command(self, *arguments: str, check: int | None = None) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, check: int | None = None, state_dir: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run `reconciler ...` as its own process; `check` is the exit code it must have."""
         done = subprocess.run(
             [sys.executable, "-m", "reconciler", *arguments],
@@ -140,32 +148,32 @@ class Site:
             check=False,
             text=True,
             timeout=110,
-            env=self.environment(),
+            env=self.environment(state_dir),
         )
         assert check is None or done.returncode == check, (
             f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         )
         return done
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, state_dir: Path | None = None, log: Path | None = None) -> subprocess.Popen[str]:
         """Start `reconciler ...` in the background; the caller ends it."""
-        with (self.folder / "daemon.log").open("a") as log:
+        with (log or self.folder / "daemon.log").open("a") as said:
             return subprocess.Popen(
                 [sys.executable, "-m", "reconciler", *arguments],
                 cwd=self.repo,
                 stdout=subprocess.DEVNULL,
-                stderr=log,
+                stderr=said,
                 text=True,
-                env=self.environment(),
+                env=self.environment(state_dir),
             )
 
-    def environment(self) -> Mapping[str, str]:
+    def environment(self, state_dir: Path | None = None) -> Mapping[str, str]:
         """What a command of ours sees: this site, and nobody's home."""
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
             "PYTHONPATH": str(Path(__file__).parents[2]),
-            "RECONCILER_STATE_DIR": str(self.state_dir),
+            "RECONCILER_STATE_DIR": str(state_dir or self.state_dir),
             "RECONCILER_HOST_SETTINGS": str(self.settings),
         }
 

@@ -7,6 +7,7 @@ from reconciler.inventory.facts import (
     checks,
     clock,
     custom,
+    epochs,
     files,
     groups,
     holds,
@@ -43,6 +44,7 @@ FACTS: Mapping[str, Fact] = {
         holds.FACT,
         runs.FACT,
         markers.FACT,
+        epochs.FACT,
         files.FACT,
         checks.FACT,
     )

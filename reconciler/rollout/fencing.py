@@ -1,0 +1,51 @@
+"""The leader's epoch on the nodes: what they know of it, and telling those that know a lower one. I/O; starts nothing.
+
+A node refuses whoever comes with a lower epoch than it knows. So a new leader makes itself known everywhere before it acts:
+an old one that was stopped for a while and goes on is refused even where the new one had nothing to do.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from reconciler.errors import NodeError
+from reconciler.ids import FleetId, NodeId
+from reconciler.inventory.observed import Facts
+from reconciler.model.command import Connect
+from reconciler.model.desired import DesiredState
+from reconciler.model.known import Known
+from reconciler.model.node import Become
+from reconciler.rollout.node_programs import announce_program
+
+
+def epoch_on(facts: Facts, fleet: FleetId) -> int:
+    """Give the highest epoch of this fleet's leaders that a node knows; 0 where it knows none, or cannot be asked."""
+    match facts.get("epochs", fleet):
+        case Known(int(epoch)):
+            return epoch
+        case _:
+            return 0
+
+
+def announce(
+    facts: Mapping[NodeId, Facts], desired: DesiredState, epoch: int, *, connect: Connect, workers: int = 32
+) -> tuple[NodeId, ...]:
+    """Tell nodes that know a lower epoch of ours; gives those that were told.
+
+    A node that knows none never ran anything for this fleet, and is left as it is. One that does not answer is told when it
+    does: until then nobody can start anything there.
+    """
+    late = [node for node, known in sorted(facts.items()) if 0 < epoch_on(known, desired.fleet.id) < epoch]
+    if not late:
+        return ()
+
+    def tell(node: NodeId) -> bool:
+        described = desired.nodes[node]
+        program = announce_program(desired.fleet.id, epoch=epoch, become=described.become is Become.SUDO)
+        try:
+            with connect(described) as session:
+                return session.run(program).stdout == b"end\n"
+        except NodeError:
+            return False
+
+    with ThreadPoolExecutor(max_workers=min(workers, len(late)), thread_name_prefix="announce") as pool:
+        return tuple(node for node, told in zip(late, pool.map(tell, late), strict=True) if told)
