@@ -77,6 +77,7 @@ def test_a_run_that_goes_on_is_in_progress_and_left_alone(node: HomeNode) -> Non
     release = node.home / "release"
     order = an_order(a_step(f"until [ -e {release} ]; do sleep 0.05; done; echo ran >>{node.log}\n", name="slow"))
     run(node, order, wait=1)
+    wait_for(node.root / "runs" / order.run / "steps/1/pid")
     (found,) = settled(node)
     assert (found.status, found.step, found.detail) == (RunStatus.IN_PROGRESS, "slow", "running, at slow")
     assert found.ended is None
