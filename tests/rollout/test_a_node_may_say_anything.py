@@ -18,6 +18,7 @@ from reconciler.drift.told_instant import told_instant
 from reconciler.ids import FleetId, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.command import Answer, Program
+from reconciler.model.fleet import DEFAULT_FLEET
 from reconciler.model.history import History
 from reconciler.model.known import JsonValue
 from reconciler.plan.run_id import run_id
@@ -51,6 +52,7 @@ TEXTS = st.one_of(
 )
 VALUES = st.one_of(NUMBERS, TEXTS, st.lists(TEXTS, max_size=3))
 KEYS = (
+    "fleet",
     "run",
     "node",
     "association",
@@ -66,6 +68,7 @@ KEYS = (
 )
 GOOD: Mapping[str, JsonValue] = {
     "run": RUN,
+    "fleet": DEFAULT_FLEET,
     "node": WEB,
     "association": MOTD,
     "definition": "e" * 64,
@@ -105,7 +108,7 @@ def reported(facts: Facts, history: History) -> str:
 def test_any_manifest_of_a_run(manifest: str, state: str) -> None:
     facts = some_facts(runs={RUN: {"manifest": manifest, "state": state}, "f" * 64: {"unknown": "x"}})
     assert reported(facts, History())
-    for leftover in leftovers(facts)[0]:
+    for leftover in leftovers(facts, DEFAULT_FLEET)[0]:
         record = record_of(leftover.manifest, read_report(b"state \nstanding killed\nend\n"), OutputKeeper(None), NOW)
         assert record is None or reported(facts, with_settled(History(), (record,), NOW))
 
