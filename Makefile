@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 4
 
-.PHONY: help demo check format lint types test bench corpus soak packages clean
+.PHONY: help demo check format lint types test bench corpus soak fuzz packages clean
 
 help:
 	@echo "make demo    sets up nodes and a throw-away repository, and shows the main job"
 	@echo "make check   format, lint, types, layers, all tests: what CI runs"
 	@echo "make bench   the figures of docs/benchmarks.md"
 	@echo "make soak    the long versions of the fault tests, for docs/reliability.md"
+	@echo "make fuzz    ten minutes of fuzzing for each parser of foreign text; guided by atheris where it is installed"
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: install python3-venv (Debian: apt-get install python3-venv) and run make again" >&2; exit 1; }
@@ -47,6 +48,9 @@ corpus: $(STAMP)  # CORPUS=DIR: a folder of other people's documents
 
 soak: $(STAMP) packages
 	REQUIRE_NODES=1 $(BIN)/pytest -m soak -p no:xdist --timeout 14400 -s
+
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz --seconds 600
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from reconciler.commit.json_blob import Held, read_held, replacement
+from reconciler.commit.json_blob import Held, instant_of, read_held, replacement
 from reconciler.errors import CommitError, LeaseLost
 from reconciler.ids import CommitId, NodeId
 from reconciler.model.known import JsonValue
@@ -17,6 +17,8 @@ from reconciler.source.repository import HEARTBEAT_REF, Repository
 MISSED_INTERVALS = 2
 """After so many intervals without a pass, what the report says is no longer what is."""
 _TRIES = 5
+_LONGEST_INTERVAL = timedelta(days=366).total_seconds()
+"""Beyond it no dead daemon would ever be noticed, and further beyond the arithmetic of dates ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,7 @@ def look_at_heartbeat(repository: Repository, remote: Remote) -> Heartbeat | NoH
 
 def read_heartbeat(repository: Repository, remote: Remote, *, fetch: bool = True) -> Heartbeat | None:
     """Read the heartbeat; None: there is none, or none that can be understood. `fetch=False`: as last fetched."""
-    return _heartbeat(read_held(repository, remote, HEARTBEAT_REF, fetch=fetch))
+    return heartbeat_of(read_held(repository, remote, HEARTBEAT_REF, fetch=fetch))
 
 
 def prepare_heartbeat(repository: Repository, remote: Remote, heartbeat: Heartbeat, *, fetch: bool = True) -> RefUpdate:
@@ -98,10 +100,10 @@ def prepare_heartbeat(repository: Repository, remote: Remote, heartbeat: Heartbe
     `LeaseLost` where one of a higher epoch stands there.
     """
     seen = read_held(repository, remote, HEARTBEAT_REF, fetch=fetch)
-    there = _heartbeat(seen)
+    there = heartbeat_of(seen)
     if there is not None and there.epoch > heartbeat.epoch:
         raise LeaseLost(f"{there.holder} writes the heartbeat with epoch {there.epoch}; ours is {heartbeat.epoch}")
-    return replacement(repository, HEARTBEAT_REF, _json(heartbeat), seen.blob)
+    return replacement(repository, HEARTBEAT_REF, heartbeat_json(heartbeat), seen.blob)
 
 
 def write_heartbeat(repository: Repository, remote: Remote, heartbeat: Heartbeat) -> None:
@@ -115,7 +117,8 @@ def write_heartbeat(repository: Repository, remote: Remote, heartbeat: Heartbeat
     raise CommitError(f"the heartbeat could not be written: {reason}")
 
 
-def _json(heartbeat: Heartbeat) -> dict[str, JsonValue]:
+def heartbeat_json(heartbeat: Heartbeat) -> dict[str, JsonValue]:
+    """Give the JSON value that `heartbeat_of` reads."""
     return {
         "epoch": heartbeat.epoch,
         "holder": heartbeat.holder,
@@ -137,11 +140,11 @@ def _node_json(beat: NodeBeat) -> dict[str, JsonValue]:
     return {key: value for key, value in fields.items() if value is not None}
 
 
-def _heartbeat(held: Held) -> Heartbeat | None:
+def heartbeat_of(held: Held) -> Heartbeat | None:
     """Whoever can push to the remote can put anything here: what is no heartbeat counts as none."""
     value = held.value
-    last_pass, interval, nodes = _instant(value.get("last_pass")), _number(value.get("interval")), value.get("nodes")
-    if last_pass is None or interval is None or not 0 < interval < timedelta.max.total_seconds():
+    last_pass, interval, nodes = instant_of(value.get("last_pass")), _number(value.get("interval")), value.get("nodes")
+    if last_pass is None or interval is None or not 0 < interval <= _LONGEST_INTERVAL:
         return None
     return Heartbeat(
         last_pass=last_pass,
@@ -158,7 +161,7 @@ def _beat(value: JsonValue) -> NodeBeat:
     if not isinstance(value, Mapping):
         return NodeBeat()
     return NodeBeat(
-        last_contact=_instant(value.get("last_contact")),
+        last_contact=instant_of(value.get("last_contact")),
         clock_skew=_number(value.get("clock_skew")),
         uptime=_number(value.get("uptime")),
         trouble=str(value.get("trouble") or ""),
@@ -167,14 +170,6 @@ def _beat(value: JsonValue) -> NodeBeat:
 
 def _text(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="seconds")
-
-
-def _instant(value: JsonValue) -> datetime | None:
-    try:
-        read = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return None if read is None else read.replace(tzinfo=read.tzinfo or UTC)
 
 
 def _number(value: JsonValue) -> float | None:

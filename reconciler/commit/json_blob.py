@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import orjson
 
 from reconciler.model.known import JsonValue
 from reconciler.source.records import RefResult, RefRule, RefUpdate, Remote
 from reconciler.source.repository import Repository
+
+_FIRST_YEAR, _LAST_YEAR = 1970, 2199
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +31,32 @@ def read_held(repository: Repository, remote: Remote, ref: str, *, fetch: bool =
     blob = repository.ref(remote.tracking(ref))
     if blob is None:
         return Held(blob=None, value={})
+    return understood(blob, repository.read_blob(blob), f"{ref} of {remote.address.shown}")
+
+
+def understood(blob: str, content: bytes, where: str) -> Held:
+    """Read the text of a record; never raises, whatever somebody put there."""
     try:
-        value = orjson.loads(repository.read_blob(blob))
+        value = orjson.loads(content)
     except orjson.JSONDecodeError as exc:
-        return Held(blob=blob, value={}, trouble=f"{ref} of {remote.address.shown} is not JSON: {exc}")
+        return Held(blob=blob, value={}, trouble=f"{where} is not JSON: {exc}")
     if not isinstance(value, dict):
-        return Held(blob=blob, value={}, trouble=f"{ref} of {remote.address.shown} is no JSON object")
+        return Held(blob=blob, value={}, trouble=f"{where} is no JSON object")
     return Held(blob=blob, value=value)
+
+
+def instant_of(value: JsonValue) -> datetime | None:
+    """Read an instant with its zone (none: UTC); None where it is none, or one that no clock of ours shows.
+
+    At both ends of time the arithmetic of dates fails, and whoever can push to the remote can write such a date.
+    """
+    try:
+        read = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    if read is None or not _FIRST_YEAR <= read.year <= _LAST_YEAR:
+        return None
+    return read.replace(tzinfo=read.tzinfo or UTC)
 
 
 def replacement(repository: Repository, ref: str, value: Mapping[str, JsonValue], seen: str | None) -> RefUpdate:

@@ -9,12 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from reconciler.commit.json_blob import Held as HeldBlob
-from reconciler.commit.json_blob import read_held, swap
+from reconciler.commit.json_blob import instant_of, read_held, swap
 from reconciler.errors import CommitError, LeaseLost, SourceError
 from reconciler.source.records import Remote
 from reconciler.source.repository import LEASE_REF, Repository
 
 NOBODY = ""
+_MOST_EPOCHS = 10**9
+"""More changes of leaders than there are: the next one must still be a number for every shell that compares it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,10 +187,10 @@ def lease_of(held: HeldBlob) -> Lease | None:
         return None
     holder, epoch, expires = (held.value.get(key) for key in ("holder", "epoch", "expires"))
     try:
-        if not isinstance(holder, str) or not isinstance(expires, str) or type(epoch) is not int or epoch < 1:
-            raise ValueError(held.trouble or "a field is missing")  # noqa: TRY301  one message for every way to be wrong
-        until = datetime.fromisoformat(expires)
+        until = instant_of(expires)
+        if not isinstance(holder, str) or until is None or type(epoch) is not int or not 1 <= epoch <= _MOST_EPOCHS:
+            raise ValueError(held.trouble or "a field is missing or wrong")  # noqa: TRY301  one message for every way to be wrong
     except ValueError as exc:
         remedy = f"see who writes there, then remove it: git update-ref -d {LEASE_REF}"
         raise CommitError(f"{LEASE_REF} holds no lease ({exc}); {remedy}") from exc
-    return Lease(holder=holder, epoch=epoch, expires=until if until.tzinfo else until.replace(tzinfo=UTC))
+    return Lease(holder=holder, epoch=epoch, expires=until)

@@ -1,5 +1,6 @@
 """Records <-> the JSON values of the compliance branch; instants are UTC seconds with Z, fields at their default are left out."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -11,6 +12,10 @@ from reconciler.ids import AssociationName, Digest, NodeId, RunId
 from reconciler.model.association import Severity
 from reconciler.model.history import Applied, RunStatus
 
+_INSTANT = re.compile(r"(?:19[7-9]|2[01]\d)\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_MOST = 2**53
+"""The largest number that every reader of JSON takes."""
+
 
 def instant(moment: datetime) -> str:
     """Give `2026-01-31T02:00:00Z`; fractions of a second are cut."""
@@ -19,13 +24,29 @@ def instant(moment: datetime) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def moment(text: str) -> datetime:
-    """Read what `instant` wrote. Raises ValueError."""
+    """Read what `instant` wrote; ValueError on anything else: a date without a zone, or at the end of time, breaks arithmetic."""
+    if not _INSTANT.fullmatch(text):
+        raise ValueError(f"not an instant: {text[:40]!r}")
     return datetime.fromisoformat(text)
 
 
 def whole_second(moment_: datetime) -> datetime:
     """Cut fractions, so that a record read back equals the one that was written."""
     return moment_.replace(microsecond=0)
+
+
+def text_of(value: object) -> str:
+    """Read a text. Raises ValueError: what is no text here would only break where it is used."""
+    if not isinstance(value, str):
+        raise ValueError(f"not a text: {str(value)[:40]!r}")  # noqa: TRY004  (foreign text is a value, whatever its type)
+    return value
+
+
+def whole_of(value: object, least: int = 0) -> int:
+    """Read a whole number. Raises ValueError."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MOST:
+        raise ValueError(f"not a whole number: {str(value)[:40]!r}")
+    return value
 
 
 def encode_applied(applied: Applied) -> dict[str, Any]:
@@ -57,18 +78,18 @@ def decode_applied(value: Mapping[str, Any]) -> Applied:
         return moment(value[name]) if name in value else None
 
     return Applied(
-        definition=Digest(value["definition"]),
+        definition=Digest(text_of(value["definition"])),
         definition_since=moment(value["definition_since"]),
         first_matched=moment(value["first_matched"]),
         adopted=bool(value.get("adopted", False)),
-        run=RunId(value["run"]) if "run" in value else None,
-        executions=int(value.get("executions", 0)),
+        run=RunId(text_of(value["run"])) if "run" in value else None,
+        executions=whole_of(value.get("executions", 0)),
         status=RunStatus(value["status"]) if "status" in value else None,
         started=when("started"),
         ended=when("ended"),
-        exit_code=value.get("exit_code"),
-        detail=str(value.get("detail", "")),
-        failures=int(value.get("failures", 0)),
+        exit_code=whole_of(value["exit_code"], -_MOST) if "exit_code" in value else None,
+        detail=text_of(value.get("detail", "")),
+        failures=whole_of(value.get("failures", 0)),
         in_sync=bool(value.get("in_sync", False)),
         repairs=tuple(moment(text) for text in value.get("repairs", ())),
         drift_seen=when("drift_seen"),
@@ -110,11 +131,15 @@ def decode_finding(node: NodeId, association: AssociationName, value: Mapping[st
             association=association,
             state=state,
             cause=Cause(value.get("cause", state.value)),
-            reason=str(value["reason"]),
+            reason=text_of(value["reason"]),
             severity=Severity(value.get("severity", "UNSPECIFIED")),
-            definition=Digest(value["definition"]) if "definition" in value else None,
-            differences=tuple(Difference(**difference) for difference in value.get("differences", ())),
+            definition=Digest(text_of(value["definition"])) if "definition" in value else None,
+            differences=tuple(_difference(difference) for difference in value.get("differences", ())),
             until=moment(value["until"]) if "until" in value else None,
             adopted=bool(value.get("adopted", False)),
         ),
     )
+
+
+def _difference(value: Mapping[str, Any]) -> Difference:
+    return Difference(**{name: text_of(said) for name, said in value.items()})

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from reconciler.collector import paused_collector
-from reconciler.compliance.encode import decode_applied, decode_finding
+from reconciler.compliance.encode import decode_applied, decode_finding, text_of, whole_of
 from reconciler.compliance.report import NodeReport
 from reconciler.compliance.write import VERSION
 from reconciler.errors import SourceError
@@ -44,6 +44,15 @@ class _NodeFile:
     history: NodeHistory
     findings: bytes
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Summary:
+    """What the summary says that is read again."""
+
+    state_commit: CommitId | None = None
+    target_counts: Mapping[AssociationName, int] = field(default_factory=dict)
+    pauses: tuple[str, ...] = ()
 
 
 class CommittedReports(Mapping[NodeId, NodeReport]):
@@ -87,11 +96,11 @@ def read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | Non
     nodes: dict[NodeId, _NodeFile] = {}
     rows = _Rows()
     facts: dict[NodeId, Facts] = {}
-    summary: Mapping[str, Any] = {}
+    summary = _Summary()
     for path, content in files:
         try:
             if path == "compliance.json":
-                summary = _versioned(content)
+                summary = _summary(content)
             elif path.startswith("nodes/"):
                 _, _, name = path.split("/", 2)
                 node = NodeId(name.removesuffix(".json"))
@@ -106,13 +115,23 @@ def read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | Non
             ) from exc
     return Branch(
         reports=CommittedReports(nodes, facts),
-        pauses=tuple(map(str, summary.get("pauses", ()))),
+        pauses=summary.pauses,
         history=History(
             commit=commit,
-            state_commit=CommitId(summary["state_commit"]) if summary.get("state_commit") else None,
+            state_commit=summary.state_commit,
             nodes={node: file.history for node, file in nodes.items()},
-            target_counts={AssociationName(k): int(v) for k, v in summary.get("targets", {}).items()},
+            target_counts=summary.target_counts,
         ),
+    )
+
+
+def _summary(content: bytes) -> _Summary:
+    said = _versioned(content)
+    commit, targets = text_of(said.get("state_commit") or ""), said.get("targets", {})
+    return _Summary(
+        state_commit=CommitId(commit) if commit else None,
+        target_counts={AssociationName(name): whole_of(count) for name, count in targets.items()},
+        pauses=tuple(map(text_of, said.get("pauses", ()))),
     )
 
 
@@ -140,12 +159,13 @@ class _Rows:
         value = _versioned(content)
         history = NodeHistory(
             node=node,
-            machine_id=value.get("machine_id"),
-            host_key=value.get("host_key"),
-            acknowledged=int(value.get("acknowledged", 0)),
+            machine_id=text_of(value["machine_id"]) if "machine_id" in value else None,
+            host_key=text_of(value["host_key"]) if "host_key" in value else None,
+            acknowledged=whole_of(value.get("acknowledged", 0)),
             applied=self._rows_of(applied),
         )
-        return _NodeFile(history=history, findings=self._checked(node, findings), notes=tuple(value.get("notes", ())))
+        notes = tuple(map(text_of, value.get("notes", ())))
+        return _NodeFile(history=history, findings=self._checked(node, findings), notes=notes)
 
     def _checked(self, node: NodeId, findings: bytes) -> bytes:
         """Give the rows once it is known that they read; those that are the same are kept once."""

@@ -13,7 +13,7 @@ from reconciler.commit.heartbeat import (
     Heartbeat,
     NodeBeat,
     NoHeartbeat,
-    _heartbeat,
+    heartbeat_of,
     look_at_heartbeat,
     read_heartbeat,
     staleness,
@@ -154,5 +154,5 @@ def test_a_heartbeat_cannot_claim_an_interval_of_years() -> None:
 def test_whatever_stands_there_is_a_heartbeat_or_none(value: dict[str, object]) -> None:
     value.setdefault("last_pass", "2026-01-01T00:00:00Z")
     value.setdefault("interval", 600)
-    found = _heartbeat(Held(blob="x", value=value))  # type: ignore[arg-type]  # any JSON at all
+    found = heartbeat_of(Held(blob="x", value=value))  # type: ignore[arg-type]  # any JSON at all
     assert found is None or isinstance(found, Heartbeat)

@@ -90,15 +90,17 @@ def _rpm(lines: list[str]) -> Iterable[tuple[str, str]]:
 def _by_name(pairs: Iterable[tuple[str, str]]) -> Rows:
     """Nodes are alike: names and versions are kept once in this process."""
     rows: dict[str, JsonValue] = {}
+    several: dict[str, list[str]] = {}
     for name, value in pairs:
         key, text = sys.intern(name), sys.intern(value)
-        known = rows.get(key)
-        if known is None:
-            rows[key] = text
-        elif isinstance(known, list):
-            rows[key] = sorted([*known, text])
+        if key in several:
+            several[key].append(text)
+        elif key in rows:
+            several[key] = [str(rows[key]), text]
         else:
-            rows[key] = sorted([str(known), text])
+            rows[key] = text
+    # Sorted once: a node may well name one package 200,000 times.
+    rows.update((key, sorted(texts)) for key, texts in several.items())
     return rows
 
 

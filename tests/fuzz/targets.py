@@ -1,0 +1,10 @@
+"""The table of what is fuzzed: a parser of foreign text is a line here."""
+
+from collections.abc import Mapping
+
+from tests.fuzz.branch_probes import BRANCH_TARGETS
+from tests.fuzz.node_probes import NODE_TARGETS
+from tests.fuzz.repository_probes import REPOSITORY_TARGETS
+from tests.fuzz.target import Target
+
+TARGETS: Mapping[str, Target] = {**NODE_TARGETS, **REPOSITORY_TARGETS, **BRANCH_TARGETS}
