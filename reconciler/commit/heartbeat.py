@@ -77,7 +77,7 @@ def staleness(heartbeat: Heartbeat | NoHeartbeat, now: datetime, interval: timed
 def look_at_heartbeat(repository: Repository, remote: Remote) -> Heartbeat | NoHeartbeat:
     """Read the heartbeat, or say what stands in its place."""
     held = read_held(repository, remote, HEARTBEAT_REF)
-    found = _heartbeat(held)
+    found = heartbeat_of(held)
     if found is not None:
         return found
     if held.blob is None:
