@@ -85,6 +85,27 @@ def import_ansible(
     return _tell(bring_in(inventory, directory, key_directory=settings.key_directory, fleet=fleet), output)
 
 
+@imports.command("aws")
+def import_aws(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Files that hold what the AWS CLI printed, JSON or YAML.")
+    ],
+    directory: Directory,
+    fleet: FleetOption = "",
+    output: FormatOption = Format.TEXT,
+) -> int:
+    """Write associations (at Mode: warn), documents and patch baselines from what the AWS CLI printed. AWS is not asked.
+
+    One answer a file: aws ssm describe-association, get-document, get-patch-baseline. What this version cannot hold, and
+    associations whose document is not there, are told of and left out. Nothing in DIR is overwritten.
+
+    Example: reconciler import aws exports fleet
+    """
+    from reconciler.daemon.importing import import_aws as bring_in
+
+    return _tell(bring_in(folder, directory, fleet=fleet), output)
+
+
 def _tell(imported: "Imported", output: Format) -> int:
     written = imported.written
     if output is Format.JSON:
@@ -94,6 +115,7 @@ def _tell(imported: "Imported", output: Format) -> int:
                 "made": list(imported.made),
                 "nodes": [{"id": node.id, "from": node.place} for node in written.nodes],
                 "groups": [{"name": group.name, "from": group.place} for group in written.groups],
+                "others": [{"kind": o.kind, "name": o.name, "from": o.place} for o in written.others],
                 "files": list(written.files),
                 "notes": [{"kind": n.kind.value, "place": n.place, "what": n.what} for n in written.notes],
                 "next": [step.strip() for step in imported.next_steps()],
@@ -106,9 +128,13 @@ def _tell(imported: "Imported", output: Format) -> int:
         say(f"imported: {shown(node.place)}: {node.id}")
     for group in written.groups:
         say(f"imported: {shown(group.place)}: group {shown(group.name)}")
+    for other in written.others:
+        say(f"imported: {shown(other.place)}: {other.kind} {shown(other.name)}")
     for note in written.notes:
         say(shown(str(note), 1000))
-    say(f"{len(written.files)} files written: {len(written.nodes)} nodes at Mode: warn, {len(written.groups)} groups")
+    others = f", {len(written.others)} others" if written.others else ""
+    nodes = f"{len(written.nodes)} nodes at Mode: warn"
+    say(f"{len(written.files)} files written: {nodes}, {len(written.groups)} groups{others}")
     if written.files:
         say("next, when you have read them:")
         for step in imported.next_steps():

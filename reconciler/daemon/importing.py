@@ -12,7 +12,7 @@ from reconciler.bundled import bundled_files
 from reconciler.daemon.accepting import check_schedule, folder_files, read_folder
 from reconciler.daemon.starting import new_repository
 from reconciler.errors import DesiredStateError, SourceError, UsageError
-from reconciler.importing import ansible, ssh_config
+from reconciler.importing import ansible, aws, ssh_config
 from reconciler.importing.ansible import Source, Sources, source_order
 from reconciler.importing.files import Written, files_of
 from reconciler.importing.harvest import Harvest, Kind, Note
@@ -20,7 +20,7 @@ from reconciler.importing.keys import KeyPlace
 from reconciler.model.read_state import read_state
 from reconciler.model.reading.ssh_config import read_ssh_config
 from reconciler.model.reading.text import LONGEST_FILE
-from reconciler.problem import Gravity, Problem
+from reconciler.problem import Gravity
 
 _VARIABLES = ("", ".yml", ".yaml", ".json")
 """The endings of a file of variables, in Ansible's order: the first that is there is the one."""
@@ -40,12 +40,14 @@ class Imported:
     def next_steps(self) -> tuple[str, ...]:
         """Give the commands that lead from here to a first report."""
         repo = shlex.quote(str(self.directory))
+        what = f"{len(self.written.nodes)} nodes" if self.written.nodes else f"{len(self.written.files)} files"
         behind = any(node.gateway is not None for node in self.written.nodes)
         again = ["  (again after that commit, for the nodes that are reached through a gateway)"] if behind else []
         known_hosts = shlex.quote(str(self.directory / "state/known_hosts"))
+        scan = f"  reconciler node scan-keys --unpinned {repo} >> {known_hosts}   # compare, then commit"
         return (
-            f"  git -C {repo} add . && git -C {repo} commit -m 'Import {len(self.written.nodes)} nodes'",
-            f"  reconciler node scan-keys --unpinned {repo} >> {known_hosts}   # compare, then commit",
+            f"  git -C {repo} add . && git -C {repo} commit -m 'Import {what}'",
+            *([scan] if self.written.nodes else []),
             *again,
             f"  reconciler validate {repo}",
             f"  reconciler once {repo}   # everything is at Mode: warn: it looks, reports and changes nothing",
@@ -66,6 +68,19 @@ def import_ansible(inventory: Path, directory: Path, *, key_directory: Path, fle
     """Bring in the hosts of an Ansible inventory. Raises UsageError, SourceError, DesiredStateError; then nothing is written."""
     sources = _ansible_sources(inventory)
     return _write(ansible.nodes_of(sources, _keys(key_directory, Path.home())), directory, fleet)
+
+
+def import_aws(folder: Path, directory: Path, *, fleet: str = "") -> Imported:
+    """Bring in what the AWS CLI printed into the files of a folder. Raises UsageError, SourceError, DesiredStateError."""
+    if not folder.is_dir():
+        raise SourceError(
+            f"{folder}: there is no such folder; save what `aws ssm get-document` and others print into one"
+        )
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix in {".json", ".yaml", ".yml"} and path.is_file()]
+    if len(files) > _MOST_FILES:
+        raise SourceError(f"{folder}: more than {_MOST_FILES} files; import it in parts")
+    sources = tuple(Source(file=str(path), data=_content(path)) for path in files)
+    return _write(aws.files_from(sources), directory, fleet)
 
 
 def _keys(key_directory: Path, home: Path) -> KeyPlace:
@@ -174,8 +189,7 @@ def _write(harvest: Harvest, directory: Path, fleet: str) -> Imported:
     if there is None:
         raise DesiredStateError(tuple(problem for problem in problems if problem.gravity is Gravity.ERROR))
     files, _ = folder_files(directory)
-    written = files_of(harvest, there, files)
-    _check_whole({**files, **written.files})
+    written = _that_reads(files_of(harvest, there, files), files)
     for name, content in written.files.items():
         path = directory / name
         try:
@@ -187,8 +201,18 @@ def _write(harvest: Harvest, directory: Path, fleet: str) -> Imported:
     return Imported(directory=directory, made=made, written=written)
 
 
-def _check_whole(files: dict[str, bytes]) -> None:
-    _, problems = read_state(files, bundled=bundled_files(), check_schedule=check_schedule)
-    wrong: tuple[Problem, ...] = tuple(problem for problem in problems if problem.gravity is Gravity.ERROR)
-    if wrong:
-        raise DesiredStateError(wrong)
+def _that_reads(written: Written, files: dict[str, bytes]) -> Written:
+    """Leave out, with the reason, what does not read beside the rest: an association without its document, say."""
+    while True:
+        _, problems = read_state({**files, **written.files}, bundled=bundled_files(), check_schedule=check_schedule)
+        wrong = tuple(problem for problem in problems if problem.gravity is Gravity.ERROR)
+        by_path = {problem.file: problem for problem in reversed(wrong)}
+        bad = [other for other in written.others if other.path in by_path]
+        if wrong and not bad:
+            raise DesiredStateError(wrong)
+        if not wrong:
+            return written
+        for other in bad:
+            first = by_path[other.path]
+            met = f" ({first.value})" if first.value else ""
+            written = written.without(other, f"{first.message}{met}; {first.remedy}")

@@ -1,10 +1,10 @@
 """A harvest as files of a state repository: what is new there, and what is left alone because it is there already. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.ids import NodeId
-from reconciler.importing.harvest import FoundGroup, FoundNode, Harvest, Kind, Note
+from reconciler.importing.harvest import FoundFile, FoundGroup, FoundNode, Harvest, Kind, Note
 from reconciler.model.desired import DesiredState
 from reconciler.model.node import Node
 from reconciler.model.read_state import read_state
@@ -23,7 +23,17 @@ class Written:
     """Path in the repository -> content; none of them is there yet."""
     nodes: tuple[FoundNode, ...]
     groups: tuple[FoundGroup, ...]
+    others: tuple[FoundFile, ...]
     notes: tuple[Note, ...]
+
+    def without(self, file: FoundFile, why: str) -> "Written":
+        """Give the same without one file that cannot be taken after all."""
+        return replace(
+            self,
+            files={path: content for path, content in self.files.items() if path != file.path},
+            others=tuple(other for other in self.others if other != file),
+            notes=(*self.notes, Note(kind=Kind.SKIPPED, place=file.place, what=f"{file.kind} {file.name}: {why}")),
+        )
 
 
 def files_of(harvest: Harvest, there: DesiredState, taken: Iterable[str]) -> Written:
@@ -37,6 +47,11 @@ class _Writing:
         self._ids = {str(node.id).lower(): node for node in there.nodes.values()}
         self._ways = {_way(node): node for node in there.nodes.values()}
         self._groups = {str(name).lower() for name in there.groups}
+        self._named = {
+            "association": {str(name).lower() for name in there.associations},
+            "baseline": {str(name).lower() for name in there.baselines},
+            "document": {str(name).lower() for name in there.documents},
+        }
         self._renamed: dict[NodeId, NodeId] = {}
         """Found nodes that are there already under another id: gateways are named as they are there."""
         self._refused: set[NodeId] = set()
@@ -52,15 +67,13 @@ class _Writing:
         groups = [group for group in harvest.groups if self._is_new_group(group) and group.tag in tags]
         for group in groups:
             self._files[f"state/groups/{group.name}.yaml"] = group_yaml(group).encode()
-        for path, content in harvest.files.items():
-            if path.lower() in self._taken:
-                self._note(Kind.LEFT_ALONE, path, "there is such a file already")
-            else:
-                self._files[path] = content
+        others = [file for file in harvest.files if not self._has(file)]
+        self._files |= {file.path: file.content for file in others}
         return Written(
             files=dict(sorted(self._files.items())),
             nodes=tuple(nodes),
             groups=tuple(groups),
+            others=tuple(others),
             notes=(*harvest.notes, *self._notes),
         )
 
@@ -114,6 +127,14 @@ class _Writing:
                 self._refused.add(node.id)
             good = [node for node in good if node.id not in self._refused]
         return good
+
+    def _has(self, file: FoundFile) -> bool:
+        """Say whether the repository has such a thing, by its name or by its file; its own and the bundled ones win."""
+        if file.name.lower() in self._named[file.kind] or file.path.lower() in self._taken:
+            self._note(Kind.LEFT_ALONE, file.place, f"{file.kind} {file.name} is there already")
+            return True
+        self._named[file.kind].add(file.name.lower())
+        return False
 
     def _is_new_group(self, group: FoundGroup) -> bool:
         path = f"state/groups/{group.name}.yaml"

@@ -63,13 +63,23 @@ class FoundGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FoundFile:
+    """A file of the repository that is written as it is: an association, a document, a baseline."""
+
+    kind: str
+    name: str
+    path: str
+    content: bytes
+    place: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Harvest:
     """Everything one source gave, in its order."""
 
     nodes: tuple[FoundNode, ...] = ()
     groups: tuple[FoundGroup, ...] = ()
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    """Files of the repository that are written as they are: documents, associations, baselines."""
+    files: tuple[FoundFile, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
