@@ -23,6 +23,20 @@ _LISTS = {
 }
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DEEPEST = 32
+_PASSING = frozenset(
+    {
+        "AssociationVersion",
+        "CreatedDate",
+        "Date",
+        "LastExecutionDate",
+        "LastSuccessfulExecutionDate",
+        "LastUpdateAssociationDate",
+        "ModifiedDate",
+        "Overview",
+        "Status",
+    }
+)
+"""What happened on AWS: it would be true for a day, and nobody reviews it."""
 
 
 class _Skip(Exception):
@@ -72,7 +86,7 @@ def _association(value: Table, place: str) -> FoundFile:
     inner = value.table("AssociationDescription") or value
     document, number = inner.scalar("Name") or "", inner.scalar("AssociationId") or ""
     name = inner.scalar("AssociationName") or f"{document}-{number[:8]}".strip("-")
-    entries = {key: entry for key, entry in inner.entries.items() if key not in {"AssociationName", "Mode"}}
+    entries = {key: entry for key, entry in inner.entries.items() if key not in {"AssociationName", "Mode"} | _PASSING}
     head = f"AssociationName: {quoted(name)}\nMode: warn\n"
     return FoundFile(
         kind="association",
@@ -89,7 +103,7 @@ def _baseline(value: Table, place: str) -> FoundFile:
         kind="baseline",
         name=name,
         path=f"baselines/{_file_name(name)}.yaml",
-        content=_block(value.entries).encode(),
+        content=_block({key: entry for key, entry in value.entries.items() if key not in _PASSING}).encode(),
         place=place,
     )
 
@@ -149,7 +163,8 @@ def _lines(entries: Mapping[str, Value], depth: int) -> Iterator[str]:
 def _is_empty(value: Value) -> bool:
     if isinstance(value, Scalar):
         return is_null(value)
-    return not (value.items if isinstance(value, Items) else value.entries)
+    inner = value.items if isinstance(value, Items) else value.entries.values()
+    return all(_is_empty(item) for item in inner)
 
 
 def _flow(value: Value, depth: int) -> str:

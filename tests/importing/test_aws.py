@@ -137,4 +137,4 @@ def test_names_never_lead_out_of_the_repository(host: Host, name: str) -> None:
     assert said.out.count("skipped: ") >= 2
     assert not OBEYED & set(said.out)
     assert {path for path in host.folder.iterdir() if path.name != "fleet"} - before <= {host.folder / "state-folder"}
-    assert host.run("validate", "fleet", code=0).out.startswith("valid: ")
+    assert "valid: 1 nodes" in host.run("validate", "fleet", code=0).out
