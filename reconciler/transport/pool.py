@@ -17,12 +17,12 @@ from typing import Self
 
 import paramiko
 
-from reconciler.errors import NodeError, NodeUnreachable
+from reconciler.errors import NodeError, NodeTimeout, NodeUnreachable
 from reconciler.ids import NodeId
 from reconciler.model.command import Answer, Program, Session
 from reconciler.model.node import Node, Transport
 from reconciler.transport.host_key import check_host_key
-from reconciler.transport.host_ssh import HostSsh
+from reconciler.transport.host_ssh import HostSsh, Reach
 from reconciler.transport.keys import KeyDirectory
 from reconciler.transport.known_hosts import KnownHosts, Pins, canonical_address
 from reconciler.transport.local import LocalSession
@@ -183,7 +183,27 @@ class ConnectionPool:
         """Open a new connection, through the node's gateway where it has one."""
         reach = self._host.reach(node)
         through = reach.node.gateway
-        gateway = None if through is None else self._gateway(node, through)
+        if through is None:
+            return self._open(node, reach, None)
+        gateway = self._gateway(node, through)
+        try:
+            return self._open(node, reach, gateway)
+        except (NodeTimeout, NodeUnreachable) as error:
+            # A node that is silent or down is its own trouble; a gateway that is, is everybody's until it is opened anew.
+            if gateway.answers() if isinstance(error, NodeTimeout) else gateway.is_alive:
+                raise
+        self._forget(gateway)
+        return self._open(node, reach, self._gateway(node, through))
+
+    def _forget(self, gateway: SshConnection) -> None:
+        """Drop a gateway's connection that turned out dead, for everybody."""
+        with self._lock:
+            for route, shared in tuple(self._gateways.items()):
+                if _is_open(shared.opened) and shared.opened.result() is gateway:
+                    del self._gateways[route]
+        gateway.close()
+
+    def _open(self, node: Node, reach: Reach, gateway: SshConnection | None) -> SshConnection:
         return connect_ssh(
             reach.node,
             self._pins(node),
@@ -191,7 +211,7 @@ class ConnectionPool:
             identity_files=reach.identity_files,
             gateway=gateway,
             patience=self._patience,
-            handshakes=self._slots(through),
+            handshakes=self._slots(reach.node.gateway),
         )
 
     def reached(self, node: Node) -> Node:

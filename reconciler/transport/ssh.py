@@ -76,6 +76,16 @@ class SshConnection:
             timeout = self._patience.connect.total_seconds()
             return self._transport.open_channel("direct-tcpip", (address, port), ("", 0), timeout=timeout)
 
+    def answers(self) -> bool:
+        """Ask for a channel and say whether any word came back: a connection that a firewall forgot stands, and is dead."""
+        try:
+            self._transport.open_session(timeout=self._patience.channel.total_seconds()).close()
+        except paramiko.ChannelException:
+            return True
+        except Exception:  # noqa: BLE001  (whatever it was, it was no answer)
+            return False
+        return True
+
     def close(self) -> None:
         """End the connection and wait for its thread."""
         _close(self._connection)

@@ -16,7 +16,7 @@ from datetime import timedelta
 import paramiko
 from paramiko.packet import Packetizer
 
-from reconciler.errors import NodeTimeout
+from reconciler.errors import NodeTimeout, NodeUnreachable
 from reconciler.ids import NodeId
 from reconciler.model.node import Node
 from reconciler.transport.host_certificate import SUFFIX
@@ -106,6 +106,30 @@ def await_greeting(node: NodeId, via: socket.socket | paramiko.Channel, where: s
         has_come = ready.wait(seconds)
     if not has_come:
         raise NodeTimeout(node, f"{where} accepts connections but sent no SSH greeting within {seconds:g} s")
+    with node_errors(node, f"greeting {where}"):
+        began = _first_bytes(via)
+    for line, words in _REFUSALS.items():
+        if began.startswith(line):
+            raise NodeUnreachable(node, f"{where}: sshd refuses connections from here now: {words}")
+
+
+def _first_bytes(via: socket.socket | paramiko.Channel) -> bytes:
+    """Look at what has come, and leave it there."""
+    if isinstance(via, socket.socket):
+        return via.recv(_LONGEST_REFUSAL, socket.MSG_PEEK)
+    return via.in_buffer._buffer[:_LONGEST_REFUSAL].tobytes()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001  (a channel has no way to look ahead)
+
+
+_REFUSALS = {
+    b"Exceeded MaxStartups": "too many are logging in at once (MaxStartups); raise it, or lower Ssh: MaxHandshakes",
+    b"Not allowed at this time": (
+        "too many are logging in at once (MaxStartups), or earlier connections from here failed (PerSourcePenalties): it "
+        "lets us in again after a while; add this host to PerSourcePenaltyExemptList in the node's sshd_config"
+    ),
+}
+"""What sshd says in place of a greeting; the second since OpenSSH 9.8, for both."""
+
+_LONGEST_REFUSAL = max(map(len, _REFUSALS))
 
 
 class _BoundedPackets(Packetizer):

@@ -43,7 +43,7 @@ class Sshd:
             "LogLevel VERBOSE",
             "PrintMotd no",
             "PermitRootLogin yes",
-            "MaxStartups 200",
+            *(() if any(option.startswith("MaxStartups") for option in self.options) else ("MaxStartups 200",)),
             "SetEnv SHLVL=2",  # bash then reads no .bashrc of whoever runs the tests
             "PerSourcePenalties no",
         ]

@@ -256,6 +256,43 @@ def test_what_does_not_speak_ssh_is_unreachable(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        pytest.param(b"Exceeded MaxStartups\r\n", "lower Ssh: MaxHandshakes", id="OpenSSH to 9.7"),
+        pytest.param(b"Not allowed at this time\r\n", "PerSourcePenaltyExemptList", id="since 9.8"),
+    ],
+)
+def test_an_sshd_that_lets_nobody_in_for_now_is_named_with_the_remedy(
+    sshd: Sshd, make_pool: PoolMaker, listener: socket.socket, said: bytes, remedy: str
+) -> None:
+    error = _against(sshd, make_pool, listener, said)
+    assert isinstance(error, NodeUnreachable)
+    assert "sshd refuses connections from here now" in str(error)
+    assert remedy in str(error)
+
+
+def half_open(sshd: Sshd) -> socket.socket:
+    """A connection that has seen the greeting and never logs in; tried until those before it are gone."""
+    for _ in range(200):
+        taken = socket.create_connection(("127.0.0.1", sshd.port), timeout=10)
+        if taken.recv(4) == b"SSH-":
+            return taken
+        taken.close()
+        threading.Event().wait(0.1)
+    raise AssertionError("no room at all")
+
+
+def test_a_real_sshd_at_its_max_startups_is_named(make_sshd: SshdMaker, make_pool: PoolMaker) -> None:
+    gate, full = make_sshd(), make_sshd("MaxStartups 1:100:1")
+    node, behind = full.node(), full.node(gateway=NodeId("gate"))
+    for known in ((node,), (behind, gate.node("gate"))):
+        with half_open(full):
+            error = trouble(make_pool, pinned(("web-01", full), ("gate", gate)), *known)
+            assert "sshd refuses connections from here now" in str(error)
+            assert "MaxStartups" in str(error)
+
+
 def _against(
     sshd: Sshd, make_pool: PoolMaker, listener: socket.socket, said: bytes, *, wait_for_end: bool = False
 ) -> NodeError:
