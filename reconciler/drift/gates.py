@@ -101,12 +101,19 @@ def _running(row: Mapping[str, object], fleet: FleetId) -> Running | None:
     since = ""
     if isinstance(started, int | float) and 0 <= started < _SECONDS:
         since = f" since {instant_text(datetime.fromtimestamp(started, UTC))}"
-    elif told_instant(started, zoned=False) is not None:
-        since = f" since {started}"
-    step = f", step {state[1]}" if state[:1] == ["step"] and len(state) > 1 else ""
+    elif (told := told_instant(started, zoned=False)) is not None:
+        since = f" since {instant_text(told)}"
+    step = f", step {_step_name(manifest.get('steps'), state[1])}" if state[:1] == ["step"] and len(state) > 1 else ""
     return Running(
         association=AssociationName(name), reason=f"running{since}{step}", cause=_cause(manifest.get("cause"))
     )
+
+
+def _step_name(names: object, number: str) -> str:
+    """Give a step's name, where the manifest had room for it."""
+    if isinstance(names, list) and number.isascii() and number.isdigit() and 0 < int(number[:6]) <= len(names):
+        return str(names[int(number[:6]) - 1])
+    return number
 
 
 def _cause(text: object) -> Cause:
