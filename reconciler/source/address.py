@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from reconciler.errors import UsageError
+from reconciler.model.secret import Secret
 
 
 class Scheme(Enum):
@@ -29,9 +30,11 @@ class RepositoryAddress:
     text: str = field(repr=False)
     """What git is given. It may hold a password: never print it."""
     shown: str
-    """The same without a password: for people, logs and reports."""
+    """The same without a login: for people, logs and reports, and for git's arguments."""
     path: Path | None = None
     """The absolute folder of a local repository."""
+    login: Secret | None = None
+    """User and password, as git's credential protocol has them; None: the address holds none."""
 
     @property
     def is_local(self) -> bool:
@@ -97,14 +100,20 @@ def _parse_url(text: str) -> RepositoryAddress:
     try:
         parts = urlsplit(text)
         port, host = parts.port, parts.hostname
-    except ValueError as exc:
-        raise UsageError(f"{_redacted(text)!r} is no URL: {exc}") from exc
+    except ValueError:
+        # Neither the library's words nor its error: both may quote a part of a password.
+        raise UsageError(f"{_redacted(text)!r} is no URL: its host or port does not read; give {_FORMS}") from None
     if parts.scheme == "file":
         return _parse_file_url(text, parts.netloc, parts.path)
     why = _why_not_a_url(parts, f"[{host}]" if host and ":" in host else host or "", port)
     if why is not None:
         raise UsageError(f"{_redacted(text)!r} is no address of a repository: {why}; give {_FORMS}")
-    return RepositoryAddress(scheme=Scheme(parts.scheme), text=text, shown=_redacted(text))
+    login, shown = None, text
+    if parts.scheme == "https" and parts.username is not None:
+        before, _, path = text[len("https://") :].partition("/")
+        shown = f"https://{before.rpartition('@')[2]}/{path}"
+        login = Secret(f"username={unquote(parts.username)}\npassword={unquote(parts.password or '')}\n")
+    return RepositoryAddress(scheme=Scheme(parts.scheme), text=text, shown=shown, login=login)
 
 
 def _why_not_a_url(parts: SplitResult, host: str, port: int | None) -> str | None:
@@ -112,7 +121,7 @@ def _why_not_a_url(parts: SplitResult, host: str, port: int | None) -> str | Non
         f"{parts.scheme}:// is not allowed": parts.scheme not in {"ssh", "https"},
         "it has a ? or a # part": bool(parts.query or parts.fragment),
         f"{host!r} is no host name": not _HOST_ALONE.match(host),
-        f"{parts.username!r} is no user name": bool(parts.username and not _USER_ALONE.match(unquote(parts.username))),
+        "its user is no user name": bool(parts.username and not _USER_ALONE.match(unquote(parts.username))),
         "it holds an escaped control character": bool(_CONTROL.search(unquote(parts.geturl()))),
         "it names a host, but no repository on it": parts.path in {"", "/"},
         "its path starts with a dash": unquote(parts.path).startswith("/-"),
@@ -131,11 +140,15 @@ def _parse_file_url(text: str, host: str, path: str) -> RepositoryAddress:
     return _local(Path(decoded))
 
 
-_PASSWORD = re.compile(r"(?P<before>://[^/@:]*):[^/@]*@")
+_LOGIN = re.compile(r"://(?:[^/@:]*:.*|[^/]*)@")
+"""From the colon to the last `@`, for a password may hold both; a name alone is taken out as well, since tokens stand there."""
+_SSH_USER = re.compile(r"(?P<user>ssh://[^/@:]*):.*@")
 
 
 def _redacted(text: str) -> str:
-    return _PASSWORD.sub(r"\g<before>@", text)
+    if text.startswith("ssh://"):
+        return _SSH_USER.sub(r"\g<user>@", text)
+    return _LOGIN.sub("://", text)
 
 
 MAX_REF = 200

@@ -21,6 +21,7 @@ from threading import Timer
 from typing import IO, TYPE_CHECKING
 
 from reconciler.errors import SourceError
+from reconciler.model.secret import Secret
 from reconciler.source.address import RepositoryAddress
 
 if TYPE_CHECKING:  # for the type of one function alone; see there why it is not imported here
@@ -133,10 +134,16 @@ class GitProcess:
             raise SourceError(f"git {arguments[0]} in {self.folder}: {finished.complaint}")
         return finished.stdout
 
-    def run(self, *arguments: str, stdin: bytes | Iterable[bytes] = b"", limit: timedelta | None = None) -> Finished:
-        """Run one git to its end; only a passed limit of time or output is an error here."""
+    def run(
+        self,
+        *arguments: str,
+        stdin: bytes | Iterable[bytes] = b"",
+        limit: timedelta | None = None,
+        login: Secret | None = None,
+    ) -> Finished:
+        """Run one git to its end; only a passed limit of time or output is an error here. `login` is for a remote that asks."""
         limit = limit or self.options.quick
-        with self._started(arguments, stdin) as process:
+        with self._started(arguments, stdin, login) as process:
             stdout, stderr = _drain(process, arguments[0], limit)
             return Finished(status=process.wait(), stdout=stdout, stderr=stderr)
 
@@ -158,10 +165,19 @@ class GitProcess:
                 timer.join()
 
     @contextmanager
-    def _started(self, arguments: Sequence[str], stdin: bytes | Iterable[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    def _started(
+        self, arguments: Sequence[str], stdin: bytes | Iterable[bytes], login: Secret | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
         program = _gitpython(self.folder.absolute())
-        command = (*_limited(self.options.max_file_blocks), *_clean(self._environment()), *self._git(), *arguments)
-        with tempfile.TemporaryFile() as given:
+        environment = self._environment()
+        with tempfile.TemporaryFile() as given, _handed_over(login) as held:
+            command = (
+                *_limited(self.options.max_file_blocks),
+                *_without_others(environment),
+                *self._git(),
+                *_asking_for(held),
+                *arguments,
+            )
             given.writelines((stdin,) if isinstance(stdin, bytes) else stdin)
             given.seek(0)
             running = program.execute(
@@ -170,7 +186,8 @@ class GitProcess:
                 as_process=True,
                 shell=False,
                 start_new_session=True,
-                pass_fds=() if self.users is None else (self.users,),
+                env=dict(environment),
+                pass_fds=tuple(each for each in (self.users, held) if each is not None),
             )
             process: subprocess.Popen[bytes] | None = running.proc
             if process is None:  # only where the type of gitpython's wrapper allows for it
@@ -244,9 +261,31 @@ def _limited(blocks: int) -> tuple[str, ...]:
     return ("/bin/sh", "-c", f'ulimit -f {blocks} 2>/dev/null; exec "$@"', "sh")
 
 
-def _clean(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Gitpython adds to the environment and cannot take from it: `env -i` can."""
-    return ("env", "-i", *(f"{name}={value}" for name, value in environment.items()))
+def _without_others(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Gitpython adds to the environment and cannot take from it: `env -u` can. Values stand in no argument: a proxy's holds a password."""
+    others = sorted(name for name in {*os.environ, "LANGUAGE", "LC_ALL"} if name not in environment)
+    return ("env", *(part for name in others for part in ("-u", name)))
+
+
+@contextmanager
+def _handed_over(login: Secret | None) -> Iterator[int | None]:
+    """Put a login where git alone inherits it: arguments, environments and files of ours are seen by others, or stay."""
+    if login is None:
+        yield None
+        return
+    held = os.memfd_create("login")
+    try:
+        os.write(held, login.reveal().encode())
+        yield held
+    finally:
+        os.close(held)
+
+
+def _asking_for(held: int | None) -> tuple[str, ...]:
+    """Give the setting by which git finds the login."""
+    if held is None:
+        return ()
+    return ("-c", f'credential.helper=!f() {{ test "$1" != get || cat /proc/self/fd/{held}; }}; f')
 
 
 def _gitpython(folder: Path) -> "Git":

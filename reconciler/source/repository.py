@@ -100,11 +100,11 @@ class Repository:
             "--symref",
             *other_side(where, "upload-pack"),
             "--end-of-options",
-            where.text,
+            where.shown,
             "HEAD",
             *refs,
         )
-        finished = self._git.run(*asked, limit=self._git.options.network)
+        finished = self._git.run(*asked, limit=self._git.options.network, login=where.login)
         if finished.status != 0:
             raise SourceError(f"{where.shown} cannot be read: {_without(where, finished.complaint)}")
         found = read_remote_refs(finished.stdout)
@@ -154,10 +154,10 @@ class Repository:
             "--no-show-forced-updates",
         ]
         options += ["--update-shallow"] if where.is_local else []
-        asked = ("fetch", *options, *other_side(where, "upload-pack"), "--end-of-options", where.text, *refspecs)
-        finished = self._git.run(*asked, limit=self._git.options.network)
+        asked = ("fetch", *options, *other_side(where, "upload-pack"), "--end-of-options", where.shown, *refspecs)
+        finished = self._git.run(*asked, limit=self._git.options.network, login=where.login)
         if finished.status != 0 and clear_stale_locks(self._git):
-            finished = self._git.run(*asked, limit=self._git.options.network)
+            finished = self._git.run(*asked, limit=self._git.options.network, login=where.login)
         if finished.status != 0:
             raise SourceError(f"{where.shown} cannot be fetched: {_without(where, finished.complaint)}")
 
@@ -195,8 +195,8 @@ class Repository:
         ]
         specs = [f"{update.new}:{update.ref}" for update in updates]
         options = ("--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no", *leases)
-        asked = ("push", *options, *other_side(where, "receive-pack"), "--end-of-options", where.text, *specs)
-        finished = self._git.run(*asked, limit=self._git.options.network)
+        asked = ("push", *options, *other_side(where, "receive-pack"), "--end-of-options", where.shown, *specs)
+        finished = self._git.run(*asked, limit=self._git.options.network, login=where.login)
         complaint = _without(where, finished.complaint)
         if finished.status != 0 and not finished.stdout.startswith(b"To "):
             raise CommitError(f"{where.shown} cannot be pushed to: {complaint}")
