@@ -3,9 +3,10 @@
 Nodes are alike: a row that many of them have is decoded once, and a node's findings only where somebody asks for them.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -148,14 +149,13 @@ class _Rows:
 
     def __init__(self) -> None:
         self._applied: dict[bytes, tuple[AssociationName, Applied]] = {}
+        self._alike: dict[bytes, _Alike] = {}
         self._readable: set[bytes] = set()
         self._findings: dict[bytes, bytes] = {}
-        self._names: dict[tuple[AssociationName, ...], tuple[AssociationName, ...]] = {}
 
     def node(self, node: NodeId, content: bytes) -> _NodeFile:
         """Read one file. Raises ValueError, KeyError and the like on anything but what this version writes."""
-        content, applied = _taken_out(content, b"applied")
-        content, findings = _taken_out(content, b"findings")
+        content, applied, findings = _taken_apart(content)
         value = _versioned(content)
         history = NodeHistory(
             node=node,
@@ -172,64 +172,76 @@ class _Rows:
         known = self._findings.get(findings)
         if known is not None:
             return known
-        for row in filter(None, findings.split(_BETWEEN)):
+        for row in findings.split(b"\n"):
             if row not in self._readable:
-                for name, said in _members(row).items():
+                for name, said in _members(row.removesuffix(b",")).items():
                     decode_finding(node, AssociationName(name), said)
                 self._readable.add(row)
         self._findings[findings] = findings
         return findings
 
-    def _rows_of(self, applied: bytes) -> AppliedRows:
+    def _rows_of(self, applied: bytes) -> Mapping[AssociationName, Applied]:
         """Read rows, each but for the id of its run, which is of one node alone."""
-        known = self._applied
-        alike: dict[AssociationName, Applied] = {}
-        with_run: list[AssociationName] = []
-        ids: list[bytes] = []
-        for row in applied.split(_BETWEEN) if applied else ():
-            start = row.find(_RUN) + len(_RUN)
-            end = start + RUN_ID_LENGTH
-            cut = start >= len(_RUN) and row[end : end + 1] == b'"' and row[start:end].isalnum()
-            text = row[:start] + row[end:] if cut else row
-            found = known.get(text)
-            if found is None:
-                found = known[text] = _one_applied(text)
-            alike[found[0]] = found[1]
-            if cut:
-                with_run.append(found[0])
-                ids.append(row[start:end])
-        names = tuple(with_run)
-        return AppliedRows(alike, self._names.setdefault(names, names), b"".join(ids))
+        parts = _RUN.split(applied)
+        ids = parts[1::2]
+        text = _NO_RUN.join(parts[::2])
+        alike = self._alike.get(text)
+        if alike is None:
+            rows = dict(self._one(row) for row in text.split(b"\n")) if text else {}
+            with_run = tuple(name for name, row in rows.items() if row.run == "")
+            alike = self._alike[text] = _Alike(rows, with_run)
+        if len(alike.with_run) != len(ids):  # some run is odd: nothing is shared then
+            return dict(map(_one_applied, applied.split(b"\n")))
+        return AppliedRows(alike.rows, alike.with_run, b"".join(ids))
+
+    def _one(self, row: bytes) -> tuple[AssociationName, Applied]:
+        found = self._applied.get(row)
+        if found is None:
+            found = self._applied[row] = _one_applied(row)
+        return found
 
 
-_RUN = b',"run":"'
-"""Stands once in a row at most: within a text, quotes are escaped."""
+class _Alike(NamedTuple):
+    """Rows that several nodes share."""
+
+    rows: Mapping[AssociationName, Applied]
+    with_run: tuple[AssociationName, ...]
+
+
+_RUN = re.compile(rb'"run":"([0-9a-f]{%d})(?=")' % RUN_ID_LENGTH)
+"""Within a text quotes are escaped: this is found nowhere else."""
+_NO_RUN = b'"run":"'
 
 
 def _one_applied(row: bytes) -> tuple[AssociationName, Applied]:
-    ((name, said),) = _members(row).items()
+    ((name, said),) = _members(row.removesuffix(b",")).items()
     return AssociationName(name), decode_applied(said)
 
 
-_BETWEEN = b",\n"
-"""Between rows; a line feed stands nowhere else in them."""
+_APPLIED, _FINDINGS = b'\n"applied": {', b'\n"findings": {'
 
 
-def _taken_out(content: bytes, key: bytes) -> tuple[bytes, bytes]:
-    """Take the rows of one member out of what `write.lines` wrote. Raises KeyError or ValueError where it is not there."""
-    opening = b'\n"%s": {' % key
-    start = content.find(opening)
+def _taken_apart(content: bytes) -> tuple[bytes, bytes, bytes]:
+    """Divide a file into the rows applied, those found, and the rest. Raises KeyError or ValueError where they are not there."""
+    begin, applied, end = _rows_between(content, _APPLIED, 0)
+    begin_found, findings, end_found = _rows_between(content, _FINDINGS, end)
+    return content[:begin] + content[end:begin_found] + content[end_found:], applied, findings
+
+
+def _rows_between(content: bytes, opening: bytes, after: int) -> tuple[int, bytes, int]:
+    """Give the rows of one member that `write.lines` wrote, one a line, and where they begin and end."""
+    start = content.find(opening, after)
     if start < 0:
         _versioned(content)  # another version says so itself
-        raise KeyError(key.decode())
+        raise KeyError(opening[2:-4].decode())
     start += len(opening)
     if content.startswith(b"}", start):
-        return content, b""
+        return start, b"", start
     end = content.find(b"\n}", start)
     if end < 0 or not content.startswith(b"\n", start):
         _versioned(content)
-        raise ValueError(f"{key.decode()} is not written one row a line")
-    return content[:start] + content[end + 1 :], content[start + 1 : end]
+        raise ValueError(f"{opening[2:-4].decode()} is not written one row a line")
+    return start, content[start + 1 : end], end + 1
 
 
 def _members(rows: bytes) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from reconciler.drift.definitions import Definition, Unrenderable
 from reconciler.drift.finding import Cause, Finding, State
 from reconciler.drift.identity import history_of, still_counts, twins
 from reconciler.drift.judge import Forced, Judge
-from reconciler.drift.quiet import NEVER, QuietRule
+from reconciler.drift.quiet import NEVER, QuietRules
 from reconciler.drift.rule import Rule, rules
 from reconciler.drift.view import Alike, View, is_committed_of
 from reconciler.ids import AssociationName, NodeId
@@ -147,9 +147,7 @@ class Surveyor:
         if self._at is None or now < self._at or forced is not None:
             self._kept = {}
         changed = frozenset(name for name, token in tokens.items() if self._tokens.get(name) != token)
-        one = _OneFleet(
-            judge=judge, quiet={name: QuietRule(rule, now) for name, rule in ruled.items()}, changed=changed
-        )
+        one = _OneFleet(judge=judge, quiet=QuietRules(ruled, now), changed=changed)
         noteworthy: list[Finding] = []
         kept: dict[NodeId, _Kept] = {}
         look_up = facts if callable(facts) else facts.get
@@ -175,7 +173,7 @@ class _OneFleet:
     """One survey."""
 
     judge: Judge
-    quiet: Mapping[AssociationName, QuietRule]
+    quiet: QuietRules
     changed: frozenset[AssociationName]
     alike: Alike = field(default_factory=Alike)
 
@@ -205,9 +203,8 @@ class _OneFleet:
         noted = asked
         if self.judge.forced is None and not self._has_runs(facts, view):
             rows = {} if known is None else alike_rows(known.applied)
-            quiet = self.quiet
-            noted = tuple(name for name in asked if not quiet[name].is_quiet(node.id, rows.get(name), view))
-            until = min(until, self._until(asked))
+            noted = self.quiet.not_quiet(node.id, asked, rows, view)
+            until = min(until, self.quiet.until(asked))
         found: list[Finding] = []
         if noted:
             around = self.judge.around(node, facts, known, view)
@@ -220,6 +217,3 @@ class _OneFleet:
         """Whether run folders are on the node; committed facts never tell of them."""
         runs = None if view.content is not None else facts.section("runs")
         return isinstance(runs, Known) and bool(runs.value)
-
-    def _until(self, asked: tuple[AssociationName, ...]) -> datetime:
-        return min((self.quiet[name].until for name in asked), default=NEVER)

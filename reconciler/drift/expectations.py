@@ -33,7 +33,10 @@ _REMEMBERED = 64
 class Compiled:
     """Expectations made ready to be held against many nodes; remembers the few committed texts that satisfied them."""
 
-    __slots__ = ("_claims", "_held_for", "_is_alike", "_marks", "_satisfying")
+    __slots__ = ("_claims", "_held_for", "_marks", "_satisfying", "is_alike")
+
+    is_alike: bool
+    """Whether nodes that are alike (`Alike`) hold it alike."""
 
     def __init__(self, expect: Expectations, *, check_as_root: bool) -> None:
         self._claims: tuple[Claim, ...] = (
@@ -41,18 +44,18 @@ class Compiled:
             *account_claims(expect),
         )
         rows = tuple(claim.row for claim in self._claims if claim.row is not None)
-        self._marks = tuple(mark_of(*row) for row in rows) if len(rows) == len(self._claims) else None
-        self._is_alike = len(rows) == len(self._claims) and ALIKE.issuperset(section for section, _ in rows)
+        self._marks = tuple(sorted(mark_of(*row) for row in rows)) if len(rows) == len(self._claims) else None
+        self.is_alike = len(rows) == len(self._claims) and ALIKE.issuperset(section for section, _ in rows)
         self._held_for: set[int] = set()
         """Numbers of alike nodes where everything held: what it rests on is the same there."""
-        self._satisfying: dict[bytes, tuple[tuple[bytes, set[bytes]], ...]] = {}
+        self._satisfying: dict[bytes, dict[bytes, tuple[bytes, ...]]] = {}
 
     def holds(self, view: View) -> bool:
         """Whether everything is known to hold: what `verdict` says, at the price of a few searches in committed facts."""
         if view.alike in self._held_for:
             return True
         holds = self._holds(view)
-        if holds and self._is_alike and view.alike:
+        if holds and self.is_alike and view.alike:
             self._held_for.add(view.alike)
         return holds
 
@@ -60,25 +63,22 @@ class Compiled:
         satisfying = self._remembered(view)
         if satisfying is None:
             return self.verdict(view) is HOLDS
-        for mark, texts in satisfying:
-            if view.raw(mark) not in texts:
-                break
-        else:
+        if view.tells(satisfying):
             return True
         if self.verdict(view) is not HOLDS:
             return False
-        for mark, texts in satisfying:
+        for mark, texts in satisfying.items():
             text = view.raw(mark)
             if text is not None and len(texts) < _REMEMBERED:
-                texts.add(text)
+                satisfying[mark] = (*texts, text + b"\n")
         return True
 
-    def _remembered(self, view: View) -> tuple[tuple[bytes, set[bytes]], ...] | None:
-        """Give what satisfied so far on nodes of this family; None where texts do not decide."""
+    def _remembered(self, view: View) -> dict[bytes, tuple[bytes, ...]] | None:
+        """Give the lines that satisfied so far on nodes of this family, in order; None where they do not decide."""
         if self._marks is None or view.content is None or (family := view.committed_family) is None:
             return None
         if family not in self._satisfying:
-            self._satisfying[family] = tuple((mark, set()) for mark in self._marks)
+            self._satisfying[family] = dict.fromkeys(self._marks, ())
         return self._satisfying[family]
 
     def verdict(self, view: View) -> Verdict:

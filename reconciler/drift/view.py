@@ -26,7 +26,7 @@ class _Missing:
 _MISSING: Final = _Missing()
 _BEFORE: Final = b'\n"identity/'
 _BEHIND: Final = b'\n"ports/'
-"""Behind it come services, sysctls, unknown and users; what a node does not tell of ports is looked up row by row."""
+"""Behind the last of them come services, sysctls, unknown and users; what a node does not tell of ports is looked up row by row."""
 ALIKE: Final = frozenset({"checks", "custom", "files", "groups", "services", "sysctls", "users"})
 """Sections that lie in these two parts."""
 _MOST_ALIKE: Final = 4096
@@ -62,7 +62,7 @@ class Alike:
 
     def number(self, content: bytes) -> int:
         """Give the number of the sections before `identity` and behind `packages`, from 1; 0 where they are not found."""
-        head, tail = content.find(_BEFORE), content.find(_BEHIND)
+        head, tail = content.find(_BEFORE), content.rfind(_BEHIND)
         if head < 0 or tail < head or len(self._numbers) >= _MOST_ALIKE:
             return 0
         return self._numbers.setdefault((content[:head], content[tail:]), len(self._numbers) + 1)
@@ -113,6 +113,16 @@ class View:
             return None
         start = found + len(mark)
         return content[start : content.find(b"\n", start)]
+
+    def tells(self, lines: Mapping[bytes, tuple[bytes, ...]]) -> bool:
+        """Whether the committed form has, for each mark and in this order, one of the lines given with it."""
+        content = self.content or b""
+        at = 0
+        for mark, texts in lines.items():
+            at = content.find(mark, at) + len(mark)
+            if at < len(mark) or not content.startswith(texts, at):
+                return False
+        return True
 
     def row(self, section: str, key: str) -> JsonValue:
         """Give a row of a section that lists everything there is: None where it has no such row."""

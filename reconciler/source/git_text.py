@@ -14,19 +14,13 @@ from reconciler.source.records import CommitRecord, RefResult, RefUpdate, Remote
 
 def read_tree_listing(answer: bytes) -> Iterator[TreeEntry]:
     """Read `ls-tree -z --long`."""
-    for line in answer.split(b"\0")[:-1]:
-        head, tab, path = line.partition(b"\t")
+    for line in answer.decode("utf-8", "surrogateescape").split("\0")[:-1]:
+        head, tab, path = line.partition("\t")
         parts = head.split()
         if not tab or len(parts) != 4:  # noqa: PLR2004  mode, kind, id, size
             raise SourceError(f"git listed a tree in a way we do not know: {line[:120]!r}")
-        mode, kind, object_id, size = (part.decode("ascii", "replace") for part in parts)
-        yield TreeEntry(
-            mode=mode,
-            kind=kind,
-            id=object_id,
-            size=int(size) if size.isdigit() else 0,
-            path=path.decode("utf-8", "surrogateescape"),
-        )
+        mode, kind, object_id, size = parts
+        yield TreeEntry(mode=mode, kind=kind, id=object_id, size=int(size) if size.isdigit() else 0, path=path)
 
 
 def read_changes(answer: bytes) -> dict[str, str | None]:
@@ -68,10 +62,10 @@ def read_batch(stream: IO[bytes], wanted: Iterable[str]) -> Iterator[bytes]:
         if len(parts) != 3:  # noqa: PLR2004  id, kind, size
             raise SourceError(f"object {object_id} could not be read from the clone: {header[:120]!r}")
         size = int(parts[2])
-        body = stream.read(size + 1)
-        if len(body) != size + 1:
+        body = stream.read(size)
+        if len(body) != size or stream.read(1) != b"\n":
             raise SourceError(f"object {object_id} was cut: {len(body)} of {size} bytes")
-        yield body[:size]
+        yield body
 
 
 _PERSON_LINE = re.compile(r"(?P<who>.*) (?P<at>-?[0-9]{1,15}) (?P<sign>[+-])(?P<hours>[0-9]{2})(?P<minutes>[0-9]{2})\Z")

@@ -20,6 +20,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
+from reconciler.model.reading.flat_yaml import read_flat
 from reconciler.model.reading.mistakes import Mistakes, cut
 from reconciler.model.reading.text import decode
 from reconciler.model.reading.values import Items, Scalar, Table, Value
@@ -101,6 +102,14 @@ def read_yaml(data: bytes, mistakes: Mistakes, *, escaped_nul: bool = False) -> 
     if text.count("%TAG") > _MOST_TAG_DIRECTIVES:
         mistakes.error((1, 1), "too many %TAG directives", remedy="write the file without tags")
         return []
+    flat = read_flat(text, most_values=min(MOST_VALUES, mistakes.patience.values), most_documents=MOST_DOCUMENTS)
+    if flat is not None:
+        mistakes.patience.values -= flat.values
+        return flat.documents
+    return _parsed(text, mistakes, escaped_nul=escaped_nul)
+
+
+def _parsed(text: str, mistakes: Mistakes, *, escaped_nul: bool) -> list[Value]:
     building = _Building(mistakes, min(MOST_VALUES, mistakes.patience.values), escaped_nul)
     try:
         _follow(CSafeLoader(text), building)
