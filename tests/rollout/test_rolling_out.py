@@ -10,6 +10,7 @@ import pytest
 from reconciler.documents.render import Rendered
 from reconciler.drift.definitions import Definition
 from reconciler.drift.finding import Cause
+from reconciler.drift.recheck import Recheck
 from reconciler.errors import HostKeyMismatch, NodeError, NodeUnreachable
 from reconciler.ids import AssociationName, Digest, DocumentName, NodeId
 from reconciler.model.association import Association
@@ -19,6 +20,7 @@ from reconciler.model.fleet import Fleet
 from reconciler.model.history import RunStatus
 from reconciler.model.node import Node
 from reconciler.model.outcome import Disposition, Outcome
+from reconciler.model.pause import Pause, Pauses
 from reconciler.plan.plan import Plan, PlanItem
 from reconciler.plan.run_id import run_id
 from reconciler.rollout.progress import Ramp
@@ -66,6 +68,7 @@ class World:
         defaults: dict[str, object] = {
             "wait_until": datetime.now(UTC) + timedelta(seconds=60),
             "stop": threading.Event(),
+            "clock": lambda: datetime.now(UTC),
             "ramp": Ramp.NONE,
         }
         outcomes = roll_out(
@@ -77,7 +80,6 @@ class World:
             },
             connect=self.connect,
             epoch=1,
-            clock=lambda: datetime.now(UTC),
             **{**defaults, **keywords},  # type: ignore[arg-type]  # tests pass what the case is about
         )
         return {(outcome.node, outcome.association): outcome for outcome in outcomes}
@@ -359,3 +361,64 @@ def test_every_kind_of_node_trouble_is_one_outcome(folder: Path) -> None:
     assert {(o.disposition, o.reason) for o in outcomes.values()} == {
         (Disposition.UNREACHABLE, f"trouble of {name}") for name in names
     }
+
+
+PRESSED = Pauses(all=(Pause(who="ana", since=datetime(2026, 1, 1, tzinfo=UTC), reason="disk swap"),))
+
+
+def test_a_pause_right_before_the_start_is_heard(folder: Path) -> None:
+    """The button is pressed while the node is asked for the last time."""
+    pauses = [Pauses()]
+
+    def recheck(_session: Session, _item: PlanItem) -> Recheck:
+        pauses[0] = PRESSED
+        return Recheck(still_needed=True, reason="it differs")
+
+    world = World(folder, {"motd": body(folder, "x")}, ("a",))
+    outcome = world.roll_out(recheck=recheck, pauses=lambda: pauses[0])["a", "motd"]
+    assert (outcome.disposition, outcome.reason) == (Disposition.HELD_BACK, "paused by ana: disk swap")
+    assert world.bodies() == {"a": []}
+
+
+def test_a_pause_in_the_middle_lets_what_runs_end_and_starts_nothing_more(folder: Path) -> None:
+    pauses = [Pauses()]
+
+    def at_run(_node: NodeId, program: Program) -> None:
+        if b"write_files()" in program.text:
+            pauses[0] = PRESSED
+
+    world = World(folder, {"motd": body(folder, "x")}, ("a", "b", "c"), {"motd": ("1", "0")}, at_run=at_run)
+    outcomes = world.roll_out(pauses=lambda: pauses[0])
+    assert [outcome.disposition for outcome in outcomes.values()] == [
+        Disposition.RAN,
+        Disposition.HELD_BACK,
+        Disposition.HELD_BACK,
+    ]
+    assert world.bodies() == {"a": ["x"], "b": [], "c": []}
+
+
+def test_a_pause_of_one_node_leaves_the_others_alone(folder: Path) -> None:
+    world = World(folder, {"motd": body(folder, "x")}, ("a", "b", "c"), {"motd": ("1", "0")})
+    paused = Pauses(all=(Pause(who="ana", since=datetime(2026, 1, 1, tzinfo=UTC), node=NodeId("b")),))
+    world.roll_out(pauses=lambda: paused)
+    assert world.bodies() == {"a": ["x"], "b": [], "c": ["x"]}
+
+
+def test_a_process_that_slept_past_its_lease_starts_nothing(folder: Path) -> None:
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    slept = [timedelta()]
+
+    def recheck(_session: Session, _item: PlanItem) -> Recheck:
+        slept[0] = timedelta(hours=2)
+        return Recheck(still_needed=True, reason="it differs")
+
+    world = World(folder, {"motd": body(folder, "x")}, ("a", "b"), {"motd": ("1", "0")})
+    outcomes = world.roll_out(
+        recheck=recheck,
+        not_after=ends,
+        wait_until=ends + timedelta(days=1),
+        clock=lambda: datetime.now(UTC) + slept[0],
+    )
+    assert {outcome.disposition for outcome in outcomes.values()} == {Disposition.HELD_BACK}
+    assert all("our lease ended at" in outcome.reason for outcome in outcomes.values())
+    assert world.bodies() == {"a": [], "b": []}
