@@ -61,8 +61,12 @@ class Objects:
     def read_small(self, blob: str) -> bytes:
         """Read one blob that is asked for again and again: an id always means the same content."""
         if blob not in self._small:
-            self._small = {blob: self.read_blobs((blob,))[blob]} | dict(list(self._small.items())[:_SMALL])
+            self.remember(blob, self.read_blobs((blob,))[blob])
         return self._small[blob]
+
+    def remember(self, blob: str, content: bytes) -> None:
+        """Keep a small blob: the heartbeat we wrote is what the next pass finds."""
+        self._small = {blob: content} | dict(list(self._small.items())[:_SMALL])
 
     def stream(
         self, commit: str, roots: tuple[str, ...] = (), limits: ReadLimits = BRANCH_LIMITS

@@ -28,6 +28,7 @@ from reconciler.source.records import (
     RemoteRefs,
     WriteRequest,
 )
+from reconciler.source.ref_files import all_refs, remote_refs
 from reconciler.source.signature import Signature, check_signature, signature_kind, signed
 from reconciler.source.snapshot import STATE_ROOTS, Snapshot
 from reconciler.source.trust import Trust
@@ -37,6 +38,7 @@ LEASE_REF = "refs/reconciler/lease"
 _HEAD = "HEAD-commit"
 _MAX_REFS_A_CALL = 500
 _MAX_DESCENT = 10_000
+_MAX_MEANT = 100
 _NO_ID = "0" * 40
 
 
@@ -51,6 +53,7 @@ class Repository:
         self._scratch: list[str] = []
         self._head: str | None = None
         self._descent: set[tuple[str, str]] = set()
+        self._meant: dict[str, str] = {}
         self.address = address
         self.state = Remote(name="state", address=address)
         """Where the state branch is read."""
@@ -95,6 +98,9 @@ class Repository:
     def look(self, remote: Remote, refs: Sequence[str]) -> RemoteRefs:
         """Ask a remote which of `refs` (full names; a trailing `*` is allowed) it has, without fetching."""
         where = remote.address
+        found = None if where.path is None else remote_refs(where.path, refs)
+        if found is not None:
+            return found
         asked = (
             "ls-remote",
             "--symref",
@@ -217,6 +223,8 @@ class Repository:
     def refs(self, prefix: str) -> Mapping[str, str]:
         """Give our clone's refs whose names start with `prefix`, with their ids, as of the last fetch or change of ours."""
         if self._refs is None:
+            self._refs = all_refs(self._git.folder)
+        if self._refs is None:
             listed = self._git.ask("for-each-ref", "--format=%(refname) %(objectname)")
             lines = listed.decode("utf-8", "surrogateescape").splitlines()
             self._refs = {name: value for name, _, value in (line.partition(" ") for line in lines)}
@@ -233,6 +241,8 @@ class Repository:
 
         With `checked=False` what they hold now does not matter.
         """
+        if not checked:
+            changes = {name: change for name, change in changes.items() if self.ref(name) != change[1]}
         if not changes:
             return
         commands = [_ref_command(name, old, new, checked=checked) for name, (old, new) in changes.items()]
@@ -282,6 +292,20 @@ class Repository:
             yield name
 
     def _id_of(self, name: str) -> str | None:
+        """Give the id a name means; what an id means never changes, so it is asked once."""
+        base, _, steps = name.partition("^")
+        held = self.ref(base) or (base if OBJECT_ID.match(base) else None)
+        if held is None:
+            return self._ask_id(name)
+        asked = f"{held}^{steps}"
+        if asked not in self._meant:
+            found = self._ask_id(asked)
+            if found is None:
+                return None
+            self._meant = {asked: found, **dict(list(self._meant.items())[:_MAX_MEANT])}
+        return self._meant[asked]
+
+    def _ask_id(self, name: str) -> str | None:
         answer = self._git.ask("cat-file", "--batch-check", stdin=name.encode("utf-8", "surrogateescape") + b"\n")
         parts = answer.decode("utf-8", "replace").split()
         return parts[0] if len(parts) == 3 and OBJECT_ID.match(parts[0]) else None  # noqa: PLR2004  id, kind, size
@@ -356,7 +380,9 @@ class Repository:
 
     def write_blob(self, content: bytes) -> str:
         """Put a blob into our clone; give its id."""
-        return self._git.ask("hash-object", "-w", "--no-filters", "--stdin", stdin=content).decode("ascii").strip()
+        blob = self._git.ask("hash-object", "-w", "--no-filters", "--stdin", stdin=content).decode("ascii").strip()
+        self._objects.remember(blob, content)
+        return blob
 
     def write_commit(self, request: WriteRequest) -> CommitId:
         """Make a commit in our clone; only a scratch ref names it, which the next `update_refs` removes."""
