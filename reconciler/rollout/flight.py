@@ -12,10 +12,13 @@ from reconciler.model.node import Become, Node
 from reconciler.model.outcome import Disposition, Outcome, RunRecord
 from reconciler.plan.plan import PlanItem
 from reconciler.rollout.manifest import Manifest
-from reconciler.rollout.node_programs import Order
+from reconciler.rollout.node_programs import RESUMED_WITHIN, Order
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.record import record_of
 from reconciler.rollout.sight import Refusal, Sight, Standing
+
+REBOOT_PATIENCE = 900.0
+"""Seconds that a node may stay away which reboots because its script asked for it."""
 
 LOST_PATIENCE = 60.0
 """Seconds that a run's node may stay away before the run is left to a later pass."""
@@ -106,6 +109,8 @@ def advance(flight: Flight, tools: Tools, wait: int) -> Outcome | None:
 def _exchange(flight: Flight, session: Session, tools: Tools, wait: int) -> Outcome | None:
     if flight.attempted:
         sight = tools.runs.look(session, flight.item.run, become=flight.become, wait=wait)
+        if sight.standing is Standing.REBOOTED:
+            sight = _resume(flight, session, tools, wait)
         if flight.claimed or sight.standing not in (Standing.ABSENT, Standing.UNBEGUN):
             return _judge(flight, session, sight, tools)
     # Before the start, or after one that was cut before it arrived.
@@ -124,6 +129,19 @@ def _exchange(flight: Flight, session: Session, tools: Tools, wait: int) -> Outc
     if isinstance(found, Refusal):
         return outcome_of(flight.item, Disposition.HELD_BACK, _refusal_words(found), tools.clock())
     return _judge(flight, session, found, tools)
+
+
+def _resume(flight: Flight, session: Session, tools: Tools, wait: int) -> Sight:
+    order = flight.order
+    return tools.runs.resume(
+        session,
+        order.run,
+        order.fleet,
+        epoch=order.epoch,
+        expired=tools.clock() - order.started > RESUMED_WITHIN,
+        become=flight.become,
+        wait=wait,
+    )
 
 
 def _claimed(flight: Flight, tools: Tools) -> None:
@@ -159,7 +177,8 @@ def _lost(flight: Flight, tools: Tools, error: NodeError) -> Outcome | None:
     flight.lost_since = now if flight.lost_since is None else flight.lost_since
     if not flight.attempted:
         return outcome_of(flight.item, Disposition.UNREACHABLE, str(error), tools.clock())
-    if now - flight.lost_since < LOST_PATIENCE:
+    patience = REBOOT_PATIENCE if flight.sight is not None and flight.sight.rebooting else LOST_PATIENCE
+    if now - flight.lost_since < patience:
         return None
     return left_alone(flight, tools, f"the node is out of reach: {error}")
 

@@ -20,7 +20,9 @@ from reconciler.rollout.node_text import (
     LOOK,
     PRELUDE,
     REPORT,
+    RESUME,
     ROOT,
+    SPAWN,
     START,
 )
 from reconciler.rollout.runner_text import RUNNER
@@ -36,6 +38,15 @@ LOCK_PATIENCE = 50
 
 RUNNER_PATIENCE = 600
 """The same for the runner itself, which only ever meets the lock when two managers start at once."""
+
+MOST_REBOOTS = 15
+"""How often one step may ask for a reboot. SSM's agent: CommandRetryLimit."""
+
+REBOOT_PATIENCE = 600
+"""Seconds a node may take to go down after it was told to."""
+
+RESUMED_WITHIN = timedelta(hours=48)
+"""SSM's agent drops older documents without a word; here they end as Failed, with the reason."""
 
 MANIFEST_BYTES = 4096
 
@@ -95,12 +106,20 @@ def start_program(order: Order, *, become: bool, wait: int, held: Held) -> Progr
         f"expected={sum(len(content) for _, content in files)}\n"
         f"{_write_files(order, files)}"
     )
-    return _program(order.run, head + ROOT + REPORT, START, become=become, wait=wait, held=held)
+    return _program(order.run, head + ROOT + REPORT + SPAWN, START, become=become, wait=wait, held=held)
 
 
 def look_program(run: RunId, *, become: bool, wait: int, held: Held) -> Program:
     """Report on a run, with the output beyond what is `held`."""
     return _program(run, ROOT + REPORT, LOOK, become=become, wait=wait, held=held)
+
+
+def resume_program(
+    run: RunId, fleet: FleetId, *, epoch: int, expired: bool, become: bool, wait: int, held: Held
+) -> Program:
+    """Let a run that asked for a reboot go on after it, once; `expired`: end it as Failed instead."""
+    head = f"fleet={quote(fleet)}\nepoch={epoch}\nexpired={int(expired)}\nshort={run[:16]}\n"
+    return _program(run, head + ROOT + REPORT + SPAWN, RESUME, become=become, wait=wait, held=held)
 
 
 def cancel_program(run: RunId, *, become: bool, held: Held) -> Program:
@@ -128,7 +147,7 @@ def acknowledge_program(
     )
     head = (
         f"fleet={quote(fleet)}\nepoch={'' if epoch is None else epoch}\nacknowledged={count}\nruns={quote(' '.join(sorted(runs)))}\n"
-        f"set_markers() {{\n:\n{lines}}}\n{PRELUDE}{ROOT}{REPORT}"
+        f"set_markers() {{\n:\n{lines}}}\n{PRELUDE}reboot_patience={REBOOT_PATIENCE}\n{ROOT}{REPORT}"
     )
     return Program(text=(head + ACKNOWLEDGE).encode(), become=become)
 
@@ -148,7 +167,7 @@ def _program(run: RunId, head: str, body: str, *, become: bool, wait: int, held:
     offsets = "".join(f"{step}:{kind}) offset={size} ;;\n" for (step, kind), size in sorted(held.items()))
     text = (
         f"run={run}\nwait={wait}\nroom={ANSWER_ROOM}\n"
-        f"offset_of() {{\ncase $1:$2 in\n{offsets}*) offset=0 ;;\nesac\n}}\n"
+        f"reboot_patience={REBOOT_PATIENCE}\noffset_of() {{\ncase $1:$2 in\n{offsets}*) offset=0 ;;\nesac\n}}\n"
         f"{PRELUDE}{head}{body}"
     )
     return Program(
@@ -167,6 +186,7 @@ def _files(order: Order) -> list[tuple[str, bytes]]:
     plan = (
         f"run={order.run}\nfleet={quote(order.fleet)}\nepoch={order.epoch}\ncount={len(order.rendered.steps)}\npatience={RUNNER_PATIENCE}\n"
         f"cap={OUTPUT_CAP // 512}\nassociation={quote(order.association)}\n"
+        f"most_reboots={MOST_REBOOTS}\nreboot_patience={REBOOT_PATIENCE}\n"
     )
     files = [
         ("manifest", f"{order.manifest}\n".encode()),

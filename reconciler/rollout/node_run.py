@@ -9,9 +9,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from reconciler.errors import AnswerGarbled
-from reconciler.ids import RunId
+from reconciler.ids import FleetId, RunId
 from reconciler.model.command import Program, Session
-from reconciler.rollout.node_programs import Order, cancel_program, discard_program, look_program, start_program
+from reconciler.rollout.node_programs import (
+    Order,
+    cancel_program,
+    discard_program,
+    look_program,
+    resume_program,
+    start_program,
+)
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.sight import Refusal, Sight, read_report
 
@@ -44,6 +51,22 @@ class NodeRuns:
     def look(self, session: Session, run: RunId, *, become: bool, wait: int = 0) -> Sight:
         """Tell where a run stands, after at most `wait` seconds of waiting for its end, and fetch its new output."""
         program = look_program(run, become=become, wait=wait, held=self.output.held(run))
+        return self._ask(session, run, program)
+
+    def resume(
+        self,
+        session: Session,
+        run: RunId,
+        fleet: FleetId,
+        *,
+        epoch: int,
+        expired: bool = False,
+        become: bool,
+        wait: int = 0,
+    ) -> Sight:
+        """Let a run go on that asked for a reboot, on the node that came back from it; repeating it resumes nothing twice."""
+        held = self.output.held(run)
+        program = resume_program(run, fleet, epoch=epoch, expired=expired, become=become, wait=wait, held=held)
         return self._ask(session, run, program)
 
     def cancel(self, session: Session, run: RunId, *, become: bool) -> Sight:

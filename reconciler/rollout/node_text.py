@@ -167,6 +167,7 @@ find_standing() { # needs the run's folder as current folder; sets state and sta
         standing=unbegun
     elif [ "$run_boot" != "$boot" ]; then
         standing=down
+        case $state in "reboot "*) standing=rebooted ;; esac
     elif is_alive "$run_pid" "$run_start"; then
         standing=going
     else
@@ -175,6 +176,10 @@ find_standing() { # needs the run's folder as current folder; sets state and sta
         case $state in "ended "*) standing=ended; return ;; esac
         standing=killed
         case $state in
+        "reboot "*) # the shutdown itself may have ended the runner: on the way down for a while
+            read -r up rest </proc/uptime
+            [ "${up%%.*}" -ge "$((${state##* } + reboot_patience))" ] || standing=going
+            ;;
         "step "*)
             at=${state#step }
             at=${at%% *}
@@ -229,7 +234,7 @@ await_end() { # until the run has ended, or `wait` seconds
     nap=0.02
     while :; do
         find_standing
-        case $standing in going | orphan | unbegun) ;; *) return ;; esac
+        case $standing in going | orphan | unbegun) ;; rebooted) [ -n "${resuming:-}" ] || return ;; *) return ;; esac
         read -r up rest </proc/uptime
         [ "${up%%.*}" -lt "$until_up" ] || return 0
         pause "$nap"
@@ -249,19 +254,52 @@ remove_run() { # never half: a folder without its `begun` would look like one th
 """
 """How a run is told: lines, and after each `data` line as many bytes as it says."""
 
-START: Final = r"""
-spawn() { # the run must outlive this connection, on every init
+SPAWN: Final = r"""
+spawn() { # [RESUMED]: the run must outlive this connection, on every init
     runner=$root/runs/$run/runner
     if [ "$me" = 0 ] && [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1; then
         # Without OOMPolicy one greedy script would take its runner along; older systemd does not know the word.
         for policy in OOMPolicy=continue KillMode=process; do
             systemd-run --quiet --unit="reconciler-$short-$$" -p KillMode=process -p "$policy" \
-                sh "$runner" </dev/null >/dev/null 2>&1 8>&- && return
+                sh "$runner" "$@" </dev/null >/dev/null 2>&1 8>&- && return
         done
     fi
     command -v setsid >/dev/null 2>&1 || refuse unsafe "there is no setsid on the node: install util-linux"
-    setsid sh "$runner" </dev/null >/dev/null 2>&1 8>&- &
+    setsid sh "$runner" "$@" </dev/null >/dev/null 2>&1 8>&- &
 }
+"""
+"""How a runner is started, detached from everything."""
+
+RESUME: Final = r"""
+own_root
+open_door
+check_epoch
+enter_run
+find_standing
+resuming=
+if [ "$standing" = rebooted ]; then
+    at=${state#reboot }
+    at=${at%% *}
+    total=0
+    [ ! -f reboots ] || read -r total <reboots
+    if [ "$expired" = 1 ]; then
+        printf 'the node came back from its reboot too late: the document is too old to go on\n' >>"steps/$at/err"
+        put "steps/$at/exit" 'Failed 194' && put state "ended Failed 194 $epoch" || cannot_write
+    else
+        # Who was about to resume it may have died with another reboot, or been killed.
+        if read -r by start on 2>/dev/null <"resumed.$total" && { [ "$on" != "$boot" ] || ! is_alive "$by" "$start"; }; then
+            rm -f "resumed.$total"
+        fi
+        [ -e "resumed.$total" ] || spawn "$total"
+        resuming=1
+    fi
+fi
+close_door
+await_end
+report
+"""
+
+START: Final = r"""
 own_root
 open_door
 check_epoch
@@ -385,7 +423,7 @@ for run in $runs; do
     cd "$run" || continue
     find_standing
     cd ..
-    case $standing in going | orphan) continue ;; esac
+    case $standing in going | orphan | rebooted) continue ;; esac
     mv "$run" ".old.$run" && rm -rf ".old.$run"
 done
 close_door

@@ -64,6 +64,8 @@ def _ended(manifest: Manifest, sight: Sight, now: datetime) -> datetime:
 def _detail(manifest: Manifest, sight: Sight) -> str:
     at = manifest.step_name(sight.at_step) if sight.at_step else "its first step"
     match sight.standing:
+        case Standing.GOING | Standing.REBOOTED if sight.rebooting:
+            return f"the node reboots for {at}, which runs again after it"
         case Standing.GOING:
             return f"running, at {at}" if sight.at_step else "waiting to begin"
         case Standing.ORPHAN:
@@ -88,8 +90,7 @@ def _summary(manifest: Manifest, sight: Sight) -> str:
     for step in sight.steps:
         match step.status:
             case "Failed":
-                reboot = " (it asks for a reboot: reboot is not supported yet)" if step.exit_code == 194 else ""  # noqa: PLR2004  (SSM's code)
-                return f"{text}; {manifest.step_name(step.number)}: exit status {step.exit_code}{reboot}"
+                return f"{text}; {manifest.step_name(step.number)}: exit status {step.exit_code}"
             case "TimedOut":
                 return f"{text}; {manifest.step_name(step.number)}: timed out, or was killed (137)"
             case "Cancelled":

@@ -7,6 +7,8 @@ the only writer of `state`. Scripts are its children in process groups of their 
 from typing import Final
 
 RUNNER: Final = r"""
+# RESUMED: how often the run has asked for a reboot, where it goes on after one.
+resumed=${1:-}
 folder=${0%/*}
 root=${folder%/runs/*}
 cd "$folder" || exit 0
@@ -15,10 +17,18 @@ read -r stat_line </proc/$$/stat
 set -- ${stat_line##*) }
 start=${20}
 boot_id
-# Whoever makes this name is the run: a second runner, and a manager that discards the run, come too late.
 printf '%s %s %s\n' $$ "$start" "$boot" >"begun.$$" || exit 0
-ln "begun.$$" begun 2>/dev/null || { rm -f "begun.$$"; exit 0; }
-rm -f "begun.$$"
+if [ -n "$resumed" ]; then
+    ln "begun.$$" "resumed.$resumed" 2>/dev/null || { rm -f "begun.$$"; exit 0; }
+    exec 9>>"$root/lock"
+    # Without the lock nothing changes: the run still waits to be resumed.
+    take 9 "$root/lock" "$patience" || { rm -f "begun.$$" "resumed.$resumed"; exit 0; }
+    mv -f "begun.$$" begun || exit 0
+else
+    # Whoever makes this name is the run: a second runner, and a manager that discards the run, come too late.
+    ln "begun.$$" begun 2>/dev/null || { rm -f "begun.$$"; exit 0; }
+    rm -f "begun.$$"
+fi
 
 not_started() { # REASON: nothing of the document ran
     rm -f reserve
@@ -27,13 +37,15 @@ not_started() { # REASON: nothing of the document ran
     put state "ended NotStarted -1 $epoch"
     exit 0
 }
-put state "waiting $epoch $$ $start" || not_started "no space left on the node"
-exec 9>>"$root/lock"
-take 9 "$root/lock" "$patience" || {
-    holder=
-    read -r holder 2>/dev/null <"$root/holder" || :
-    not_started "another document is running on the node: $holder"
-}
+if [ -z "$resumed" ]; then
+    put state "waiting $epoch $$ $start" || not_started "no space left on the node"
+    exec 9>>"$root/lock"
+    take 9 "$root/lock" "$patience" || {
+        holder=
+        read -r holder 2>/dev/null <"$root/holder" || :
+        not_started "another document is running on the node: $holder"
+    }
+fi
 leave() {
     rm -f "$root/holder"
     let_go "$root/lock"
@@ -41,13 +53,15 @@ leave() {
 }
 seen=0
 [ ! -f "$root/epochs/$fleet" ] || read -r seen <"$root/epochs/$fleet" || :
-if [ "${seen:-0}" -gt "$epoch" ]; then
+if [ -z "$resumed" ] && [ "${seen:-0}" -gt "$epoch" ]; then
     let_go "$root/lock"
     not_started "a newer daemon leads (epoch $seen)"
 fi
 put "$root/holder" "$association $run"
 # Results must be writable even when the script fills the disk.
-if ! printf '%32768s' '' >reserve || ! put state "started $epoch $$ $start"; then
+if [ -n "$resumed" ]; then
+    printf '%32768s' '' >reserve || rm -f reserve
+elif ! printf '%32768s' '' >reserve || ! put state "started $epoch $$ $start"; then
     let_go "$root/lock"
     not_started "no space left on the node"
 fi
@@ -78,7 +92,7 @@ swallow() { # FIFO FILE: the first $cap blocks are kept, the rest is read slowly
     ) >/dev/null 2>&1 &
 }
 execute() { # runs $step/script; sets code and status
-    rm -f "$step/o" "$step/e"
+    rm -f "$step/o" "$step/e" "$step/out.end" "$step/err.end" "$step/timedout"
     mkfifo "$step/o" "$step/e" || { code=1; status=Failed; return; }
     swallow o out
     swallow e err
@@ -130,15 +144,43 @@ judge() {
         status=Success
         printf 'the script ended with 168: a success, and the steps after it are skipped\n' >>"$step/out"
         ;;
-    194)
-        status=Failed
-        printf 'the script ended with 194: it asks for a reboot, and reboot is not supported yet\n' >>"$step/err"
-        ;;
+    194) go_down ;;
     *)
         status=Failed
         printf 'failed to run commands: exit status %s\n' "$code" >>"$step/err"
         ;;
     esac
+}
+go_down() { # the script asks for a reboot: this comes back only where the node does not go down
+    status=Failed
+    tries=0
+    [ ! -f "$step/reboots" ] || read -r tries <"$step/reboots"
+    if [ -e cancel ]; then
+        status=Cancelled
+        return
+    fi
+    if [ "$tries" -ge "$most_reboots" ]; then
+        printf 'the script asked for a reboot once more after %s of them: no more are granted\n' "$tries" >>"$step/err"
+        return
+    fi
+    total=0
+    [ ! -f reboots ] || read -r total <reboots
+    record "$((tries + 1))" "$step/reboots"
+    record "$((total + 1))" reboots
+    read -r up rest </proc/uptime
+    record "reboot $number $epoch ${up%%.*}" state
+    rm -f reserve "$root/holder"
+    durable state reboots steps/*/* .
+    said=$(shutdown -r now 2>&1 9>&-) || said=$(reboot 2>&1 9>&-) || {
+        printf 'the script ended with 194, and the node cannot be rebooted: %s\n' "$said" >>"$step/err"
+        return
+    }
+    naps=0
+    while [ "$naps" -lt "$reboot_patience" ]; do
+        naps=$((naps + 1))
+        pause 1
+    done
+    printf 'the node was told to reboot, and did not within %s s\n' "$reboot_patience" >>"$step/err"
 }
 rank() { # STATUS: of several elements of one step the highest counts
     case $1 in Skipped) rank=0 ;; Success) rank=1 ;; Failed) rank=6 ;; Cancelled) rank=7 ;; *) rank=8 ;; esac
@@ -150,7 +192,7 @@ end_group() { # the step of the document is over: do its modifiers demand an end
         group_code=168
         record "Success 168" "$step/exit"
     fi
-    case $group_code in 168 | 169 | 194) demanded=$group_code ;; esac
+    case $group_code in 168 | 169) demanded=$group_code ;; esac
     case $group_status:$group_on_failure:$group_on_success in
     Failed:exit:* | Success:*:exit) demanded=modifier ;;
     esac
@@ -192,7 +234,10 @@ while [ "$number" -lt "$count" ]; do
     step=$next
     group_on_failure=$on_failure
     group_on_success=$on_success
-    if [ -e cancel ]; then
+    if [ -n "$resumed" ] && [ -f "$step/exit" ]; then
+        # It ended before the reboot: its result counts, and nothing of it runs again.
+        read -r status code <"$step/exit"
+    elif [ -e cancel ]; then
         status=Cancelled
         code=1
     elif [ -n "$demanded" ] && [ "$finally" != 1 ]; then
@@ -230,7 +275,7 @@ status=Success
 [ -z "$failed" ] || status=Failed
 read -r up rest </proc/uptime
 rm -f reserve
-put took "$((${up%%.*} - ${up_start%%.*}))"
+[ -n "$resumed" ] || put took "$((${up%%.*} - ${up_start%%.*}))"
 record "ended $status $first_code $epoch" state
 durable state steps/*/exit .
 leave

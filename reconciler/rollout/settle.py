@@ -2,7 +2,7 @@
 
 `leftovers` is pure; `settle` asks the nodes for the rest, and removes runs that were claimed and never began (nothing ran:
 the drift, where it still stands, is planned anew); `acknowledge` writes markers and removes folders once a report is pushed.
-It starts nothing and repeats nothing.
+It starts nothing and repeats nothing, but lets a run go on that asked for a reboot and has had it.
 """
 
 import json
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -25,10 +26,11 @@ from reconciler.model.known import Known
 from reconciler.model.node import Become, Node
 from reconciler.model.outcome import Outcome, RunRecord
 from reconciler.rollout.manifest import Manifest, is_of_another_fleet, read_manifest
-from reconciler.rollout.node_programs import acknowledge_program
+from reconciler.rollout.node_programs import RESUMED_WITHIN, acknowledge_program
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.record import record_of
+from reconciler.rollout.sight import Sight, Standing
 
 NODE_PATIENCE = 60.0
 """Seconds after which no further leftover of a node is asked about in this pass: its others wait for the next one."""
@@ -105,6 +107,7 @@ def settle(
     desired: DesiredState,
     *,
     connect: Connect,
+    epoch: int = 0,
     outputs: Path | None = None,
     clock: Callable[[], datetime] = _now,
     on_unsettled: Callable[[Unsettled], None] = _nobody,
@@ -123,7 +126,8 @@ def settle(
     runs = NodeRuns(OutputKeeper(outputs))
 
     def settle_one(node: NodeId) -> Settled:
-        return _settle_node(desired.nodes[node], by_node[node], connect, runs, clock)
+        resume = partial(_resumed, runs=runs, fleet=desired.fleet.id, epoch=epoch, now=clock())
+        return _settle_node(desired.nodes[node], by_node[node], connect, runs, clock, resume)
 
     with ThreadPoolExecutor(max_workers=max(1, min(workers, len(by_node))), thread_name_prefix="settle") as pool:
         parts = list(pool.map(settle_one, by_node))
@@ -134,7 +138,12 @@ def settle(
 
 
 def _settle_node(
-    node: Node, found: tuple[Leftover, ...], connect: Connect, runs: NodeRuns, clock: Callable[[], datetime]
+    node: Node,
+    found: tuple[Leftover, ...],
+    connect: Connect,
+    runs: NodeRuns,
+    clock: Callable[[], datetime],
+    resume: "Resume",
 ) -> Settled:
     records: list[RunRecord] = []
     discarded: list[RunId] = []
@@ -152,6 +161,8 @@ def _settle_node(
                     )
                 manifest = leftover.manifest
                 sight = runs.look(session, manifest.run, become=become)
+                if sight.standing is Standing.REBOOTED:
+                    sight = resume(session, manifest, become=become)
                 if sight.nothing_ran:
                     sight = runs.discard(session, manifest.run, become=become)
                 record = record_of(manifest, sight, runs.output, clock())
@@ -165,6 +176,28 @@ def _settle_node(
             records=tuple(records), unsettled=(Unsettled(node=node.id, reason=reason),), discarded=tuple(discarded)
         )
     return Settled(records=tuple(records), discarded=tuple(discarded))
+
+
+class Resume(Protocol):
+    """Lets one run of a node go on after its reboot."""
+
+    def __call__(self, session: Session, manifest: Manifest, *, become: bool) -> Sight:
+        """Give how it stands then."""
+        ...
+
+
+def _resumed(
+    session: Session,
+    manifest: Manifest,
+    *,
+    runs: NodeRuns,
+    fleet: FleetId,
+    epoch: int,
+    now: datetime,
+    become: bool,
+) -> Sight:
+    expired = now - manifest.started > RESUMED_WITHIN
+    return runs.resume(session, manifest.run, fleet, epoch=epoch, expired=expired, become=become)
 
 
 def acknowledge(

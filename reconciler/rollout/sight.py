@@ -14,7 +14,7 @@ MOST_BYTES = 10**9
 _DIGITS = re.compile(r"\d{1,10}", re.ASCII)
 _RESULT = re.compile(r"(Success|Failed|TimedOut|Cancelled|Skipped) (\d{1,3})", re.ASCII)
 _ENDED = re.compile(r"ended (Success|Failed|TimedOut|Cancelled|NotStarted) (-?\d{1,3}) (\d{1,18})", re.ASCII)
-_AT_STEP = re.compile(r"step (\d{1,5}) \d{1,18}", re.ASCII)
+_AT_STEP = re.compile(r"(?:step (\d{1,5}) \d{1,18}|reboot (\d{1,5}) \d{1,18} \d{1,12})", re.ASCII)
 
 
 class Standing(Enum):
@@ -32,11 +32,13 @@ class Standing(Enum):
     """Its runner is dead, and so is everything of it."""
     DOWN = "down"
     """The node has been booted since it began."""
+    REBOOTED = "rebooted"
+    """The node has been booted since, as a script asked for: it goes on once it is resumed."""
 
     @property
     def goes_on(self) -> bool:
-        """Whether more will come by itself."""
-        return self in (Standing.GOING, Standing.ORPHAN)
+        """Whether more will come, by itself or once it is resumed."""
+        return self in (Standing.GOING, Standing.ORPHAN, Standing.REBOOTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,8 @@ class Sight:
     """Success, Failed, TimedOut, Cancelled, NotStarted; empty while it has not ended."""
     exit_code: int | None = None
     at_step: int = 0
+    rebooting: bool = False
+    """Whether that step asked for a reboot, and has not been resumed."""
     body_may_have_run: bool = False
     why: str = ""
     took: int | None = None
@@ -137,7 +141,8 @@ def _read_run(reader: "_Reader", first: str) -> Sight:
         standing=standing,
         status=ended[1] if ended else "",
         exit_code=int(ended[2]) if ended else None,
-        at_step=int(at_step[1]) if at_step else 0,
+        at_step=int(at_step[1] or at_step[2]) if at_step else 0,
+        rebooting=state.startswith("reboot "),
         body_may_have_run=bool(state) and not state.startswith("waiting "),
         why=why,
         took=took,
