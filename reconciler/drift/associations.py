@@ -132,7 +132,9 @@ class Surveyor:
         pauses: Pauses | None = None,
     ) -> Survey:
         """Judge every association on every node it means."""
-        known_keys = {node: record.host_key for node, record in history.nodes.items()}
+        # A renamed node's key is known under its former id, too: that is one server at one id.
+        former = {name for node in desired.nodes.values() for name in node.former_ids}
+        known_keys = {node: record.host_key for node, record in history.nodes.items() if node not in former}
         ruled = rules(desired, definitions)
         judge = Judge(
             desired=desired,

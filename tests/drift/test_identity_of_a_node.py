@@ -129,6 +129,9 @@ def test_a_renamed_node_keeps_its_history() -> None:
     facts = some_facts("www-01", identity=identity(0))
     (found,) = find(state, facts, history=a_history({"motd": applied(state)}))
     assert found.state is State.IN_SYNC
+    with_key = a_history({"motd": applied(state)})
+    with_key = replace(with_key, nodes={WEB: replace(with_key.nodes[WEB], host_key="ssh-ed25519 AAAA")})
+    assert find(state, facts, history=with_key, host_keys={NodeId("www-01"): "ssh-ed25519 AAAA"}) == (found,)
     seen = with_seen(a_history({"motd": applied(state)}), {facts.node: facts}, NOW)
     assert find(state, facts, history=seen) == (found,)
     history = with_findings(seen, (found,), NOW, desired=state, targets=resolve_targets(state))
