@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import yaml
 
-from reconciler.ids import NodeId, RunId
+from reconciler.ids import FleetId, NodeId, RunId
 from reconciler.inventory.canonical import canonical, read_canonical
 from reconciler.inventory.decode import Parses, Request, decode
 from reconciler.inventory.fact import Asked
@@ -90,7 +90,7 @@ def answers(data: bytes) -> str:
                 dict(rows)
                 words.append("=")
     _is_kept_as_it_was(facts)
-    leftovers(facts)
+    leftovers(facts, FleetId("example"))
     return outcome("".join(words), answered.problem or "")
 
 
@@ -138,6 +138,7 @@ def facts(data: bytes) -> str:
 
 MANIFEST = {
     "run": "a" * 64,
+    "fleet": "example",
     "node": "web-01",
     "association": "motd",
     "definition": "b" * 64,
