@@ -42,7 +42,7 @@ def judge(
             node=node,
             findings=_dated(by_node.get(node, ()), before.get(node), now),
             history=history.nodes.get(node, NodeHistory(node=node)),
-            facts=facts[node],
+            facts=_at_rest(facts[node], by_node.get(node, ()), before.get(node)),
             notes=_notes(facts[node], before.get(node), now),
         )
         for node in sorted(facts)
@@ -71,6 +71,19 @@ def _with_outcome(finding: Finding, kept: str | None) -> Finding:
     if kept is None or not finding.wanted or finding.state in {State.IN_SYNC, State.WAITING, State.UNKNOWN}:
         return finding
     return replace(finding, state=State.WAITING, reason=f"{kept} ({finding.reason})")
+
+
+def _at_rest(facts: Facts, findings: tuple[Finding, ...], before: NodeReport | None) -> Facts:
+    """Give the facts with the files that flap as last reported: what undoes repairs must not make a commit of each pass."""
+    flapping = {subject for finding in findings for subject in finding.unstable}
+    paths = {subject.removeprefix("file ") for subject in flapping if subject.startswith("file ")}
+    if not paths or before is None:
+        return facts
+    match facts.section("files"), before.facts.section("files"):
+        case Known(rows), Known(reported):
+            kept = {path: reported[path] for path in sorted(paths) if path in rows and path in reported}
+            return replace(facts, sections={**facts.sections, "files": Known({**rows, **kept})})
+    return facts
 
 
 def _dated(findings: tuple[Finding, ...], before: NodeReport | None, now: datetime) -> tuple[ReportedFinding, ...]:

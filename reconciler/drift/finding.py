@@ -59,6 +59,8 @@ class Finding:
     """Whether this document was never applied anywhere: one node goes first (canary)."""
     adopted: bool = False
     """InSync without a run: this definition is taken over as it stands."""
+    unstable: tuple[str, ...] = ()
+    """Flapping: the subjects that something else keeps changing, as `differences` would name them."""
     forced: bool = False
     """Whether somebody asked for this run by hand (`apply`): a second look does not make it unneeded."""
 

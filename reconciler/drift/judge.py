@@ -187,6 +187,7 @@ class Judge:
             severity=association.severity,
             definition=rule.digest,
             differences=found.differences,
+            unstable=found.unstable,
             until=until,
             wanted=wanted,
             first_time=wanted and cause is Cause.PENDING and not self._anywhere(rule, well=True),

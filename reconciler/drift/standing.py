@@ -10,7 +10,7 @@ from reconciler.drift.expectations import Verdict
 from reconciler.drift.finding import Cause, Difference
 from reconciler.drift.identity import NOTHING, is_forgotten
 from reconciler.drift.rule import Rule
-from reconciler.drift.text import differences_text, instant_text
+from reconciler.drift.text import differences_text, instant_text, subjects_text
 from reconciler.ids import NodeId
 from reconciler.model.history import Applied, RunStatus
 from reconciler.schedule.association import Due
@@ -34,6 +34,8 @@ class Standing:
     """Why it does not run now although it will: back-off, schedule."""
     until: datetime | None = None
     adopted: bool = False
+    unstable: tuple[str, ...] = ()
+    """Flapping: the subjects that something else keeps changing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +111,13 @@ def _drifted(case: Case, applied: Applied, differing: str, differences: tuple[Di
     recent = [repair for repair in applied.repairs if repair > case.now - FLAPPING_WITHIN]
     if len(recent) >= FLAPPING_REPAIRS:
         again = instant_text(sorted(recent)[-FLAPPING_REPAIRS] + FLAPPING_WITHIN)
-        reason = f"flapping: repaired {len(recent)} times in 24 h, and {differing}; left alone until {again} or apply"
-        return Standing(cause=Cause.FAILED, reason=reason, differences=differences)
+        # Not how it differs: what undoes the repairs may write something else each time, and each would be a commit.
+        subjects = tuple(each.subject for each in differences)
+        reason = (
+            f"flapping: repaired {len(recent)} times in 24 h, and undone each time: {subjects_text(subjects)}; "
+            f"left alone until {again} or apply"
+        )
+        return Standing(cause=Cause.FAILED, reason=reason, unstable=subjects)
     found = applied.drift_seen or case.now
     return _when_due(case, applied, Cause.DRIFTED, differing, differences, drift_found=found)
 

@@ -21,6 +21,12 @@ def differences_text(differences: Sequence[Difference]) -> str:
     return "; ".join(named) + (f"; and {more} more" if more > 0 else "")
 
 
+def subjects_text(subjects: Sequence[str]) -> str:
+    """Name the first few of what does not stay."""
+    more = len(subjects) - _NAMED
+    return ", ".join(subjects[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
 def untold_differences(finding: Finding) -> tuple[Difference, ...]:
     """Give the differences that the finding's reason does not name already, for whoever shows both."""
     return tuple(each for each in finding.differences if _difference_text(each) not in finding.reason)

@@ -28,6 +28,8 @@ class Fleet:
     """Where reports are pushed; None: nothing is pushed."""
     max_changed_per_pass: str | None = None
     """A breaker: number or percentage of nodes whose drift is repaired in one pass; None: no limit."""
+    stop_after_failures: int = 5
+    """A breaker: a definition that failed on so many nodes, and on more than it went well on, reaches no further one; 0: none."""
     mode: Mode = Mode.ENFORCE
     suspend: bool = False
     require_reasons: bool = False

@@ -15,6 +15,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.history import History
 from reconciler.model.node import Mode, Node
 from reconciler.model.pause import Pauses
+from reconciler.plan.breakers import within_breakers
 from reconciler.plan.digest import FactsDigest, with_digest
 from reconciler.plan.notes import notes
 from reconciler.plan.order import places
@@ -46,10 +47,12 @@ def build_plan(  # noqa: PLR0913 - a plan is a function of all of these, and of 
     facts_of = facts if callable(facts) else facts.get
     shrunk = refused(desired, targets, history, allow_shrink)
     sorting = _Sorting(desired=desired, shrunk=shrunk, limit=limit, mode=mode or Mode.ENFORCE)
-    wanted, left_out = sorting.sort(findings.noteworthy if isinstance(findings, Survey) else findings)
-    wanted, broken = _within_breaker(wanted, desired, len(targets.nodes))
+    noteworthy = findings.noteworthy if isinstance(findings, Survey) else tuple(findings)
+    wanted, left_out = sorting.sort(noteworthy)
+    failing = (finding for finding in noteworthy if finding.cause is Cause.FAILED)
+    within = within_breakers(wanted, failing, desired=desired, targets=targets, history=history)
     making = _Making(desired=desired, definitions=definitions, facts_of=facts_of, history=history)
-    items = making.items(wanted)
+    items = making.items(within.wanted)
     plan = Plan(
         digest=Digest(""),
         commit=desired.commit,
@@ -58,9 +61,10 @@ def build_plan(  # noqa: PLR0913 - a plan is a function of all of these, and of 
         facts=(facts_digest or FactsDigest())(targets.nodes, facts_of),
         at=now,
         items=items,
-        left_out=tuple(sorted((*left_out, *broken), key=lambda left: (left.node or "", left.association))),
+        left_out=tuple(sorted((*left_out, *within.held), key=lambda left: (left.node or "", left.association))),
         removals=removals(desired, targets, history, frozenset(shrunk), limit),
         notes=(*notes(desired, targets, items), *(pauses or Pauses()).in_words(now)),
+        tallies=within.tallies,
         mode=mode or Mode.ENFORCE,
     )
     return with_digest(plan)
@@ -99,27 +103,6 @@ class _Sorting:
         return LeftOut(
             node=finding.node, association=finding.association, reason=f"{finding.reason}{why}", until=finding.until
         )
-
-
-def _within_breaker(
-    wanted: list[Finding], desired: DesiredState, fleet: int
-) -> tuple[list[Finding], tuple[LeftOut, ...]]:
-    """Repair drift on so many nodes in one pass and no more; first applications and changes do not count."""
-    expression = desired.fleet.max_changed_per_pass
-    if expression is None:
-        return wanted, ()
-    allowed = max(1, fleet * int(expression[:-1]) // 100) if expression.endswith("%") else int(expression)
-    drifted = list(dict.fromkeys(finding.node for finding in wanted if finding.cause is Cause.DRIFTED))
-    held = frozenset(drifted[allowed:])
-    if not held:
-        return wanted, ()
-    reason = f"breaker: {len(drifted)} nodes drifted, and MaxChangedPerPass repairs {allowed} in one pass"
-    stays = [finding for finding in wanted if finding.cause is not Cause.DRIFTED or finding.node not in held]
-    return stays, tuple(
-        LeftOut(node=finding.node, association=finding.association, reason=f"{reason}; {finding.reason}")
-        for finding in wanted
-        if finding.cause is Cause.DRIFTED and finding.node in held
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

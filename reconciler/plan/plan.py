@@ -55,6 +55,17 @@ class Removal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What a definition did on nodes that this plan leaves alone: a roll-out's counts go on from here."""
+
+    errors: int = 0
+    """Nodes where it failed or timed out, as MaxErrors counts."""
+    failed: int = 0
+    """These, and those where it ended well and left an expectation unmet."""
+    well: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Ordered items, and everything that was not made one. The digest is over the inputs and the items, no prose."""
 
@@ -68,4 +79,6 @@ class Plan:
     left_out: tuple[LeftOut, ...] = ()
     removals: tuple[Removal, ...] = ()
     notes: tuple[str, ...] = ()
+    tallies: Mapping[AssociationName, Tally] = field(default_factory=dict)
+    """Of associations that failed somewhere already."""
     mode: Mode = Mode.ENFORCE

@@ -5,7 +5,6 @@ flight then is left alone; unreachable nodes are no errors. Ours: the first node
 alone, and the rest follow once a second look has confirmed it.
 """
 
-import re
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -13,8 +12,8 @@ from itertools import islice
 from typing import Self
 
 from reconciler.ids import NodeId
-
-_EXPRESSION = re.compile(r"(\d{1,10})(%?)", re.ASCII)
+from reconciler.plan.breakers import failures_in_words
+from reconciler.plan.rates import errors_in_words
 
 
 class Ramp(Enum):
@@ -45,25 +44,6 @@ class Canary(Enum):
     """It succeeded, and the second look is not back yet."""
 
 
-def in_flight_limit(expression: str, targets: int) -> int:
-    """Give how many nodes may run at once: a number, or a percentage rounded down, and at least one."""
-    number, percent = _parsed(expression)
-    return max(1, targets * number // 100 if percent else number)
-
-
-def error_threshold(expression: str, targets: int) -> int:
-    """Give how many errors are tolerated: a roll-out stops when there are more."""
-    number, percent = _parsed(expression)
-    return targets * number // 100 if percent else number
-
-
-def _parsed(expression: str) -> tuple[int, bool]:
-    match = _EXPRESSION.fullmatch(expression.strip())
-    if match is None:
-        raise ValueError(f"{expression!r} is neither a number nor a percentage: write 10 or 10%")
-    return int(match[1]), match[2] == "%"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """One association's way over its nodes."""
@@ -80,6 +60,11 @@ class Rollout:
     left: int = 1
     """How many more nodes this round may release."""
     errors: int = 0
+    """Those of earlier passes on other nodes included, as for the two that follow."""
+    failed: int = 0
+    well: int = 0
+    stop_after: int = 0
+    """Failures after which it reaches no further node, unless it went well on as many; 0: no such limit."""
     canary: Canary = Canary.NONE
     stopped: str | None = None
     """Why nothing more is started."""
@@ -126,7 +111,9 @@ class Rollout:
             return self
         new = replace(self.acknowledged(node), in_flight=self.in_flight - {node})
         if ending is Ending.ERROR:
-            new = replace(new, errors=new.errors + 1)
+            new = replace(new, errors=new.errors + 1, failed=new.failed + 1)
+        if ending is Ending.SUCCESS:
+            new = replace(new, well=new.well + 1)
         if new.canary is Canary.OUT:
             match ending:
                 case Ending.SUCCESS:
@@ -136,12 +123,17 @@ class Rollout:
                 case Ending.NEITHER:
                     # Nothing was learnt from this one: the next node goes first.
                     new = replace(new, canary=Canary.WANTED)
-        if new.errors > new.threshold and new.stopped is None:
-            new = replace(
-                new,
-                stopped=f"{new.errors} {'error' if new.errors == 1 else 'errors'}, MaxErrors allows {new.threshold}",
-            )
+        if ending is Ending.ERROR and new.stopped is None:
+            new = replace(new, stopped=new.too_many())
         return new
+
+    def too_many(self) -> str | None:
+        """Say why the errors so far stop it, or None."""
+        if self.errors > self.threshold:
+            return errors_in_words(self.errors, self.threshold)
+        if 0 < self.stop_after <= self.failed and self.failed > self.well:
+            return failures_in_words(self.failed, self.well, self.stop_after)
+        return None
 
     def confirmed(self) -> Self:
         """Let the rest go: the second look at the first node found what was wanted."""

@@ -19,12 +19,13 @@ from reconciler.model.command import Connect, Session
 from reconciler.model.desired import DesiredState
 from reconciler.model.outcome import Disposition, Outcome, RunRecord
 from reconciler.model.pause import Pauses
-from reconciler.plan.plan import Plan, PlanItem
+from reconciler.plan.plan import Plan, PlanItem, Tally
+from reconciler.plan.rates import error_threshold, in_flight_limit
 from reconciler.rollout.flight import Flight, Tools, Verdict, advance, left_alone, outcome_of
 from reconciler.rollout.node_programs import Order
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
-from reconciler.rollout.progress import Canary, Ending, Ramp, Rollout, error_threshold, in_flight_limit
+from reconciler.rollout.progress import Canary, Ending, Ramp, Rollout
 from reconciler.rollout.waiting import Waiting
 
 WAIT = 3
@@ -82,6 +83,7 @@ class _Manner:
     on_outcome: Callable[[Outcome], None]
     going: tuple[RunRecord, ...]
     target_counts: Mapping[AssociationName, int]
+    tallies: Mapping[AssociationName, Tally]
     outputs: Path | None
     ramp: Ramp
     workers: int
@@ -126,6 +128,7 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
         on_outcome=on_outcome,
         going=tuple(record for record in going if not record.status.ended),
         target_counts=target_counts or {},
+        tallies=plan.tallies,
         outputs=outputs,
         pauses=pauses,
         ramp=ramp,
@@ -396,9 +399,14 @@ def _new_rollout(name: AssociationName, items: tuple[PlanItem, ...], desired: De
         key=lambda item: (not item.canary, item.order, item.node),
     )
     targets = max(manner.target_counts.get(name, 0), len(own))
+    tally = manner.tallies.get(name, Tally())
     return Rollout(
         limit=in_flight_limit(association.max_concurrency, targets),
         threshold=error_threshold(association.max_errors, targets),
+        errors=tally.errors,
+        failed=tally.failed,
+        well=tally.well,
+        stop_after=desired.fleet.stop_after_failures,
         ramp=manner.ramp,
         waiting=tuple(item.node for item in own),
         in_flight=frozenset(record.node for record in manner.going if record.association == name),

@@ -8,6 +8,7 @@ import pytest
 from reconciler.bundled import bundled_files
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.model.association import Association, Severity, Target
+from reconciler.model.fleet import Fleet
 from reconciler.model.node import Become, Mode, Transport
 from reconciler.model.read_state import Readings, desired_state, read_state
 from reconciler.problem import Gravity
@@ -57,12 +58,13 @@ def test_the_fleet_is_read_whole() -> None:
         {
             "state/fleet.yaml": "Fleet: x\nBranch: live/main\nInterval: rate(30 seconds)\nPassWait: rate(1 hour)\n"
             "Ssh: {MaxHandshakes: 5, KeepConnections: 0}\nReports: {Branch: seen, Remote: git@example.org:a/b.git}\n"
-            "MaxChangedPerPass: 20%\nSuspend: true\nRequireReasons: true\n"
+            "MaxChangedPerPass: 20%\nStopAfterFailures: 0\nSuspend: true\nRequireReasons: true\n"
         }
     ).fleet
     assert (fleet.id, fleet.branch, fleet.interval) == ("x", "live/main", timedelta(seconds=30))
     assert (fleet.pass_wait, fleet.max_handshakes, fleet.keep_connections) == (timedelta(hours=1), 5, 0)
     assert (fleet.reports_branch, fleet.reports_remote) == ("seen", "git@example.org:a/b.git")
+    assert (fleet.stop_after_failures, Fleet().stop_after_failures) == (0, 5)
     assert (fleet.max_changed_per_pass, fleet.suspend, fleet.require_reasons) == ("20%", True, True)
 
 

@@ -23,7 +23,7 @@ from tests.model.reading import ASSOCIATION, DOCUMENT, NODE
 EVERYTHING = {
     "node": NODE + "Port: 22\nUser: ops\nIdentityFile: fleet\nGateway: b\nTransport: ssh\nBecome: sudo\nMode: warn\nFormerIds: [old]\n",
     "fleet": "Fleet: x\nBranch: main\nInterval: rate(10 minutes)\nPassWait: rate(1 hour)\nSsh: {User: ops, IdentityFile: k, "
-    "MaxHandshakes: 20, KeepConnections: 0}\nReports: {Branch: c, Remote: origin}\nMaxChangedPerPass: 20%\nMode: warn\n"
+    "MaxHandshakes: 20, KeepConnections: 0}\nReports: {Branch: c, Remote: origin}\nMaxChangedPerPass: 20%\nStopAfterFailures: 5\nMode: warn\n"
     "Suspend: false\nRequireReasons: true\n",
     "group": "Name: web\nDescription: x\nResourceQuery: {TagFilters: [{Key: Role, Values: [web]}]}\n",
     "association": ASSOCIATION + "DocumentVersion: 3\nScheduleExpression: rate(1 hour)\nMaxConcurrency: 10%\nMaxErrors: 0\n"

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.ids import NodeId
-from reconciler.rollout.progress import Canary, Ending, Ramp, Rollout, error_threshold, in_flight_limit
+from reconciler.plan.rates import error_threshold, in_flight_limit
+from reconciler.rollout.progress import Canary, Ending, Ramp, Rollout
 
 
 @pytest.mark.parametrize(
@@ -204,3 +205,32 @@ def test_without_errors_every_node_has_its_turn(count: int, limit: int, ramp: Ra
         if rollout.canary is Canary.LOOKED_AT:
             rollout = rollout.confirmed()
     assert started == list(nodes(count))
+
+
+def ended(rollout: Rollout, *endings: Ending) -> Rollout:
+    for ending in endings:
+        rollout, (node,) = rollout.release(frozenset(rollout.waiting[:1]))
+        rollout = rollout.ended(node, ending)
+    return rollout
+
+
+@pytest.mark.parametrize(
+    ("before", "endings", "is_stopped"),
+    [
+        pytest.param({}, "EEE", True, id="three failures and nothing else"),
+        pytest.param({}, "EE", False, id="one fewer"),
+        pytest.param({"failed": 2}, "E", True, id="two in earlier passes"),
+        pytest.param({}, "SSSEEE", False, id="it went well on as many"),
+        pytest.param({}, "SSEEE", True, id="it went well on fewer"),
+        pytest.param({"well": 10}, "EEEEE", False, id="it went well on many before"),
+        pytest.param({"failed": 9}, "S", False, id="a success stops nothing"),
+        pytest.param({"stop_after": 0}, "EEEEEE", False, id="turned off"),
+    ],
+)
+def test_a_definition_that_mostly_fails_is_stopped(before: dict[str, int], endings: str, *, is_stopped: bool) -> None:
+    limits = {"limit": 1, "threshold": 100, "stop_after": 3, **before}
+    rollout = ended(
+        Rollout(waiting=nodes(20), ramp=Ramp.NONE, **limits),  # type: ignore[arg-type]  # all of them are numbers
+        *(Ending.ERROR if letter == "E" else Ending.SUCCESS for letter in endings),
+    )
+    assert (rollout.stopped is not None and "StopAfterFailures is 3" in rollout.stopped) is is_stopped

@@ -31,6 +31,7 @@ def read_fleet(value: Value | None, mistakes: Mistakes) -> tuple[Fleet, SshDefau
     empty = Table({}, {}, value.line, value.column)
     ssh, reports = value.table("Ssh") or empty, value.table("Reports") or empty
     mode = Mode(value.scalar("Mode") or "enforce")
+    stop_after = value.integer("StopAfterFailures")
     handshakes, kept = ssh.integer("MaxHandshakes"), ssh.integer("KeepConnections")
     fleet = Fleet(
         id=FleetId(value.scalar("Fleet") or DEFAULT_FLEET),
@@ -42,6 +43,7 @@ def read_fleet(value: Value | None, mistakes: Mistakes) -> tuple[Fleet, SshDefau
         reports_branch=reports.scalar("Branch") or "compliance",
         reports_remote=reports.scalar("Remote"),
         max_changed_per_pass=value.scalar("MaxChangedPerPass"),
+        stop_after_failures=5 if stop_after is None else stop_after,
         mode=mode,
         suspend=value.flag("Suspend"),
         require_reasons=value.flag("RequireReasons"),
