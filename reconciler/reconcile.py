@@ -14,6 +14,7 @@ from reconciler.collector import paused_collector
 from reconciler.drift.associations import Survey, Surveyor, find_drift
 from reconciler.drift.definitions import Definition, Unrenderable, definitions
 from reconciler.drift.finding import Cause, Finding
+from reconciler.drift.identity import with_traced
 from reconciler.drift.lost_history import guarded, rebuilt
 from reconciler.drift.memory import with_findings, with_outcomes, with_seen, with_settled
 from reconciler.drift.questions import questions
@@ -147,8 +148,8 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
     now = world.clock()
     keys = {node: found.host_key for node, found in before.items()}
     run_of = partial(run_id, desired.fleet.id)
-    history = rebuilt(history, facts, now, run_of) if asked.new_history else guarded(history, facts, run_of)
-    history = with_seen(with_settled(history, settled, now), facts, now, host_keys=keys)
+    history = rebuilt(history, facts, now, run_of) if asked.new_history else guarded(history, facts, now, run_of)
+    history = with_seen(with_traced(with_settled(history, settled, now), facts), facts, now, host_keys=keys)
     pauses = world.pauses()
     findings = _find(base, facts, history, now, asked, keys, pauses)
     plan = build_plan(

@@ -37,6 +37,10 @@ class HostSettings:
     """Whether the local transport may change this host; without it local nodes are only observed."""
     trusted_signers: tuple[Signer, ...] = ()
     """The first signers of the state branch; where there are any, only signed commits come into force."""
+    signing_key: Path | None = None
+    """The ssh key that reports are signed with; None: they are not signed."""
+    report_signers: tuple[Signer, ...] = ()
+    """Whose reports count besides those signed with `signing_key`; with either, unsigned ones count for nothing."""
 
     def ssh_config_file(self) -> Path | None:
         """Give the ssh configuration to read: the default one only where it exists."""
@@ -72,17 +76,20 @@ def host_settings(content: bytes, file: str) -> HostSettings:
     table = documents[0] if documents else None
     if not isinstance(table, Table):
         return HostSettings()
-    trusted = _signers(table, "TrustedSigners", mistakes)
+    trusted, reporting = _signers(table, "TrustedSigners", mistakes), _signers(table, "ReportSigners", mistakes)
     if mistakes.found_errors:
         raise SettingsError("\n".join(str(problem) for problem in mistakes.problems))
+    keys, signing_key = Path(table.scalar("KeyDirectory") or "~/.ssh"), table.scalar("SigningKey")
     return HostSettings(
         fleet=table.scalar("Fleet"),
         remote=table.scalar("Remote"),
         branch=table.scalar("Branch"),
-        key_directory=Path(table.scalar("KeyDirectory") or "~/.ssh"),
+        key_directory=keys,
         ssh_config=_ssh_config(table.scalar("SshConfig")),
         local_changes=table.flag("LocalChanges"),
         trusted_signers=trusted,
+        signing_key=None if signing_key is None else keys.expanduser() / Path(signing_key).expanduser(),
+        report_signers=reporting,
     )
 
 

@@ -4,7 +4,7 @@ What is committed waits in our clone until every place has it, so a remote that 
 somebody else pushed first, our commits are made again on top of theirs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,6 +20,7 @@ from reconciler.source.git_text import blob_id
 from reconciler.source.records import Person, RefRule, RefUpdate, Remote, WriteRequest
 from reconciler.source.repository import HEARTBEAT_REF, LEASE_REF, Repository
 
+ANEW = "begin a new history from what the nodes remember with `reconciler once --new-history`"
 PUSH_TRIES = 6
 """Each try loses only to a push that somebody else got through; six in a row is not a race any more."""
 
@@ -60,6 +61,9 @@ class ReportsBranch:
     places: Places
     branch: str
     person: Person
+    why_not: Callable[[CommitId], str | None] | None = None
+    """Why a commit that we did not make is not believed; None: it is. Left out: signatures are not asked for."""
+    _believed: set[CommitId] = field(default_factory=set, init=False)
     _known: tuple[CommitId, dict[str, str]] | None = field(default=None, init=False)
     """The files of the last tip we committed upon."""
 
@@ -162,14 +166,34 @@ class ReportsBranch:
         """Say how a place lost what we know it had."""
         last, there = self._commit(self._published(place)), self._commit(place.tracking(self.ref))
         where = f"{self.branch} at {place.address.shown}"
-        remedy = "push that commit back, or begin a new history"
+        remedy = f"push that commit back, or {ANEW}"
         if last is None:
-            return self._foreign(place, there)
+            return self._foreign(place, there) or self._unbelieved(place, there, last)
         if there is None:
             return f"{where} was deleted; it was at {last}: {remedy}"
         if not self.repository.is_ancestor(last, there):
             return f"{where} was rewound or rewritten: {there} does not descend from {last}; {remedy}"
-        return None
+        return self._unbelieved(place, there, last)
+
+    def _unbelieved(self, place: Remote, there: CommitId | None, last: CommitId | None) -> str | None:
+        """Say why a commit that we have not seen before is not one of ours or of another host of the fleet.
+
+        Its files are what its signer wrote, all of them, on top of what that signer believed: so the tip alone is judged.
+        """
+        if there is None or there == last or there in self._believed:
+            return None
+        if self.why_not is not None:
+            why = self.why_not(there)
+        elif last is not None and self.repository.is_signed(last) and not self.repository.is_signed(there):
+            why = "it is not signed, and what was there before is"
+        else:
+            why = None
+        if why is None:
+            self._believed.add(there)
+            return None
+        where = f"{self.branch} at {place.address.shown}"
+        back = "" if last is None else f"set the branch back to {last}, or "
+        return f"{where} holds a commit that is not believed, {there}: {why}; {back}{ANEW}"
 
     def _foreign(self, place: Remote, there: CommitId | None) -> str | None:
         ours = self._commit(self._queue)
@@ -244,7 +268,9 @@ class ReportsBranch:
         return self._known[1]
 
 
-def read_branch(repository: Repository, commit: CommitId, roots: tuple[str, ...] = ()) -> Iterator[tuple[str, bytes]]:
+def read_branch(
+    repository: Repository, commit: CommitId, roots: tuple[str, ...] = ()
+) -> Generator[tuple[str, bytes], None, None]:
     """Give (path, content) of every file of the branch at one commit, one at a time, in the order of paths."""
     return repository.stream(commit, roots)
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import orjson
 
+from reconciler.errors import SourceError
 from reconciler.model.known import JsonValue
 from reconciler.source.records import RefResult, RefRule, RefUpdate, Remote
 from reconciler.source.repository import Repository
@@ -31,7 +32,12 @@ def read_held(repository: Repository, remote: Remote, ref: str, *, fetch: bool =
     blob = repository.ref(remote.tracking(ref))
     if blob is None:
         return Held(blob=None, value={})
-    return understood(blob, repository.read_blob(blob), f"{ref} of {remote.address.shown}")
+    where = f"{ref} of {remote.address.shown}"
+    try:
+        content = repository.read_blob(blob)
+    except SourceError as exc:  # larger than anything of ours
+        return Held(blob=blob, value={}, trouble=f"{where} cannot be read: {exc}")
+    return understood(blob, content, where)
 
 
 def understood(blob: str, content: bytes, where: str) -> Held:

@@ -2,10 +2,11 @@
 
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 
-from reconciler.commit.branch import ReportsBranch, read_branch
+from reconciler.commit.branch import ReportsBranch, Standing, read_branch
 from reconciler.commit.heartbeat import Heartbeat, NoHeartbeat, look_at_heartbeat
 from reconciler.commit.places import find_places
 from reconciler.compliance.read import Branch, read_branch_files
@@ -15,12 +16,16 @@ from reconciler.errors import DesiredStateError, SourceError, UsageError
 from reconciler.ids import CommitId, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
+from reconciler.model.history import History
 from reconciler.model.node import Mode, Transport
+from reconciler.model.signer import Signer
 from reconciler.problem import Problem
 from reconciler.reconcile import Ground, ground
 from reconciler.settings import HostSettings
 from reconciler.source.records import CommitRecord, Person
 from reconciler.source.repository import Repository
+from reconciler.source.signature import own_signer
+from reconciler.source.trust import trusted
 
 ACCEPTED_REF = "refs/accepted/state"
 """In our own clone: the last commit this host accepted, for the time the compliance branch cannot be read."""
@@ -29,11 +34,18 @@ ACCEPTED_REF = "refs/accepted/state"
 class Branches:
     """The state branch and the compliance branch; each is read anew only where it moved. For one thread."""
 
-    def __init__(self, repository: Repository, settings: HostSettings, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        settings: HostSettings,
+        clock: Callable[[], datetime],
+        reporters: tuple[Signer, ...] = (),
+    ) -> None:
         self._repository = repository
         self._settings = settings
         self._clock = clock
         self._state = StateBranch(repository, settings, clock)
+        self._reporters = reporters
         self._rewind: CommitId | None = None
         self._ground: Ground | None = None
         self._reports: Reports | None = None
@@ -76,6 +88,8 @@ class Branches:
     def agree(self, reports: Reports, accepted: Accepted, base: Ground) -> tuple[Reports, Accepted, Ground]:
         """Hold what we accepted against what the fleet's history says was accepted last: it may know of a later commit."""
         remembered = reports.read.history.state_commit
+        if reports.standing.lost is not None:
+            return reports, accepted, base  # a history that is not believed says nothing of what was accepted either
         if remembered is None or self._repository.ref(ACCEPTED_REF) is not None or remembered == base.desired.commit:
             return reports, accepted, base
         again = self._state.look(remembered, accept_rewind=self._rewind, received=False)
@@ -114,12 +128,22 @@ class Branches:
         if known is not None and known.read.history.commit == standing.tip and known.standing.lost == standing.lost:
             read = known.read
         else:
-            files = () if standing.tip is None else read_branch(self._repository, standing.tip)
-            read = read_branch_files(files, standing.tip)
-            if standing.lost is not None:
-                read = replace(read, history=replace(read.history, lost=standing.lost))
-        self._reports = Reports(branch=branch, standing=standing, read=read)
+            read = self._read_reports(standing)
+        forgotten = () if known is None else known.forgotten
+        self._reports = Reports(branch=branch, standing=standing, read=read, forgotten=forgotten)
         return self._reports
+
+    def _read_reports(self, standing: Standing) -> Branch:
+        if standing.tip is None:
+            return Branch(history=History(lost=standing.lost))
+        try:
+            with closing(read_branch(self._repository, standing.tip)) as files:
+                read = read_branch_files(files, standing.tip)
+        except SourceError:
+            if standing.lost is None:
+                raise
+            read = Branch(history=History(commit=standing.tip))
+        return read if standing.lost is None else replace(read, history=replace(read.history, lost=standing.lost))
 
     def begin_history_anew(self, accepted: Accepted, base: Ground) -> tuple[Accepted, Ground]:
         """Forget the reports as they were; which commit they knew was accepted still counts, if they can be read."""
@@ -129,8 +153,16 @@ class Branches:
             pass
         else:
             _, accepted, base = self.agree(reports, accepted, base)
-        self._reports_branch(base.desired).start_anew(self._clock())
-        self._reports = None
+        branch = self._reports_branch(base.desired)
+        branch.start_anew(self._clock())
+        standing = branch.look()
+        there = () if standing.tip is None else tuple(self._repository.blob_ids(standing.tip))
+        self._reports = Reports(
+            branch=branch,
+            standing=standing,
+            read=Branch(history=History(commit=standing.tip)),
+            forgotten=tuple(path for path in there if path.startswith(("nodes/", "inventory/"))),
+        )
         return accepted, base
 
     def _reports_branch(self, desired: DesiredState) -> ReportsBranch:
@@ -139,7 +171,12 @@ class Branches:
             places=find_places(self._repository, desired.fleet.reports_remote),
             branch=desired.fleet.reports_branch,
             person=Person(email=f"reconciler@{socket.gethostname()}"),
+            why_not=self._why_not_believed if self._reporters else None,
         )
+
+    def _why_not_believed(self, commit: CommitId) -> str | None:
+        found = self._repository.signature(commit, trusted(self._reporters, (), self._clock()))
+        return None if found.signer is not None else f"{found.reason} (host settings, SigningKey and ReportSigners)"
 
     def committed(self) -> Branch:
         """Give the compliance branch, read as it is now."""
@@ -184,3 +221,9 @@ class Branches:
             return self._reports.standing.tip
         self._repository.fetch_everything()
         return self._repository.resolve(revision)
+
+
+def believed_reporters(settings: HostSettings) -> tuple[Signer, ...]:
+    """Give whose signed reports count; none: signatures of reports are not asked for. Raises SettingsError."""
+    own = () if settings.signing_key is None else (own_signer(settings.signing_key),)
+    return (*own, *settings.report_signers)

@@ -11,7 +11,7 @@ from reconciler.commit.state_folder import writing_from
 from reconciler.compliance.judge import judge, summarise
 from reconciler.compliance.report import FleetSummary, NodeReport, Status, item_status
 from reconciler.daemon.accepting import Accepted
-from reconciler.daemon.branches import Branches
+from reconciler.daemon.branches import Branches, believed_reporters
 from reconciler.daemon.connections import Connections
 from reconciler.daemon.examination import Examination
 from reconciler.daemon.leadership import Leadership
@@ -33,6 +33,7 @@ from reconciler.rollout.output import forget_before
 from reconciler.rollout.settle import Unsettled
 from reconciler.settings import HostSettings
 from reconciler.source.address import parse_address
+from reconciler.source.git_process import GitOptions
 from reconciler.source.local import git_folder
 from reconciler.source.repository import Repository
 from reconciler.targets.selector import parse_selectors
@@ -61,8 +62,11 @@ class Controller:
         self.state_dir = state_dir
         self.clock = clock
         self.pauses = PauseFile(folder=state_dir)
-        self.repository = Repository.open(address, state_dir=state_dir)
-        self.branches = Branches(self.repository, settings, clock)
+        reporters = believed_reporters(settings)
+        self.repository = Repository.open(
+            address, state_dir=state_dir, options=GitOptions(signing_key=settings.signing_key)
+        )
+        self.branches = Branches(self.repository, settings, clock, reporters)
         self.key_directory = settings.key_directory.expanduser()
         self.connections = Connections(self.key_directory, settings.ssh_config_file())
         self._leadership = Leadership(self.repository, state_dir=state_dir, clock=clock)
@@ -305,7 +309,7 @@ class Controller:
         self._cache.save(self._held)
         forget_before(self.outputs, self.clock() - OUTPUTS_KEPT)
         self._replays.keep(done.plan, {name: found.facts for name, found in done.before.items()}, done.pauses)
-        if base.desired.commit is not None:
+        if base.desired.commit is not None and done.history.lost is None:
             self.branches.accept(CommitId(base.desired.commit))
 
 

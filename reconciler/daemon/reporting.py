@@ -27,6 +27,8 @@ class Reports:
     branch: ReportsBranch
     standing: Standing
     read: Branch
+    forgotten: tuple[str, ...] = ()
+    """Files of a history that a person gave up: those the new one does not write go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +64,9 @@ class Reporter:
         before = reports.read.reports
         gone = tuple(sorted(set(before) - set(told.everyone)))
         changes = (*runs_in_words(done.plan, done.outcomes), *changes_in_words(told.everyone, before))
+        files = report_files(told.everyone, told.summary, before=before, gone=gone)
         made = reports.branch.write(
-            report_files(told.everyone, told.summary, before=before, gone=gone),
+            {**dict.fromkeys(reports.forgotten), **files},
             Message(
                 subject=headline(told.summary, done.outcomes),
                 body="\n".join(changes),
@@ -78,6 +81,7 @@ class Reporter:
         )
         reports.read = Branch(history=history, reports=told.everyone, pauses=told.summary.pauses)
         reports.standing = replace(reports.standing, tip=tip)
+        reports.forgotten = ()
         publication = self._publish(reports.branch, told, tip, problems)
         if publication is not None and publication.complete:
             untold = acknowledge(done.settled, done.outcomes, desired, history, connect=connect, epoch=told.lease.epoch)

@@ -255,7 +255,9 @@ def read_standing(controller: Controller, now: datetime, limit: list[str]) -> St
         reports=branch.reports,
         nodes=controller.limited(tuple(limit)),
         heartbeat=heartbeat,
-        stale=staleness(beat, now, base.desired.fleet.interval),
+        stale=staleness(beat, now, base.desired.fleet.interval)
+        if lost is None
+        else f"the history of reports is lost: {lost}",
         problems=(*accepted.problems, *((lost,) if lost else ())),
         page=controller.branches.page(),
         now=now,

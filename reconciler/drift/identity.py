@@ -13,7 +13,7 @@ from typing import TypeGuard
 
 from reconciler.ids import AssociationName, Digest, NodeId
 from reconciler.inventory.observed import Facts
-from reconciler.model.history import Applied, History, NodeHistory
+from reconciler.model.history import Applied, History, NodeHistory, RunStatus
 from reconciler.model.known import Known, Unknown
 from reconciler.model.node import Node
 
@@ -22,6 +22,7 @@ MOST_RUNS = 10**9
 
 NOTHING = Digest("")
 """In place of a definition: nothing is known to be applied."""
+UNTRACED = "the reports tell of a run that this node has no trace of: it was wiped there, or never was"
 
 
 def history_of(history: History, node: Node) -> NodeHistory | None:
@@ -56,6 +57,31 @@ def still_counts(known: NodeHistory, facts: Facts) -> NodeHistory:
         for name, row in known.applied.items()
     }
     return replace(known, acknowledged=acknowledged, applied=applied)
+
+
+def with_traced(history: History, facts: Mapping[NodeId, Facts]) -> History:
+    """Believe of each node that answered only those ended runs of which it has a trace itself: marker or run folder.
+
+    A node keeps a marker for good, so what it knows nothing of was wiped there, or written into the reports by somebody.
+    """
+    nodes = dict(history.nodes)
+    for node, found in facts.items():
+        known = nodes.get(node)
+        if known is None or found.unreachable is not None or not any(map(_has_ended, known.applied.values())):
+            continue
+        if any(isinstance(found.section(section), Unknown) for section in ("runs", "markers")):
+            continue
+        traces = executions_on_node(found)
+        untraced = [n for n, row in known.applied.items() if _has_ended(row) and row.executions > traces.get(n, 0)]
+        if untraced:
+            rows = {name: _reset(known.applied[name], known.applied[name].definition, UNTRACED) for name in untraced}
+            nodes[node] = replace(known, applied={**known.applied, **rows})
+    return replace(history, nodes=nodes)
+
+
+def _has_ended(row: Applied) -> bool:
+    """Whether the reports tell of a run's end; one that goes on is settled elsewhere."""
+    return row.executions > 0 and row.status is not None and row.status is not RunStatus.IN_PROGRESS
 
 
 def _reset(row: Applied, definition: Digest, why: str) -> Applied:

@@ -23,10 +23,16 @@ OfThisFleet = Callable[[NodeId, AssociationName, int], RunId]
 """The id that an execution of this fleet has: a marker with another one is another fleet's."""
 
 
-def guarded(history: History, facts: Mapping[NodeId, Facts], run_of: OfThisFleet) -> History:
-    """Call history lost where there is no report at all and some node remembers one."""
-    if history.commit is not None or history.lost is not None:
+def guarded(history: History, facts: Mapping[NodeId, Facts], now: datetime, run_of: OfThisFleet) -> History:
+    """Call history lost where there is no report at all and some node remembers one.
+
+    Where there is a report, a node it knows nothing of and that remembers runs is taken at its word: it was away when a
+    person began a new history, or was taken out and is back. Nothing runs blindly there either.
+    """
+    if history.lost is not None:
         return history
+    if history.commit is not None:
+        return rebuilt(history, {name: found for name, found in facts.items() if _is_new(history, name)}, now, run_of)
     knowing = sorted(node for node, found in facts.items() if _markers(found, run_of))
     if not knowing:
         return history
@@ -36,6 +42,11 @@ def guarded(history: History, facts: Mapping[NodeId, Facts], run_of: OfThisFleet
         lost=f"there is no report here, but {', '.join(knowing[:NAMED])}{more} know of earlier runs: bring the compliance "
         "branch back, or begin a new history from what the nodes remember with `reconciler once --new-history`",
     )
+
+
+def _is_new(history: History, node: NodeId) -> bool:
+    known = history.nodes.get(node)
+    return known is None or (not known.applied and not known.acknowledged)
 
 
 def rebuilt(history: History, facts: Mapping[NodeId, Facts], now: datetime, run_of: OfThisFleet) -> History:

@@ -35,6 +35,8 @@ MAX_OUTPUT = 256 * 1024 * 1024
 """Bytes of one answer kept in memory; a listing of a million files is less."""
 MAX_FILE_BLOCKS = 16 * 1024 * 1024
 """In 512-byte blocks, as `ulimit -f` counts: no file of more than 8 GiB is written, whatever a remote sends."""
+MAX_MEMORY = 4 * 1024 * 1024
+"""In KiB of data, as `ulimit -d` counts: a delta of a few bytes may ask for a result of gigabytes."""
 _MAX_STDERR = 64 * 1024
 
 _KEPT_ENVIRONMENT = (
@@ -50,6 +52,7 @@ _SETTINGS = (
     "core.alternateRefsCommand=true",  # a repository's own config may name a shell command here; `true` prints nothing
     "core.askPass=",
     "core.logAllRefUpdates=false",
+    "core.bigFileThreshold=16m",  # what is bigger is passed through, and never held whole
     "credential.helper=",
     "protocol.allow=never",
     "protocol.file.allow=always",
@@ -99,6 +102,7 @@ class GitOptions:
     quick: timedelta = QUICK
     network: timedelta = NETWORK
     max_file_blocks: int = MAX_FILE_BLOCKS
+    max_memory: int = MAX_MEMORY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +144,15 @@ class GitProcess:
         stdin: bytes | Iterable[bytes] = b"",
         limit: timedelta | None = None,
         login: Secret | None = None,
+        most: int = MAX_OUTPUT,
     ) -> Finished:
-        """Run one git to its end; only a passed limit of time or output is an error here. `login` is for a remote that asks."""
+        """Run one git to its end; only a passed limit of time or output (`most` bytes) is an error here.
+
+        `login` is for a remote that asks.
+        """
         limit = limit or self.options.quick
         with self._started(arguments, stdin, login) as process:
-            stdout, stderr = _drain(process, arguments[0], limit)
+            stdout, stderr = _drain(process, arguments[0], limit, most)
             return Finished(status=process.wait(), stdout=stdout, stderr=stderr)
 
     @contextmanager
@@ -155,6 +163,7 @@ class GitProcess:
         limit = limit or self.options.quick
         with self._started(arguments, stdin) as process:
             timer = Timer(limit.total_seconds(), _end, args=(process,))
+            timer.daemon = True  # whoever stopped reading may keep this generator in a traceback: no end waits for that
             timer.start()
             try:
                 assert process.stdout is not None  # noqa: S101  it was started with a pipe
@@ -172,7 +181,7 @@ class GitProcess:
         environment = self._environment()
         with tempfile.TemporaryFile() as given, _handed_over(login) as held:
             command = (
-                *_limited(self.options.max_file_blocks),
+                *_limited(self.options),
                 *_without_others(environment),
                 *self._git(),
                 *_asking_for(held),
@@ -257,8 +266,9 @@ def other_side(address: RepositoryAddress, service: str) -> tuple[str, ...]:
     return (f"--{service}=git {settings} {service}",)
 
 
-def _limited(blocks: int) -> tuple[str, ...]:
-    return ("/bin/sh", "-c", f'ulimit -f {blocks} 2>/dev/null; exec "$@"', "sh")
+def _limited(options: GitOptions) -> tuple[str, ...]:
+    limits = f"ulimit -f {options.max_file_blocks} 2>/dev/null; ulimit -d {options.max_memory} 2>/dev/null"
+    return ("/bin/sh", "-c", f'{limits}; exec "$@"', "sh")
 
 
 def _without_others(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -302,7 +312,7 @@ def _widen(pipe: IO[bytes]) -> None:
         fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
-def _drain(process: subprocess.Popen[bytes], name: str, limit: timedelta) -> tuple[bytes, bytes]:
+def _drain(process: subprocess.Popen[bytes], name: str, limit: timedelta, most: int) -> tuple[bytes, bytes]:
     """Read both pipes to their ends, within the limits."""
     assert process.stdout is not None  # noqa: S101  it was started with pipes
     assert process.stderr is not None  # noqa: S101
@@ -321,8 +331,8 @@ def _drain(process: subprocess.Popen[bytes], name: str, limit: timedelta) -> tup
                 size[key.data] += len(chunk)
                 if not chunk:
                     waiting.unregister(key.fileobj)
-                elif size["out"] > MAX_OUTPUT:
-                    raise SourceError(f"git {name} answered more than {MAX_OUTPUT} bytes and was ended")
+                elif size["out"] > most:
+                    raise SourceError(f"git {name} answered more than {most} bytes and was ended")
                 elif key.data == "out" or size["err"] <= _MAX_STDERR:
                     read[key.data].append(chunk)
     return b"".join(read["out"]), b"".join(read["err"])

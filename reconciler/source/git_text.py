@@ -54,14 +54,16 @@ def read_remote_refs(answer: bytes) -> RemoteRefs:
     return RemoteRefs(head_branch=head_branch, head=head, ids=ids)
 
 
-def read_batch(stream: IO[bytes], wanted: Iterable[str]) -> Iterator[bytes]:
-    """Read `cat-file --batch`, which answers in the order it was asked."""
+def read_batch(stream: IO[bytes], wanted: Iterable[str], most: int) -> Iterator[bytes]:
+    """Read `cat-file --batch`, which answers in the order it was asked; nothing of more than `most` bytes is read."""
     for object_id in wanted:
         header = stream.readline(512)
         parts = header.split()
         if len(parts) != 3:  # noqa: PLR2004  id, kind, size
             raise SourceError(f"object {object_id} could not be read from the clone: {header[:120]!r}")
         size = int(parts[2])
+        if size > most:
+            raise SourceError(f"object {object_id} has {size} bytes; {most} is the limit")
         body = stream.read(size)
         if len(body) != size or stream.read(1) != b"\n":
             raise SourceError(f"object {object_id} was cut: {len(body)} of {size} bytes")

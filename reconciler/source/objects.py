@@ -3,16 +3,18 @@
 One git lists, one git reads, whatever the number of files; what did not change since the last read is not read again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
 from reconciler.errors import SourceError
 from reconciler.ids import CommitId
 from reconciler.source.git_process import GitProcess
 from reconciler.source.git_text import read_batch, read_commit, read_tree_listing
-from reconciler.source.records import BRANCH_LIMITS, CommitRecord, ReadLimits, TreeEntry
+from reconciler.source.records import BRANCH_LIMITS, MEBIBYTE, CommitRecord, ReadLimits, TreeEntry
 from reconciler.source.snapshot import STATE_ROOTS, Snapshot, sort_out
 
 DEFAULT_LIMITS = ReadLimits()
+_COMMIT = MEBIBYTE
+"""Bytes of a commit's object: a message and a signature; thousands of them are read at once."""
 _SMALL = 7
 """Leases and heartbeats of all places."""
 
@@ -25,10 +27,18 @@ class Objects:
         self._last = Snapshot(revision=CommitId(""))
         self._small: dict[str, bytes] = {}
 
-    def listing(self, commit: str, paths: Sequence[str] = ()) -> tuple[TreeEntry, ...]:
+    def listing(
+        self, commit: str, paths: Sequence[str] = (), limits: ReadLimits = BRANCH_LIMITS
+    ) -> tuple[TreeEntry, ...]:
         """List everything below `paths` (all: none given), trees included, with sizes."""
-        answer = self._git.ask("ls-tree", "-r", "-t", "-z", "--long", "--full-tree", commit, "--", *paths)
-        return tuple(read_tree_listing(answer))
+        asked = ("ls-tree", "-r", "-t", "-z", "--long", "--full-tree", commit, "--", *paths)
+        finished = self._git.run(*asked, most=limits.listing_bytes)
+        if finished.status != 0:
+            raise SourceError(f"git ls-tree in {self._git.folder}: {finished.complaint}")
+        found = finished.stdout.count(b"\0")
+        if found > limits.entries:
+            raise SourceError(f"commit {commit} holds {found} files and folders; {limits.entries} is the limit")
+        return tuple(read_tree_listing(finished.stdout))
 
     def trees(self, commit: str, roots: tuple[str, ...] = STATE_ROOTS) -> Mapping[str, str]:
         """Give the tree id of each root that is a folder at `commit`."""
@@ -39,7 +49,7 @@ class Objects:
         self, commit: CommitId, roots: tuple[str, ...] = STATE_ROOTS, limits: ReadLimits = DEFAULT_LIMITS
     ) -> Snapshot:
         """Read every file below the roots; what cannot be read is among the snapshot's problems."""
-        trees, wanted, problems = sort_out(self.listing(commit, roots), roots, limits)
+        trees, wanted, problems = sort_out(self.listing(commit, roots, limits), roots, limits)
         known = {blob: self._last.files[path] for path, blob in self._last.blobs.items()}
         missing = sorted({entry.id for entry in wanted} - known.keys())
         known |= self.read_blobs(missing)
@@ -70,9 +80,9 @@ class Objects:
 
     def stream(
         self, commit: str, roots: tuple[str, ...] = (), limits: ReadLimits = BRANCH_LIMITS
-    ) -> Iterator[tuple[str, bytes]]:
+    ) -> Generator[tuple[str, bytes], None, None]:
         """Give (path, content) of every file below the roots (all: none given) in the order of paths, one at a time."""
-        _, wanted, problems = sort_out(self.listing(commit, roots), roots, limits)
+        _, wanted, problems = sort_out(self.listing(commit, roots, limits), roots, limits)
         if problems:
             raise SourceError(f"commit {commit} cannot be read whole: {problems[0]}")
         yield from zip((entry.path for entry in wanted), self._batch(tuple(entry.id for entry in wanted)), strict=True)
@@ -90,18 +100,20 @@ class Objects:
 
     def commit_body(self, commit: str) -> bytes:
         """Give one commit's object as it is."""
-        (body,) = self._batch((commit,))
+        (body,) = self._batch((commit,), _COMMIT)
         return body
 
     def commit_records(self, commits: Sequence[str]) -> tuple[CommitRecord, ...]:
         """Read commits, in the order given."""
-        return tuple(read_commit(commit, body) for commit, body in zip(commits, self._batch(commits), strict=True))
+        return tuple(
+            read_commit(commit, body) for commit, body in zip(commits, self._batch(commits, _COMMIT), strict=True)
+        )
 
-    def _batch(self, ids: Sequence[str]) -> Iterator[bytes]:
+    def _batch(self, ids: Sequence[str], most: int = BRANCH_LIMITS.file_bytes) -> Iterator[bytes]:
         if not ids:
             return
         asked = "".join(f"{object_id}\n" for object_id in ids).encode()
         with self._git.stream(
             "cat-file", "--batch", "--buffer", stdin=asked, limit=self._git.options.network
         ) as answer:
-            yield from read_batch(answer, ids)
+            yield from read_batch(answer, ids, most)

@@ -18,9 +18,18 @@ class ReadLimits:
     files: int = 60_000
     file_bytes: int = 8 * MEBIBYTE
     total_bytes: int = 512 * MEBIBYTE
+    listing_bytes: int = 32 * MEBIBYTE
+    """Of what git lists: a tree of one line may name a million files, or itself ten times over ten levels."""
+
+    @property
+    def entries(self) -> int:
+        """Files, and as many folders as they may lie in."""
+        return 3 * self.files
 
 
-BRANCH_LIMITS = ReadLimits(files=200_000, file_bytes=64 * MEBIBYTE, total_bytes=8 * 1024 * MEBIBYTE)
+BRANCH_LIMITS = ReadLimits(
+    files=200_000, file_bytes=64 * MEBIBYTE, total_bytes=8 * 1024 * MEBIBYTE, listing_bytes=128 * MEBIBYTE
+)
 """For the compliance branch, which we wrote ourselves: two files a node, read as a stream."""
 
 

@@ -4,7 +4,7 @@ Takes addresses, ref names and ids; gives records and bytes. No work tree is eve
 holds is executed: see `git_process.py`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +14,7 @@ from reconciler.errors import CommitError, SourceError
 from reconciler.ids import CommitId
 from reconciler.source.address import OBJECT_ID, SHORT_ID, RepositoryAddress, branch_name, parse_revision
 from reconciler.source.clone import SCRATCH, clear_stale_locks, clone_folder, close_clone, lock_files, open_clone
-from reconciler.source.git_process import GitOptions, GitProcess, other_side
+from reconciler.source.git_process import Finished, GitOptions, GitProcess, other_side
 from reconciler.source.git_text import import_stream, read_changes, read_push_result, read_remote_refs
 from reconciler.source.local import clear_stale_ref_locks, locate, remote_address
 from reconciler.source.objects import DEFAULT_LIMITS, Objects
@@ -37,6 +37,9 @@ HEARTBEAT_REF = "refs/reconciler/heartbeat"
 LEASE_REF = "refs/reconciler/lease"
 _HEAD = "HEAD-commit"
 _MAX_REFS_A_CALL = 500
+_MAX_REFS = 50_000
+"""Each that we follow is a file of ours; who asks for branches and tags means to review them."""
+_MAX_REFS_BYTES = 32 * 1024 * 1024
 _MAX_DESCENT = 10_000
 _MAX_MEANT = 100
 _NO_ID = "0" * 40
@@ -110,9 +113,11 @@ class Repository:
             "HEAD",
             *refs,
         )
-        finished = self._git.run(*asked, limit=self._git.options.network, login=where.login)
+        finished = self._git.run(*asked, limit=self._git.options.network, login=where.login, most=_MAX_REFS_BYTES)
         if finished.status != 0:
             raise SourceError(f"{where.shown} cannot be read: {_without(where, finished.complaint)}")
+        if finished.stdout.count(b"\n") > _MAX_REFS:
+            raise SourceError(f"{where.shown} has more than {_MAX_REFS} branches and tags; remove some")
         found = read_remote_refs(finished.stdout)
         return RemoteRefs(
             head_branch=found.head_branch,
@@ -161,11 +166,20 @@ class Repository:
         ]
         options += ["--update-shallow"] if where.is_local else []
         asked = ("fetch", *options, *other_side(where, "upload-pack"), "--end-of-options", where.shown, *refspecs)
-        finished = self._git.run(*asked, limit=self._git.options.network, login=where.login)
-        if finished.status != 0 and clear_stale_locks(self._git):
-            finished = self._git.run(*asked, limit=self._git.options.network, login=where.login)
+        finished = self._fetched(where, asked)
+        if finished.status != 0 and any(name.endswith(".lock") for name in clear_stale_locks(self._git)):
+            finished = self._fetched(where, asked)
         if finished.status != 0:
+            clear_stale_locks(self._git)
             raise SourceError(f"{where.shown} cannot be fetched: {_without(where, finished.complaint)}")
+
+    def _fetched(self, where: RepositoryAddress, asked: Sequence[str]) -> Finished:
+        """Run one fetch; a git that was ended leaves the pack it was writing, gigabytes each time: it is removed."""
+        try:
+            return self._git.run(*asked, limit=self._git.options.network, login=where.login)
+        except SourceError:
+            clear_stale_locks(self._git)
+            raise
 
     def fetch_state(self, branch: str | None = None) -> RemoteRefs:
         """Fetch the state branch (None: the remote's HEAD)."""
@@ -360,7 +374,7 @@ class Repository:
         """Read every file below `roots`; a later commit costs only what changed since the last call."""
         return self._objects.read_files(commit, roots, limits)
 
-    def stream(self, commit: CommitId, roots: tuple[str, ...] = ()) -> Iterator[tuple[str, bytes]]:
+    def stream(self, commit: CommitId, roots: tuple[str, ...] = ()) -> Generator[tuple[str, bytes], None, None]:
         """Give (path, content) of every file below `roots` (all: none given), one at a time, by path."""
         return self._objects.stream(commit, roots)
 

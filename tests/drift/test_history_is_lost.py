@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from reconciler.drift.lost_history import guarded, rebuilt
 from reconciler.ids import AssociationName, CommitId, NodeId, RunId
 from reconciler.inventory.observed import Facts
-from reconciler.model.history import History, RunStatus
+from reconciler.model.history import History, NodeHistory, RunStatus
 from reconciler.model.known import JsonValue, Known
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
@@ -35,11 +35,11 @@ def facts(**markers: JsonValue) -> dict[NodeId, Facts]:
 
 
 def test_a_new_fleet_is_new() -> None:
-    assert guarded(History(), facts(), run_of) == History()
+    assert guarded(History(), facts(), NOON, run_of) == History()
 
 
 def test_nodes_that_remember_make_a_missing_report_a_lost_one() -> None:
-    lost = guarded(History(), facts(motd=MARKER), run_of).lost
+    lost = guarded(History(), facts(motd=MARKER), NOON, run_of).lost
     assert lost is not None
     assert "web-01" in lost
     assert "--new-history" in lost
@@ -47,13 +47,21 @@ def test_nodes_that_remember_make_a_missing_report_a_lost_one() -> None:
 
 def test_markers_of_another_fleet_mean_nothing_here() -> None:
     foreign = json.dumps({**json.loads(MARKER), "run": "f" * 64})
-    assert guarded(History(), facts(motd=foreign), run_of) == History()
+    assert guarded(History(), facts(motd=foreign), NOON, run_of) == History()
     assert rebuilt(History(), facts(motd=foreign), NOON, run_of).nodes == {}
 
 
 def test_a_report_that_is_there_is_believed() -> None:
+    node = NodeId("web-01")
+    there = History(commit=CommitId("c" * 40), nodes={node: NodeHistory(node=node, acknowledged=7)})
+    assert guarded(there, facts(motd=MARKER), NOON, run_of) == there
+
+
+def test_a_node_the_report_knows_nothing_of_is_taken_at_its_word() -> None:
     there = History(commit=CommitId("c" * 40))
-    assert guarded(there, facts(motd=MARKER), run_of) == there
+    (found,) = guarded(there, facts(motd=MARKER), NOON, run_of).nodes.values()
+    assert found.applied[AssociationName("motd")].executions == 4
+    assert guarded(there, facts(), NOON, run_of).nodes == {}
 
 
 def test_history_is_rebuilt_from_what_the_nodes_remember() -> None:
