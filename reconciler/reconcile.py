@@ -36,7 +36,7 @@ from reconciler.plan.shrink import refused
 from reconciler.rollout.fencing import announce, epoch_on
 from reconciler.rollout.run import SecondLook, roll_out
 from reconciler.rollout.settle import Unsettled, settle
-from reconciler.targets.resolve import Targets, resolve_targets
+from reconciler.targets.resolve import Targets, means_the_same, resolve_targets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +50,12 @@ class Ground:
 
 
 @paused_collector()
-def ground(desired: DesiredState) -> Ground:
-    """Resolve targets, render documents, and gather what must be asked."""
-    targets = resolve_targets(desired)
+def ground(desired: DesiredState, before: Ground | None = None) -> Ground:
+    """Resolve targets, render documents, and gather what must be asked; `before` is what an earlier commit meant."""
+    if before is not None and means_the_same(before.desired, desired):
+        targets = before.targets
+    else:
+        targets = resolve_targets(desired)
     return Ground(
         desired=desired,
         targets=targets,
@@ -242,6 +245,7 @@ class Planner:
     def __init__(self) -> None:
         self._surveyor = Surveyor()
         self._facts_digest = FactsDigest()
+        self._seen: tuple[History, Mapping[NodeId, Facts], History] | None = None
 
     @paused_collector()
     def plan(
@@ -255,7 +259,7 @@ class Planner:
         pauses: Pauses | None = None,
     ) -> tuple[Survey, Plan]:
         """Give what was found, and the plan made of it."""
-        history = with_seen(history, facts, now)
+        history = self._with_seen(history, facts, now)
         findings = self._surveyor.survey(
             base.desired, _targets_of(base, facts), facts, history, now, definitions=base.definitions, pauses=pauses
         )
@@ -272,6 +276,17 @@ class Planner:
             pauses=pauses,
         )
         return findings, plan
+
+    def _with_seen(self, history: History, facts: Mapping[NodeId, Facts], now: datetime) -> History:
+        """Take in which machines answered: the same records as last time say the same as last time."""
+        seen = self._seen
+        if seen is None or seen[0] is not history or not _are_the_same(seen[1], facts):
+            seen = self._seen = history, dict(facts), with_seen(history, facts, now)
+        return seen[2]
+
+
+def _are_the_same(before: Mapping[NodeId, Facts], now: Mapping[NodeId, Facts]) -> bool:
+    return len(before) == len(now) and all(before.get(node) is found for node, found in now.items())
 
 
 def _targets_of(base: Ground, facts: Mapping[NodeId, Facts]) -> Targets:

@@ -100,7 +100,7 @@ class Branches:
 
     def _ground_of(self, desired: DesiredState) -> Ground:
         if self._ground is None or self._ground.desired.commit != desired.commit:
-            self._ground = ground(self.narrowed(desired))
+            self._ground = ground(self.narrowed(desired), self._ground)
         return self._ground
 
     def narrowed(self, desired: DesiredState) -> DesiredState:

@@ -83,6 +83,15 @@ class _Reasons(Mapping[AssociationName, tuple[Targeted, ...]]):
         return len(self._members)
 
 
+def means_the_same(before: DesiredState, desired: DesiredState) -> bool:
+    """Whether every association means the same nodes, for the same reasons, as at an earlier commit."""
+    if len(before.associations) != len(desired.associations):
+        return False
+    known = before.associations
+    same = all(name in known and known[name].targets == each.targets for name, each in desired.associations.items())
+    return same and before.groups == desired.groups and before.nodes == desired.nodes
+
+
 def resolve_targets(desired: DesiredState) -> Targets:
     """Find the nodes of every association."""
     index = TagIndex(desired.nodes.values(), desired.groups)

@@ -1,3 +1,6 @@
+from collections.abc import Mapping
+from dataclasses import replace
+
 import pytest
 
 from reconciler.errors import UsageError
@@ -5,7 +8,7 @@ from reconciler.ids import AssociationName, DocumentName, GroupName, NodeId
 from reconciler.model.association import Association, Target
 from reconciler.model.desired import DesiredState, Group
 from reconciler.model.node import Node
-from reconciler.targets.resolve import Targets, resolve_targets
+from reconciler.targets.resolve import Targets, means_the_same, resolve_targets
 from reconciler.targets.selector import parse_selector, parse_selectors
 
 NODES = (
@@ -115,3 +118,41 @@ def test_of_several_limits_any_will_do_and_none_is_no_limit() -> None:
 def test_what_is_no_limit_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--limit"):
         parse_selector(text, GROUPS)
+
+
+STATE = DesiredState(
+    commit=None,
+    nodes={node.id: node for node in NODES},
+    groups=GROUPS,
+    associations={
+        AssociationName(name): Association(
+            name=AssociationName(name),
+            document=DocumentName("D"),
+            targets=(Target(key="resource-groups:Name", values=("web",)),),
+        )
+        for name in ("a", "b")
+    },
+)
+A, B = STATE.associations.values()
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        pytest.param({"associations": {A.name: replace(A, max_errors="1"), B.name: B}}, True, id="another key of it"),
+        pytest.param({"associations": {A.name: replace(A, targets=()), B.name: B}}, False, id="other targets"),
+        pytest.param({"associations": {A.name: A}}, False, id="one fewer"),
+        pytest.param({"associations": {A.name: A, "c": replace(B, name=AssociationName("c"))}}, False, id="renamed"),
+        pytest.param({"groups": {}}, False, id="another group"),
+        pytest.param({"nodes": {node.id: node for node in NODES[1:]}}, False, id="one node fewer"),
+        pytest.param({"nodes": {node.id: replace(node, tags={}) for node in NODES}}, False, id="other tags"),
+        pytest.param({"nodes": {node.id: replace(node) for node in NODES}}, True, id="nodes read again"),
+    ],
+)
+def test_what_means_the_same_nodes_is_not_resolved_again(changes: Mapping[str, object], *, same: bool) -> None:
+    after = replace(STATE, **changes)  # type: ignore[arg-type]  # a case names the fields it is about
+    assert means_the_same(STATE, after) is same
+    if same:
+        before, anew = resolve_targets(STATE), resolve_targets(after)
+        assert (before.nodes, before.members) == (anew.nodes, anew.members)
+        assert dict(before.by_association) == dict(anew.by_association)
