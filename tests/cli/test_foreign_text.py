@@ -110,6 +110,23 @@ def test_runs_say_it_visibly(host: Host, passed: Answer) -> None:
         assert not OBEYED & set(answer.out + answer.err)
 
 
+def test_a_pause_with_a_hostile_reason_says_it_visibly(host: Host, passed: Answer) -> None:
+    assert passed.code == 2
+    try:
+        for form in ((), ("--format", "json")):
+            made = host.run("pause", "--reason", HOSTILE, "--node", "here", "--repo", "fleet", *form, code=0)
+            assert not OBEYED & set(made.out + made.err)
+            for command in ("status", "report", "drift", "plan"):
+                answer = host.run(command, "fleet", *form, code=2)
+                assert "red" in answer.out
+                assert not OBEYED & set(answer.out + answer.err)
+        unknown = host.run("pause", "--node", HOSTILE, "--repo", "fleet", code=64)
+        assert not OBEYED & set(unknown.out + unknown.err)
+        assert len(host.run("resume", "--all", "--format", "json", code=0).document()["done"]) == 1
+    finally:
+        host.run("resume", "--all", code=0)
+
+
 def test_another_writer_of_the_reports_cannot_speak_to_the_terminal(host: Host, passed: Answer, tmp_path: Path) -> None:
     assert passed.code == 2
     shutil.copytree(host.folder / "fleet", tmp_path / "fleet")
