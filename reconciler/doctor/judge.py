@@ -85,7 +85,7 @@ def disk_check(answer: Answer) -> Check:
 
 
 _DF = re.compile(
-    r"(?P<path>\S+) .*?\s(?P<all>[0-9]+)\s+(?P<used>[0-9]+)\s+(?P<free>[0-9]+)\s+(?P<share>[0-9]+%|-)\s+(?P<on>/.*)"
+    r"(?P<path>\S+) .*?\s(?P<all>[0-9]{1,18})\s+(?P<used>[0-9]{1,18})\s+(?P<free>[0-9]{1,18})\s+(?P<share>[0-9]+%|-)\s+(?P<on>/.*)"
 )
 
 
@@ -202,6 +202,6 @@ def sshd_check(answer: Answer) -> Check:
     command = said.get("forcecommand", "none")
     if command != "none":
         return warning("sshd", f"ForceCommand {command}", "programs run only where that command lets them")
-    if sessions.isdigit() and int(sessions) < _FEW_SESSIONS:
+    if re.fullmatch(r"[0-9]{1,9}", sessions) and int(sessions) < _FEW_SESSIONS:
         return warning("sshd", f"MaxSessions {sessions}: one program at a time", "set MaxSessions 2 or more")
     return ok("sshd", ", ".join(f"{key} {value}" for key, value in sorted(said.items())))

@@ -29,7 +29,7 @@ class _Reading:
         self._nodes: dict[NodeId, FoundNode] = {}
         self._by_way: dict[tuple[str, int, str], NodeId] = {}
         self._taken: dict[str, str] = {}
-        self._notes: list[Note] = []
+        self._notes: dict[Note, None] = {}
 
     def harvest(self) -> Harvest:
         for problem in self._config.problems:
@@ -45,9 +45,8 @@ class _Reading:
         return Harvest(nodes=tuple(self._nodes.values()), notes=tuple(self._notes))
 
     def _note(self, kind: Kind, place: str, what: str) -> None:
-        note = Note(kind=kind, place=place, what=what)
-        if note not in self._notes[-200:]:  # one line about a wildcard block, not one for each host
-            self._notes.append(note)
+        # One line about a wildcard block, not one for each host that it is about.
+        self._notes[Note(kind=kind, place=place, what=what)] = None
 
     def _add(self, name: str, said: Said) -> None:
         says = self._config.about(name)

@@ -1,6 +1,7 @@
 """What `import ssh-config` takes from an ssh configuration, and what it tells instead of taking."""
 
-from pathlib import Path, PurePosixPath
+import time
+from pathlib import PurePosixPath
 
 import pytest
 
@@ -147,6 +148,7 @@ def test_thousands_of_hosts_under_thousands_of_blocks_are_read() -> None:
     assert "more than 1000 Host blocks with wildcards" in str(read(many).problems)
 
 
-def test_a_configuration_is_read_without_a_file_system() -> None:
-    assert not Path("config").exists()
-    assert nodes("") == {}
+def test_a_line_of_a_megabyte_is_read_in_one_go() -> None:
+    before = time.process_time()
+    read("User " + '"a":' * 250_000 + "\n")
+    assert time.process_time() - before < 3, "seconds of CPU; going over the rest for each word takes a minute"

@@ -295,8 +295,9 @@ def _exact_names(block: _Block) -> frozenset[str] | None:
 def _words(text: str) -> list[str] | None:
     """Split a line's values as ssh does: quotes hold blanks, `#` begins a comment; None for a quote without its end."""
     words = []
+    text = text.rstrip()
     at = 0
-    while text[at:].strip():
+    while at < len(text):
         found = _WORD.match(text, at)
         if found is None:
             return None
