@@ -139,3 +139,15 @@ def test_headings_that_links_point_to_are_there(page: Path) -> None:
         for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     }
     assert [link for link in re.findall(r"\]\(#([^)]+)\)", text) if link not in anchors] == []
+
+
+@pytest.mark.parametrize("page", ["security.md", "reliability.md"])
+def test_tests_that_a_page_rests_on_are_there(page: str) -> None:
+    named = re.findall(r"(tests/[\w/]+\.py)(?:::(\w+))?", (ROOT / "docs" / page).read_text(encoding="utf-8"))
+    assert named
+
+    def is_there(path: str, test: str) -> bool:
+        file = ROOT / path
+        return file.is_file() and (not test or f"def {test}(" in file.read_text(encoding="utf-8"))
+
+    assert [(path, test) for path, test in named if not is_there(path, test)] == []

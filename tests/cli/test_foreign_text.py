@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.commands import HOSTILE, OBEYED, Answer, Host
 from tests.support.this_machine import this_machine_alone
+from tests.test_docs import ALL_COMMANDS
 
 YAML_HOSTILE = json.dumps(HOSTILE)
 """JSON's escapes are YAML's: the file is plain, the value is not."""
@@ -151,3 +152,47 @@ def test_another_writer_of_the_reports_cannot_speak_to_the_terminal(host: Host, 
         assert "Traceback" not in answer.err
         assert not OBEYED & set(answer.out + answer.err)
     assert "\\x1b[31mred" in forged.run("report", "fleet").out
+
+
+NOT_OVER_THE_REPOSITORY = frozenset(
+    {
+        *(
+            "init",
+            "demo",
+            "import ssh-config",
+            "import ansible",
+            "import aws",
+            "node add",
+            "node scan-keys",
+            "document validate",
+        ),
+        *(
+            "document show",
+            "schedule next",
+            "daemon",
+            "apply",
+            "pause",
+            "resume",
+            "locks list",
+            "locks release",
+            "doctor",
+        ),
+        *("inventory tables", "runs show", "runs output", "runs cancel"),
+    }
+)
+"""Commands that are given a hostile argument alone, or (`runs show`, `runs output`) have a test of their own above."""
+
+
+def test_every_command_is_looked_at_here() -> None:
+    looked_at = {name for name in ALL_COMMANDS if any(" ".join(words).startswith(name) for words in COMMANDS)}
+    assert sorted(set(ALL_COMMANDS) - looked_at - NOT_OVER_THE_REPOSITORY) == []
+
+
+@pytest.mark.parametrize("name", ALL_COMMANDS)
+def test_every_command_shows_a_hostile_argument_visibly(host: Host, name: str) -> None:
+    word = HOSTILE.replace("/", "")
+    for arguments in ((word,), ("--format", word), (f"--{word}",)):
+        answer = host.run(*name.split(), *arguments)
+        assert answer.code in {0, 1, 2, 64}, answer
+        assert not OBEYED & set(answer.out + answer.err)
+        assert "Traceback" not in answer.err
