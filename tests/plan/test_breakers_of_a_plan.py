@@ -26,7 +26,7 @@ from tests.drift.builders import (
 
 FAILED = {"status": RunStatus.FAILED, "exit_code": 3, "failures": 1, "in_sync": False, "ended": ago(minutes=5)}
 UNMET = {**FAILED, "status": RunStatus.SUCCESS, "exit_code": 0}
-LONG_AGO = {"ended": ago(hours=2)}
+LONG_AGO = {"started": ago(hours=3), "ended": ago(hours=2)}
 
 
 def planned(failed: str, well: str = "", new: str = "xy", **fields: Any) -> Plan:
@@ -94,3 +94,9 @@ def test_another_definitions_failures_do_not_count() -> None:
         state, with_file(DRIFTED_FILE, "a"), with_file(DRIFTED_FILE, "x"), history=a_history({"motd": row}, node="a")
     )
     assert [item.node for item in found.items] == ["a", "x"]
+
+
+def test_at_a_due_instant_of_the_schedule_errors_count_anew() -> None:
+    found = planned("AB", max_errors="1", schedule="rate(30 minutes)")
+    assert [item.node for item in found.items] == ["a", "b", "x", "y"]
+    assert not found.tallies

@@ -225,3 +225,17 @@ def test_a_node_that_never_ran_anything_is_not_written_to(node: HomeNode) -> Non
     assert announce({NODE: Facts(node=NODE, sections={"epochs": Known({})})}, DESIRED, 5, connect=node.connect) == ()
     HomeSession(node).run(announce_program(FLEET, epoch=5, become=False))
     assert not node.root.exists()
+
+
+def test_leftovers_of_a_node_that_answers_slowly_are_left_to_a_later_pass(
+    node: HomeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(node, an_order(a_step("true\n")))
+    problems: list[Unsettled] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("reconciler.rollout.settle.NODE_PATIENCE", -1.0)
+        assert settled(node, problems) == ()
+    assert [each.reason for each in problems] == [
+        "1 leftover runs are settled by a later pass: the node answers slowly"
+    ]
+    assert len(settled(node)) == 1
