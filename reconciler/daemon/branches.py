@@ -100,8 +100,19 @@ class Branches:
 
     def _ground_of(self, desired: DesiredState) -> Ground:
         if self._ground is None or self._ground.desired.commit != desired.commit:
-            self._ground = ground(self.narrowed(desired), self._ground)
+            self._ground = self._without_local_checks(ground(self.narrowed(desired), self._ground))
         return self._ground
+
+    def _without_local_checks(self, base: Ground) -> Ground:
+        """Ask no `Checks` of this host: they are programs of the repository's, and a pull request may bring a local node."""
+        nodes = base.desired.nodes
+        if self._settings.local_changes or all(node.transport is not Transport.LOCAL for node in nodes.values()):
+            return base
+        asked = {
+            name: replace(questions, checks=()) if nodes[name].transport is Transport.LOCAL else questions
+            for name, questions in base.questions.items()
+        }
+        return replace(base, questions=asked)
 
     def narrowed(self, desired: DesiredState) -> DesiredState:
         """Local nodes only observe, unless the host settings allow more: a pull request cannot change this host."""
