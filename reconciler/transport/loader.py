@@ -7,6 +7,7 @@ runs only when every byte of it has arrived. Pure: no I/O here.
 
 import secrets
 import zlib
+from enum import Enum
 
 from reconciler.errors import AnswerGarbled, BecomeRefused, LoginRefused, NodeError
 from reconciler.ids import NodeId
@@ -18,7 +19,23 @@ CUT_STATUS = 121
 SHOWN = 300
 """Characters of a node's own words in a message."""
 
+
+class Way(Enum):
+    """How a program may reach `sh` on this connection, as a greeting told."""
+
+    NONE = ""
+    """Only by the loader below."""
+    PIPE = ".pipe"
+    """stdin is a pipe that can be opened again, by `sh -c`."""
+    DIRECT = ".direct"
+    """The same, and the login shell is `sh` itself."""
+
+
+_WAYS = {way.value.encode(): way for way in Way}
+
 # No quote, backslash, exclamation mark or line break may stand in here: fish, csh and sh disagree on each of them.
+# - `exec`: a login shell that waits for its only child would be one process more.
+# - What stands behind the nonce tells which shorter way (quick_loader.py) the next program may take.
 # - The greeting comes after the check: it proves that the whole program is there, and costs one packet.
 # - The `.` behind `cat` keeps trailing line breaks, which a command substitution would drop.
 # - PATH=/dev/null: a shell whose printf is no builtin must fail here, not show the program in a process list.
@@ -26,7 +43,9 @@ SHOWN = 300
 _LOADER = (
     "LC_ALL=C; export LC_ALL; p=$(cat; echo .); p=${{p%.}}; "
     'c=$(PATH=/dev/null printf %s "$p" | cksum); '
-    'if [ "$c" = "{checksum} {length}" ]; then echo {nonce}; exec </dev/null; eval "$p"; else exit {cut}; fi'
+    'if [ "$c" = "{checksum} {length}" ]; then w=; if [ -p /dev/stdin ] && {{ true </dev/stdin; }} 2>/dev/null; then w=.pipe; '
+    "case $SHELL in /bin/sh | /usr/bin/sh) w=.direct;; esac; case $BASH_VERSION in [123].*) w=;; esac; fi; "
+    'echo {nonce}$w; w=; exec </dev/null; eval "$p"; else exit {cut}; fi'
 )
 
 
@@ -37,7 +56,7 @@ def loader_command(program: Program, nonce: str, *, sudo: bool) -> str:
     script = _LOADER.format(nonce=nonce, checksum=posix_cksum(program.text), length=len(program.text), cut=CUT_STATUS)
     # sudo's own words are read below, so they must come in English.
     become = "env LC_ALL=C sudo -n " if sudo else ""
-    return f"{become}sh -c '{script}'"
+    return f"exec {become}sh -c '{script}'"
 
 
 def after_greeting(stdout: bytes, nonce: str) -> bytes | None:
@@ -45,8 +64,24 @@ def after_greeting(stdout: bytes, nonce: str) -> bytes | None:
 
     Whatever stands before the greeting is a banner, or noise from a start-up file.
     """
-    _, found, rest = stdout.partition(f"{nonce}\n".encode())
-    return rest if found else None
+    way, rest = _greeting(stdout, nonce)
+    return rest if way is not None else None
+
+
+def way_told(stdout: bytes, nonce: str) -> Way:
+    """Give the shorter way that the greeting offers."""
+    return _greeting(stdout, nonce)[0] or Way.NONE
+
+
+def _greeting(stdout: bytes, nonce: str) -> tuple[Way | None, bytes]:
+    mark = nonce.encode()
+    _, found, rest = stdout.partition(mark)
+    while found:
+        line, ended, after = rest.partition(b"\n")
+        if ended and line in _WAYS:
+            return _WAYS[line], after
+        _, found, rest = rest.partition(mark)
+    return None, b""
 
 
 def answer_of(node: NodeId, nonce: str, raw: Answer, *, sudo: bool) -> Answer:

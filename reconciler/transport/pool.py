@@ -321,20 +321,20 @@ class _PooledSession:
     def run(self, program: Program) -> Answer:
         """Run one program to its end."""
         with self._dropped_on_error():
-            return self._start(program).answer()
+            return self._start(program, quickly=True).answer()
 
     def stream(self, program: Program) -> Iterator[bytes]:
         """Run one program and give its stdout as it comes."""
         with self._dropped_on_error():
             yield from self._start(program).stream()
 
-    def _start(self, program: Program) -> Started:
+    def _start(self, program: Program, *, quickly: bool = False) -> Started:
         """Send a program; a kept connection that turns out dead before any byte was sent is replaced, once."""
         if self._connection is None:
             self._connection = self._pool.open(self._node)
         was_kept, self._was_kept = self._was_kept, False
         try:
-            return self._connection.start(program)
+            return self._connection.start(program, quickly=quickly)
         except NothingSent:
             if not was_kept:
                 raise

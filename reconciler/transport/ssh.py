@@ -25,8 +25,17 @@ from reconciler.transport.host_certificate import HostCertificate, is_certificat
 from reconciler.transport.host_key import Shown, check_host_key, check_is_pinned
 from reconciler.transport.keys import KeyDirectory, LoginKey
 from reconciler.transport.known_hosts import HostKey, Pins
-from reconciler.transport.loader import GreetedStream, answer_of, loader_command, new_nonce
+from reconciler.transport.loader import (
+    GreetedStream,
+    Way,
+    after_greeting,
+    answer_of,
+    loader_command,
+    new_nonce,
+    way_told,
+)
 from reconciler.transport.node_errors import node_errors
+from reconciler.transport.quick_loader import goes_quickly, quick_command, quick_text
 from reconciler.transport.wire import Patience, await_greeting, open_tcp, quiet_transport, wake
 
 
@@ -44,17 +53,32 @@ class SshConnection:
         self._patience = patience
         self.shown = shown
         self._sudo = node.become is Become.SUDO and connection.user != "root"
+        self._ways: dict[bool, Way] = {}
+        """With sudo, and without: how programs may go, as the last greeting told."""
+
+    @property
+    def node(self) -> NodeId:
+        """Which node this leads to."""
+        return self._node.id
 
     @property
     def is_alive(self) -> bool:
         """Say whether the connection stands, as far as one can know without asking the node."""
         return bool(self._transport.is_active())
 
-    def start(self, program: Program) -> "Started":
-        """Send one program; raises NothingSent where not a byte of it left."""
+    def start(self, program: Program, *, quickly: bool = False) -> "Started":
+        """Send one program; raises NothingSent where not a byte of it left.
+
+        With `quickly` it takes the short way, where an earlier program on this connection found one.
+        """
         nonce = new_nonce()
         sudo = self._sudo and program.become
-        command = loader_command(program, nonce, sudo=sudo)
+        way = self._ways.get(sudo, Way.NONE)
+        is_quick = quickly and goes_quickly(program, way)
+        if is_quick:
+            command, text = quick_command(nonce, way, sudo=sudo), quick_text(program, nonce)
+        else:
+            command, text = loader_command(program, nonce, sudo=sudo), program.text
         try:
             with node_errors(self._node.id, "opening a channel"):
                 channel = self._transport.open_session(timeout=self._patience.channel.total_seconds())
@@ -64,11 +88,15 @@ class SshConnection:
             raise NothingSent(self._node.id, error.problem) from error
         try:
             with node_errors(self._node.id, "sending the program"):
-                exchange.send(program.text)
+                exchange.send(text)
         except BaseException:
             exchange.close()
             raise
-        return Started(self._node.id, exchange, nonce, sudo=sudo)
+        return Started(self, exchange, program, nonce, sudo=sudo, is_quick=is_quick)
+
+    def learn(self, way: Way, *, sudo: bool) -> None:
+        """Note how the next program may go."""
+        self._ways[sudo] = way
 
     def open_tunnel(self, node: Node, address: str, port: int) -> paramiko.Channel:
         """Open a TCP connection from this node, as a gateway, to another one."""
@@ -94,14 +122,29 @@ class SshConnection:
 class Started:
     """A program on its way: take its answer whole, or its stdout as it comes."""
 
-    def __init__(self, node: NodeId, exchange: Exchange, nonce: str, *, sudo: bool) -> None:
-        self._node = node
+    def __init__(
+        self,
+        connection: SshConnection,
+        exchange: Exchange,
+        program: Program,
+        nonce: str,
+        *,
+        sudo: bool,
+        is_quick: bool,
+    ) -> None:
+        self._connection = connection
+        self._node = connection.node
         self._exchange = exchange
+        self._program = program
         self._nonce = nonce
         self._sudo = sudo
+        self._is_quick = is_quick
 
     def answer(self) -> Answer:
-        """Wait for the end and give everything."""
+        """Wait for the end and give everything; a program that the short way did not bring there is sent the long one.
+
+        Nothing can run twice by it: the greeting comes before the program's first command, and it never came.
+        """
         try:
             with node_errors(self._node, "waiting for the answer"):
                 stdout = b"".join(self._exchange.chunks())
@@ -109,7 +152,13 @@ class Started:
         finally:
             self._exchange.close()
         raw = Answer(stdout=stdout, stderr=self._exchange.stderr, exit_status=status)
-        return answer_of(self._node, self._nonce, raw, sudo=self._sudo)
+        if self._is_quick and after_greeting(stdout, self._nonce) is None:
+            self._connection.learn(Way.NONE, sudo=self._sudo)
+            return self._connection.start(self._program).answer()
+        answer = answer_of(self._node, self._nonce, raw, sudo=self._sudo)
+        if not self._is_quick:
+            self._connection.learn(way_told(stdout, self._nonce), sudo=self._sudo)
+        return answer
 
     def stream(self) -> Iterator[bytes]:
         """Give stdout, without the greeting, as it comes."""
