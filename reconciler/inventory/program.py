@@ -33,14 +33,16 @@ umask 077
 unset IFS; set +f
 c=0 NL='
 '
-say() { c=$((c+1)); printf '%%s %%s %%s %%s\n%%s\n' "$N" "$1" "$2" "${#3}" "$3"; }
+O=
+say() { c=$((c+1)); O="$O$N $1 $2 ${#3}$NL$3$NL"; }
+flush() { printf %%s "$O"; O=; }
 first() { v=; [ -f "$1" ] && [ -r "$1" ] && IFS= read -r v <"$1"; }
 %(unset)s
 init= dpkg= rpm=
 [ -d /run/systemd/system ] && init=systemd
 [ -d /var/lib/dpkg ] && dpkg=dpkg
 [ -d /var/lib/rpm ] && rpm=rpm
-S=$(TZ=UTC0 stat -c '%%f %%s %%i %%d %%u %%g %%z|%%U|%%G %%n' %(watch)s 2>&1)
+S=$(TZ=UTC0 stat -c '%(format)s' %(watch)s 2>&1)
 set -f; IFS=$NL; g= G='%(groups)s '
 for l in $S; do
   case $g$l in
@@ -52,9 +54,11 @@ for l in $S; do
 done
 unset IFS
 set -- $at_self
-uid=$5 now="$7 $8 ${9%%%%|*}" user=${at_self#*|}; user=${user%%%%|*}
+uid=$5 now="$7 $8 ${9%%%%|*}" user=$USER
+case $9 in *'|'*) user=${at_self#*|}; user=${user%%%%|*};; esac
 set +f
 case $uid in ''|*[!0-9]*) uid=$(id -u) user=$(id -un) now="epoch $(date +%%s)";; esac
+[ -n "$user" ] || user=$(id -un)
 [ "$user" = UNKNOWN ] && user=$uid
 if [ "$uid" = 0 ]; then root=/var/lib/reconciler at=$at_rootrun; else root=$HOME/.local/state/reconciler at=$at_homerun; fi
 case $at in
@@ -64,6 +68,10 @@ case $at in
 esac
 first /proc/sys/kernel/random/boot_id; boot=$v
 """
+
+_PLAIN = "%f %s %i %d %u %g %z %n"
+_NAMED = "%f %s %i %d %u %g %z|%U|%G %n"
+"""Names of owners only where files are asked for: stat looks each one up anew, which is most of its work."""
 
 _READ = r"""
 n=$# pre=
@@ -84,8 +92,11 @@ say texts ok "grep $e$NL$pre$t"
 """
 
 _TAIL = r"""
-printf '%s end %s\n' "$N" "$c"
+O="$O$N end $c$NL"; flush
 """
+
+_SLOW = ("packages", "services", "files", "checks")
+"""Sections that take their time where they are computed: what is known before them is sent before them."""
 
 
 def program(questions: Questions, *, node: Node, nonce: str, only: frozenset[str] | None = None) -> Program:
@@ -105,6 +116,7 @@ def _body(questions: Questions, only: frozenset[str] | None, become: Become) -> 
     facts = tuple(fact for fact in FACTS.values() if only is None or fact.section in only)
     head = _HEAD % {
         "login": "" if become is Become.SUDO else "unset SUDO_USER SUDO_UID SUDO_GID",
+        "format": _NAMED if questions.files else _PLAIN,
         "unset": " ".join(["at_self= at_rootrun= at_homerun=", *(f"at_{name}=" for name in FACTS)]),
         **_watch(questions, facts),
     }
@@ -135,6 +147,8 @@ def _also(questions: Questions, facts: Iterable[Fact]) -> Iterable[str]:
 def _guarded(fact: Fact, questions: Questions, text: str) -> str:
     """Answer `unchanged` where the fingerprint is the one that is held; else say the fingerprint, and compute."""
     name = fact.section
+    if name in _SLOW and "\n" in text:  # one line is no work
+        text = f"flush\n{text}"
     if fact.keeps and not fact.hourly(questions):
         return text + "\n"
     if not fact.watch and not fact.hourly(questions) and name != "files":
