@@ -7,6 +7,7 @@ greetings, host keys or pools, and leaves the connection to its owner: after any
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import paramiko
 from paramiko.common import cMSG_CHANNEL_REQUEST
@@ -14,9 +15,13 @@ from paramiko.common import cMSG_CHANNEL_REQUEST
 from reconciler.errors import AnswerGarbled, LoginRefused, NodeTimeout, NodeUnreachable
 from reconciler.ids import NodeId
 from reconciler.model.command import Limits
+from reconciler.transport.wire import together
 
 CHUNK = 256 * 1024
 """Read what has piled up in one go; an answer of 300 KB takes a few calls."""
+
+PACKET_HEAD = 64
+"""Bytes that paramiko keeps free in a packet."""
 
 STDERR_KEPT = 64 * 1024
 """Stderr is for messages to people; what is beyond counts towards the answer's limit and is dropped."""
@@ -61,8 +66,9 @@ class Exchange:
         """Send the program and close its stdin; a node that stopped reading is given up at the idle limit."""
         self._channel.settimeout(self._idle)
         try:
-            self._channel.sendall(text)
-            self._channel.shutdown_write()
+            with self._in_one_go(len(text)):
+                self._channel.sendall(text)
+                self._channel.shutdown_write()
         except TimeoutError as error:
             raise NodeTimeout(self._node, f"the node took no input for {self._idle:g} s") from error
         except OSError as error:
@@ -71,6 +77,17 @@ class Exchange:
             # The loader may have ended already and said why: what it printed is worth more than a broken pipe.
             if not self._channel.closed or not self._transport.is_active():
                 raise
+
+    def _in_one_go(self, length: int) -> AbstractContextManager[None]:
+        """Let program and end of input leave in one write, where sshd takes them whole.
+
+        sshd opens its window when it has begun to run the command, and not before.
+        """
+        channel = self._channel
+        with channel.lock:
+            channel.out_buffer_cv.wait_for(lambda: channel.out_window_size or channel.closed, self._idle)
+            fits = length <= min(channel.out_window_size, channel.out_max_packet_size - PACKET_HEAD)
+        return together(self._transport) if fits else nullcontext()
 
     def chunks(self) -> Iterator[bytes]:
         """Give stdout as it comes, until the program has ended; raises NodeTimeout or AnswerGarbled at a limit."""

@@ -9,12 +9,14 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import paramiko
-from paramiko.packet import Packetizer
+from paramiko.packet import NeedRekeyException, Packetizer
 
 from reconciler.errors import NodeTimeout, NodeUnreachable
 from reconciler.ids import NodeId
@@ -25,6 +27,9 @@ from reconciler.transport.node_errors import node_errors
 
 PACKET_LIMIT = 512 * 1024
 """Bytes: sshd sends 32 KB and refuses more than 256 KB itself."""
+
+READ_AT_ONCE = 64 * 1024
+"""Bytes: what has arrived comes in one call; paramiko asks three times for each packet."""
 
 LOG_CHANNEL = "reconciler.paramiko"
 """paramiko logs tracebacks of what it raises anyway, on stderr where nobody listens: off, unless somebody sets this level."""
@@ -133,15 +138,75 @@ _LONGEST_REFUSAL = max(map(len, _REFUSALS))
 
 
 class _BoundedPackets(Packetizer):
-    """paramiko's packets, bounded; its handshake limit without the timer thread, which outlives a failed one by 15 s."""
+    """paramiko's packets, bounded, read and written by the heap: each call of the kernel lets another thread run in between.
+
+    Its handshake limit comes without the timer thread, which outlives a failed one by 15 s.
+    """
 
     _deadline = float("inf")
+
+    def __init__(self, sock: socket.socket | paramiko.Channel) -> None:
+        super().__init__(sock)
+        self._sock = sock
+        self._unread = b""
+        self._sending = threading.RLock()
+        self._held_back: list[bytes] | None = None
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:  # noqa: FBT001, FBT002  (paramiko's signature)
         """Read `n` bytes, unless a server announces more than any packet holds: paramiko would collect up to 4 GB."""
         if n > PACKET_LIMIT:
             raise paramiko.SSHException(f"the server announced a packet of {n} bytes")
-        return super().read_all(n, check_rekey)
+        while len(self._unread) < n:
+            if self.handshake_timed_out():
+                raise EOFError
+            try:
+                received = self._sock.recv(READ_AT_ONCE)
+            except (TimeoutError, BlockingIOError):
+                if self.closed:
+                    raise EOFError from None
+                if check_rekey and not self._unread and self.need_rekey():
+                    raise NeedRekeyException from None
+                continue
+            except OSError:
+                if self.closed:
+                    raise EOFError from None
+                raise
+            if not received:
+                raise EOFError
+            self._unread += received
+        taken, self._unread = self._unread[:n], self._unread[n:]
+        return taken
+
+    def _read_timeout(self, timeout: float) -> bytes:
+        """Read a byte of the banner: what comes behind it stays for `read_all`."""
+        if not self._unread:
+            self._unread = super()._read_timeout(timeout)  # type: ignore[misc]  # what paramiko's readline calls
+        taken, self._unread = self._unread[:1], self._unread[1:]
+        return taken
+
+    def send_message(self, data: Any) -> None:
+        """Send a packet; in one piece with its neighbours, where they are sent `together`."""
+        with self._sending:
+            super().send_message(data)
+
+    def write_all(self, out: Any) -> None:
+        """Write to the socket, or hold back until everything is there that goes together."""
+        if self._held_back is None:
+            super().write_all(out)
+        else:
+            self._held_back.append(out)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write what is sent within in one go: sshd wakes up once for it, and reads it all."""
+        with self._sending:
+            self._held_back = []
+            try:
+                yield
+            finally:
+                out, self._held_back = b"".join(self._held_back), None
+                if out:
+                    super().write_all(out)
 
     def start_handshake(self, timeout: float) -> None:
         """Note when the handshake must be done."""
@@ -182,14 +247,39 @@ def quiet_transport(
     def make(sock: socket.socket | paramiko.Channel, **options: object) -> paramiko.Transport:
         transport = _Transport(sock, packetizer_class=_BoundedPackets, **options)  # type: ignore[arg-type]  # passed on as given
         transport.set_log_channel(LOG_CHANNEL)
-        transport.get_security_options().key_types = algorithms
+        security = transport.get_security_options()
+        security.key_types = algorithms
+        security.ciphers, security.digests = _CIPHERS, _DIGESTS
         return transport
 
     return make
 
 
+_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
+"""GCM first: encrypted and authenticated in one call of the library, where the others take two and Python in between."""
+
+_DIGESTS = (
+    "hmac-sha2-256-etm@openssh.com",
+    "hmac-sha2-512-etm@openssh.com",
+    "hmac-sha2-256",
+    "hmac-sha2-512",
+    "hmac-sha1",
+)
+"""For the ciphers without one of their own."""
+
 _ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 """An RSA key signs in two ways; the old one, SHA-1, is not spoken."""
+
+
+@contextmanager
+def together(transport: paramiko.Transport) -> Iterator[None]:
+    """Write what is sent within in one go; nothing within may wait for the other side."""
+    packets = transport.packetizer
+    if not isinstance(packets, _BoundedPackets):
+        yield
+        return
+    with packets.together():
+        yield
 
 
 def wake(transport: paramiko.Transport) -> None:
