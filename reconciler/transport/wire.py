@@ -146,7 +146,7 @@ class _BoundedPackets(Packetizer):
     _deadline = float("inf")
 
     def __init__(self, sock: socket.socket | paramiko.Channel) -> None:
-        super().__init__(sock)
+        super().__init__(sock)  # type: ignore[arg-type]  # a gateway's channel does as well
         self._sock = sock
         self._unread = b""
         self._sending = threading.RLock()
