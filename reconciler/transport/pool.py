@@ -91,11 +91,14 @@ class ConnectionPool:
         self._idle: dict[_Route, SshConnection] = {}
         self._gateways: dict[_Route, _Gateway] = {}
         self._closed = False
+        self._pins_read: dict[tuple[NodeId, str | None, int], Pins] = {}
+        """Looked up once for each commit: every pass asks for every node."""
 
     def update(self, *, known_hosts: KnownHosts, nodes: Mapping[NodeId, Node]) -> None:
         """Take over what a new commit says, between passes; connections that no longer fit it are closed."""
         with self._lock:
             self._known_hosts, self._nodes, self._addresses = known_hosts, nodes, _addresses(nodes)
+            self._pins_read = {}
             closing = [self._idle.pop(route) for route in tuple(self._idle) if not self._fits(route, self._idle[route])]
             for route, gateway in tuple(self._gateways.items()):
                 if not _is_open(gateway.opened) or not self._fits(route, gateway.opened.result()):
@@ -118,9 +121,12 @@ class ConnectionPool:
         """Give a node's pins; an address that is another node's too, behind another gateway, does not tell which is meant."""
         is_its_own = self._addresses.get(_place(node), set()) <= {node.gateway}
         port = self._host.reach(node).node.port
-        if is_its_own:
-            return self._known_hosts.pins(node.id, node.address, port)
-        return replace(self._known_hosts.pins(node.id, None, port), shared_address=node.address)
+        wanted = (node.id, node.address if is_its_own else None, port)
+        read = self._pins_read  # before known_hosts: an update in between then leaves nothing old in the new one
+        pins = read.get(wanted)
+        if pins is None:
+            pins = read[wanted] = self._known_hosts.pins(*wanted)
+        return pins if is_its_own else replace(pins, shared_address=node.address)
 
     def is_warm(self, node: NodeId) -> bool:
         """Say whether a kept connection to the node stands."""
