@@ -34,7 +34,6 @@ class Way(Enum):
 _WAYS = {way.value.encode(): way for way in Way}
 
 # No quote, backslash, exclamation mark or line break may stand in here: fish, csh and sh disagree on each of them.
-# - `exec`: a login shell that waits for its only child would be one process more.
 # - What stands behind the nonce tells which shorter way (quick_loader.py) the next program may take.
 # - The greeting comes after the check: it proves that the whole program is there, and costs one packet.
 # - The `.` behind `cat` keeps trailing line breaks, which a command substitution would drop.
@@ -56,7 +55,7 @@ def loader_command(program: Program, nonce: str, *, sudo: bool) -> str:
     script = _LOADER.format(nonce=nonce, checksum=posix_cksum(program.text), length=len(program.text), cut=CUT_STATUS)
     # sudo's own words are read below, so they must come in English.
     become = "env LC_ALL=C sudo -n " if sudo else ""
-    return f"exec {become}sh -c '{script}'"
+    return f"{become}sh -c '{script}'"
 
 
 def after_greeting(stdout: bytes, nonce: str) -> bytes | None:

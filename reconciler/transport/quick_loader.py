@@ -33,8 +33,8 @@ def quick_command(nonce: str, way: Way, *, sudo: bool) -> str:
     """Give the exec command."""
     head = _HEAD.format(nonce=nonce, cut=CUT_STATUS)
     if sudo:
-        return f"exec env LC_ALL=C sudo -n sh -c '{head}'"
-    return head if way is Way.DIRECT else f"exec sh -c '{head}'"
+        return f"env LC_ALL=C sudo -n sh -c '{head}'"
+    return head if way is Way.DIRECT else f"sh -c '{head}'"
 
 
 def quick_text(program: Program, nonce: str) -> bytes:

@@ -21,6 +21,9 @@ SHELLS = [
     for shell in ("dash", "bash", "bash --posix", "busybox sh", "mksh", "zsh")
 ]
 
+ON_NODES = SHELLS[:2] + SHELLS[3:4]
+"""What `sh` is on nearly every node: cuts at every byte take hundreds of processes."""
+
 
 def run(shell: list[str], command: str, stdin: bytes, **environment: str) -> Answer:
     env = {"PATH": "/usr/bin:/bin", **environment}
@@ -37,7 +40,7 @@ def test_a_program_runs_as_it_is(shell: list[str], way: Way) -> None:
     assert (done.stderr, done.exit_status) == (b"err\n", 7)
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("shell", ON_NODES)
 def test_a_program_that_is_cut_anywhere_runs_nothing(shell: list[str], tmp_path: Path) -> None:
     harmed = tmp_path / "harmed"
     program = Program(text=f"touch {harmed}\nrm -rf '{tmp_path}/x' /nonexistent/y\n".encode())
@@ -51,7 +54,7 @@ def test_a_program_that_is_cut_anywhere_runs_nothing(shell: list[str], tmp_path:
     assert harmed.exists()
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("shell", ON_NODES)
 def test_a_program_whose_beginning_was_eaten_runs_nothing(shell: list[str], tmp_path: Path) -> None:
     harmed = tmp_path / "harmed"
     program = Program(text=f"touch {harmed}\n".encode())
