@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
+from reconciler.drift.memory import with_seen
 from reconciler.ids import NodeId
 from reconciler.inventory.canonical import canonical, read_canonical
 from reconciler.inventory.observed import Facts
@@ -76,6 +77,8 @@ def test_a_warm_planner_plans_what_a_new_one_plans() -> None:
         afresh, expected = Planner().plan(ground(base.desired), facts, history, NOW + later)
         assert plan == expected, what
         assert list(survey) == list(afresh), what
+        # Findings look at the machine once more: that the books do is seen only within.
+        assert warm._with_seen(history, facts, NOW) == with_seen(history, facts, NOW), what
         digests.append(plan.digest)
     assert digests[0] == digests[1]
     assert len(set(digests)) > len(digests) // 2
