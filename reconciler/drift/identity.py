@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeGuard
 
-from reconciler.ids import AssociationName, Digest, NodeId
+from reconciler.ids import AssociationName, Digest, FleetId, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.history import Applied, History, NodeHistory, RunStatus
 from reconciler.model.known import Known, Unknown
@@ -153,6 +153,26 @@ def _acknowledged(facts: Facts) -> int | None:
                 return 0
             return value if is_count(value) else None
     return None
+
+
+def known_as_another(facts: Facts, fleet: FleetId, node: Node, known: NodeHistory | None) -> str | None:
+    """Say that a node nobody reported was managed under another id: renamed without a word, or copied."""
+    if known is not None and known.applied:
+        return None
+    match facts.section("markers"):
+        case Known(rows):
+            markers = [json_object(text) for text in rows.values()]
+        case _:
+            return None
+    names = {marker.get("node") for marker in markers if marker.get("fleet") == fleet}
+    others = sorted(name for name in names if isinstance(name, str) and name not in {node.id, *node.former_ids})
+    if not others:
+        return None
+    name = others[0][:100]
+    return (
+        f"this server was {name} of this fleet, and runs of that id are remembered on it: if it was renamed, write "
+        f"FormerIds: [{name}] in its file; if it was copied from there, remove /var/lib/reconciler on it"
+    )
 
 
 def twins(host_keys: Mapping[NodeId, str | None]) -> Mapping[NodeId, str]:

@@ -8,6 +8,7 @@ from reconciler.drift.definitions import Definition, Unrenderable
 from reconciler.drift.expectations import Verdict
 from reconciler.drift.finding import Cause, Finding, State
 from reconciler.drift.gates import Gate, Running, dependency_gate, held, lost, mode_words, paused, running_on
+from reconciler.drift.identity import history_of, known_as_another
 from reconciler.drift.rule import Rule
 from reconciler.drift.standing import Case, Standing, standing
 from reconciler.drift.view import View
@@ -80,7 +81,10 @@ class Judge:
             return f"history is lost: {self.history.lost}"
         if facts is None:
             return "its facts were never collected"
-        return facts.unreachable or self.twins.get(node.id)
+        known = history_of(self.history, node)
+        return (
+            facts.unreachable or self.twins.get(node.id) or known_as_another(facts, self.desired.fleet.id, node, known)
+        )
 
     def unknown_finding(self, node: Node, name: AssociationName, reason: str) -> Finding:
         """Give the finding of a node that nothing can be told about."""

@@ -260,7 +260,7 @@ def acknowledge_on(
         if not _FILE_NAME.fullmatch(record.association) or not _RUN.fullmatch(record.run):
             raise ValueError(f"association {record.association!r} or run {record.run!r} cannot name a file")
     # The highest n comes last, so that it is the one that stays.
-    markers: dict[AssociationName, str] = {record.association: marker_of(record) for record in ended}
+    markers: dict[AssociationName, str] = {record.association: marker_of(record, fleet) for record in ended}
     runs = [record.run for record in ended]
     program = acknowledge_program(markers, runs, fleet=fleet, count=count, epoch=epoch, become=become)
     answer = session.run(program).stdout.decode("utf-8", "replace")
@@ -268,10 +268,12 @@ def acknowledge_on(
         raise AnswerGarbled(session.node, f"the node did not take the acknowledgement: {answer.strip()[:300]}")
 
 
-def marker_of(record: RunRecord) -> str:
+def marker_of(record: RunRecord, fleet: FleetId) -> str:
     """Give the line that stays on the node: what was last applied."""
     return json.dumps(
         {
+            "fleet": fleet,
+            "node": record.node,
             "definition": record.definition,
             "n": record.executions,
             "run": record.run,

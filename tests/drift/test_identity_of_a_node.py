@@ -169,3 +169,33 @@ def test_a_count_of_runs_that_somebody_committed_is_not_passed_over() -> None:
     assert content != edited
     facts = read_canonical(WEB, edited)
     assert with_seen(history, {WEB: facts}, NOW).nodes[WEB] == still_counts(history.nodes[WEB], facts)
+
+
+def of_another(fleet: str = "fleet", node: str = "web-old") -> dict[str, Any]:
+    return {"markers": {"motd": json.dumps({"fleet": fleet, "node": node, "n": 1, "run": "r", "status": "Success"})}}
+
+
+def test_a_server_that_remembers_another_id_is_unknown_with_the_remedy() -> None:
+    (found,) = find(PLAIN, some_facts(**of_another(str(PLAIN.fleet.id))))
+    assert (found.state, found.wanted) == (State.UNKNOWN, False)
+    assert "this server was web-old of this fleet" in found.reason
+    assert "FormerIds: [web-old]" in found.reason
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        pytest.param(of_another("another-fleet"), id="of another fleet"),
+        pytest.param(of_another(str(PLAIN.fleet.id), str(WEB)), id="its own"),
+        pytest.param({"markers": {"motd": "garbled"}}, id="what does not read"),
+        pytest.param({"markers": {"motd": json.dumps({"n": 1})}}, id="of before markers told it"),
+    ],
+)
+def test_other_memories_do_not_stand_in_its_way(facts: dict[str, Any]) -> None:
+    (found,) = find(PLAIN, some_facts(**facts))
+    assert found.state is State.PENDING
+
+
+def test_a_node_that_was_reported_is_not_held_against_its_memories() -> None:
+    (found,) = find(PLAIN, some_facts(**of_another(str(PLAIN.fleet.id))), history=known(PLAIN))
+    assert found.state is not State.UNKNOWN

@@ -159,6 +159,10 @@ def test_a_node_under_another_name_without_a_word_is_named_before_anything_runs(
     state, reason = found(result, "www-01")
     assert (state, ran(result)) == (State.UNKNOWN, []), reason
     assert "web-01 and www-01 answer with one host key" in reason
+    state, reason = found(site.once(), "www-01")
+    assert state is State.UNKNOWN
+    assert "this server was web-01 of this fleet" in reason
+    assert "FormerIds: [web-01]" in reason
     assert [bodies(node) for node in fleet.nodes] == [1, 1]
 
 
