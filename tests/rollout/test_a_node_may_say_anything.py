@@ -15,7 +15,7 @@ from reconciler.compliance.write import node_file
 from reconciler.drift.lost_history import guarded, rebuilt
 from reconciler.drift.memory import with_seen, with_settled
 from reconciler.drift.told_instant import told_instant
-from reconciler.ids import FleetId, NodeId
+from reconciler.ids import CommitId, FleetId, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.command import Answer, Program
 from reconciler.model.fleet import DEFAULT_FLEET
@@ -118,8 +118,9 @@ def test_any_manifest_of_a_run(manifest: str, state: str) -> None:
 def test_any_marker_and_any_count(marker: str, acknowledged: object) -> None:
     identity = {"machine_id": "m", "hostname": "web-01", "acknowledged": acknowledged}
     facts = some_facts(markers={MOTD: marker}, identity=identity)
-    assert reported(facts, guarded(History(), {WEB: facts}, RUN_OF))
+    assert reported(facts, guarded(History(), {WEB: facts}, NOW, RUN_OF))
     assert reported(facts, rebuilt(History(lost="gone"), {WEB: facts}, NOW, RUN_OF))
+    assert reported(facts, guarded(History(commit=CommitId("c" * 40)), {WEB: facts}, NOW, RUN_OF))
 
 
 @settings(deadline=None)
