@@ -12,6 +12,7 @@ import typer
 from reconciler.bundled import bundled_files
 from reconciler.cli.program import app
 from reconciler.daemon.accepting import check_schedule
+from reconciler.documents import actions
 from reconciler.model.read_state import read_state
 from reconciler.problem import Gravity
 
@@ -151,3 +152,38 @@ def test_tests_that_a_page_rests_on_are_there(page: str) -> None:
         return file.is_file() and (not test or f"def {test}(" in file.read_text(encoding="utf-8"))
 
     assert [(path, test) for path, test in named if not is_there(path, test)] == []
+
+
+def _rows(heading: str, title: str) -> dict[frozenset[str], str]:
+    """Give a table of the reference: the words in code of its first column -> the rest of the row."""
+    rows = re.search(rf"^\| {heading} \|.*?\n((?:\|.*\n)+)", _section(title), re.MULTILINE)
+    assert rows is not None, f"no table of {heading}"
+    found = {}
+    for row in rows[1].splitlines()[1:]:
+        first, _, rest = row.strip("| ").partition(" | ")
+        found[frozenset(re.findall(r"`([^`]+)`", first))] = rest
+    return found
+
+
+def test_the_table_of_actions_is_that_of_the_code() -> None:
+    told = {action: rest.split()[0] for names, rest in _rows("Action", "Documents").items() for action in names}
+    expected = {
+        **dict.fromkeys(actions.ACTIONS, "runs"),
+        **dict.fromkeys(actions.AGENT_ONLY, "skipped:"),
+        **dict.fromkeys((*actions.NOT_ON_LINUX, *actions.NOT_YET), "not"),
+    }
+    assert told == expected
+
+
+def test_the_table_of_the_library_is_the_library_with_its_parameters() -> None:
+    desired, problems = read_state(_examples(), bundled=bundled_files(), check_schedule=check_schedule)
+    assert desired is not None, problems
+    library = {Path(path).stem for path in bundled_files() if path.startswith("documents/")}
+    told = {
+        name: set(re.findall(r"`([^`]+)`", rest))
+        for names, rest in _rows("Document", "Documents").items()
+        for name in names
+    }
+    assert told == {
+        name: set(versions.versions["1"].parameters) for name, versions in desired.documents.items() if name in library
+    }

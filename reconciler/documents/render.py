@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from reconciler.documents.actions import ACTIONS, AGENT_ONLY, NOT_YET, support_of
-from reconciler.documents.actions.run_shell_script import DEFAULT_TIMEOUT
 from reconciler.documents.compact_json import as_text
 from reconciler.documents.error import InputError, NotSupportedYet, RenderError
 from reconciler.documents.interpolation import interpolate, resolve_stored
 from reconciler.documents.parameters import exported, parameter_values
 from reconciler.documents.preconditions import Decision, Move, decide
+from reconciler.documents.script_inputs import DEFAULT_TIMEOUT
 from reconciler.ids import Digest, DocumentName
 from reconciler.model.desired import StoredParameter
 from reconciler.model.document import Document, Step
@@ -38,6 +38,10 @@ class RenderedStep:
     action: str
     script: bytes | None
     interpreter: tuple[str, ...] = ("sh",)
+    alternatives: tuple[str, ...] = ()
+    """Where some are named: the first that the node has takes the place of the interpreter; without any the step fails."""
+    file: str = "script"
+    """What the script is called on the node."""
     timeout: timedelta = DEFAULT_TIMEOUT
     working_directory: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -166,6 +170,8 @@ def _render_element(
         action=step.action,
         script=action.script,
         interpreter=action.interpreter,
+        alternatives=action.alternatives,
+        file=action.file,
         timeout=action.timeout,
         working_directory=action.working_directory,
         environment={**values.environment, **action.environment},

@@ -198,7 +198,7 @@ def _files(order: Order) -> list[tuple[str, bytes]]:
         files.append((f"steps/{number}/spec", _spec(step)))
         if step.script is not None:
             files.append((f"steps/{number}/launch", _launch(order, step)))
-            files.append((f"steps/{number}/script", step.script))
+            files.append((f"steps/{number}/{step.file}", step.script))
     return files
 
 
@@ -230,7 +230,6 @@ def _launch(order: Order, step: RenderedStep) -> bytes:
         **step.environment,
     }
     exports = "".join(f"export {name}={quote(value)}\n" for name, value in sorted(environment.items()))
-    interpreter = " ".join(quote(word) for word in step.interpreter)
     return (
         "umask 022\nAWS_SSM_PLATFORM_NAME=Linux\nAWS_SSM_PLATFORM_VERSION=\n"
         "if [ -r /etc/os-release ]; then\n"
@@ -238,8 +237,21 @@ def _launch(order: Order, step: RenderedStep) -> bytes:
         'AWS_SSM_PLATFORM_VERSION=$(. /etc/os-release; printf %s "${VERSION_ID:-}")\n'
         "fi\nexport AWS_SSM_PLATFORM_NAME AWS_SSM_PLATFORM_VERSION\n"
         f"{_HOME}"
-        f'{_change_folder(step.working_directory)}unset OLDPWD\n{exports}exec {interpreter} "${{0%/*}}/script"\n'
+        f"{_change_folder(step.working_directory)}unset OLDPWD\n{exports}{_become(step)}"
     ).encode("utf-8", "surrogateescape")
+
+
+def _become(step: RenderedStep) -> str:
+    """Give the line that the script's interpreter takes over with; where the node has none of several, the reason."""
+    words = [quote(word) for word in step.interpreter]
+    search = ""
+    if step.alternatives:
+        tried = " || ".join(f"command -v {quote(name)}" for name in step.alternatives)
+        reason = quote(f"{step.action}: the node has no {' and no '.join(step.alternatives)}: install one")
+        # No variable: the script's own environment may have one of any name.
+        search = f'set -- "$({tried})"\n[ -n "$1" ] || {{ printf \'%s\\n\' {reason} >&2; exit 1; }}\n'
+        words[0] = '"$1"'
+    return f'{search}exec {" ".join(words)} "${{0%/*}}/{step.file}"\n'
 
 
 # The local file first: a directory service that does not answer must not hold a script up.

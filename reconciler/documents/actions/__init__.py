@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 
+from reconciler.documents.actions.run_powershell_script import RunPowerShellScript
 from reconciler.documents.actions.run_shell_script import RunShellScript
 from reconciler.documents.preconditions import Support
 
-ACTIONS: Mapping[str, type[RunShellScript]] = {action.name: action for action in (RunShellScript,)}
+ACTIONS: Mapping[str, type[RunShellScript | RunPowerShellScript]] = {
+    action.name: action for action in (RunShellScript, RunPowerShellScript)
+}
 
 NOT_ON_LINUX = frozenset(
     {"aws:applications", "aws:psModule", "aws:updateAgent", "aws:cloudWatch", "aws:configureDaemon"},
@@ -21,7 +24,6 @@ NOT_YET = frozenset(
         "aws:refreshAssociation",
         "aws:runDockerAction",
         "aws:runDocument",
-        "aws:runPowerShellScript",
         "aws:softwareInventory",
     }
 )

@@ -1,48 +1,18 @@
 """aws:runShellScript: the elements of `runCommand` are one script; the last line decides the exit status."""
 
-import math
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
-from reconciler.documents.compact_json import as_text
-from reconciler.documents.error import InputError
-from reconciler.model.known import JsonValue
-
-DEFAULT_TIMEOUT = timedelta(hours=1)
-LEAST_TIMEOUT, MOST_TIMEOUT = 5, 172800
-"""Seconds; SSM's agent takes anything else for an hour, without a word."""
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d*)?", re.ASCII)
+from reconciler.documents.script_inputs import ScriptInputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunShellScript:
+class RunShellScript(ScriptInputs):
     """One script, run by its shebang or else by sh; never split, never `set -e`."""
 
     name: ClassVar[str] = "aws:runShellScript"
-    lines: tuple[str, ...]
-    timeout: timedelta = DEFAULT_TIMEOUT
-    working_directory: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def from_inputs(cls, inputs: Mapping[str, JsonValue]) -> Self:
-        """Read interpolated inputs with lower-case keys; raises InputError where the step fails on SSM."""
-        return cls(
-            lines=_lines(inputs.get("runcommand")),
-            timeout=_timeout(inputs.get("timeoutseconds")),
-            working_directory=_working_directory(inputs.get("workingdirectory")),
-            environment=_environment(inputs.get("environment")),
-        )
-
-    @property
-    def script(self) -> bytes:
-        """The file that runs."""
-        return ("\n".join(self.lines) + "\n").encode()
+    file: ClassVar[str] = "script"
+    alternatives: ClassVar[tuple[str, ...]] = ()
 
     @property
     def interpreter(self) -> tuple[str, ...]:
@@ -52,46 +22,3 @@ class RunShellScript:
             return ("sh",)
         # The kernel's own rule: a program, and all the rest of the line as one argument.
         return tuple(first[2:].strip().split(None, 1)) or ("sh",)
-
-
-def _lines(value: JsonValue) -> tuple[str, ...]:
-    if value is None:
-        raise InputError("the input runCommand is missing: give a list of lines")
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise InputError("Invalid format in plugin properties: runCommand must be a list (write it as one, with `- `)")
-    lines: list[str] = []
-    for entry in value:
-        # A whole StringList as one element: SSM's agent fails, its guide shows it; flattening is the only useful meaning.
-        nested = entry if isinstance(entry, Sequence) and not isinstance(entry, str) else [entry]
-        lines.extend(as_text(line) for line in nested)
-    if any("\0" in line for line in lines):
-        raise InputError("a script cannot hold a NUL character: remove it from runCommand")
-    return tuple(lines)
-
-
-def _timeout(value: JsonValue) -> timedelta:
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = float(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return DEFAULT_TIMEOUT
-    seconds = int(value)
-    return timedelta(seconds=seconds) if LEAST_TIMEOUT <= seconds <= MOST_TIMEOUT else DEFAULT_TIMEOUT
-
-
-def _working_directory(value: JsonValue) -> str:
-    text = "" if value is None else as_text(value)
-    if "\0" in text:
-        raise InputError("workingDirectory cannot hold a NUL character")
-    return text
-
-
-def _environment(value: JsonValue) -> Mapping[str, str]:
-    if value is None or value == "":
-        return {}
-    if not isinstance(value, Mapping):
-        raise InputError("the input environment must be a map of names and values")
-    environment = {name: as_text(entry) for name, entry in value.items()}
-    for name, entry in environment.items():
-        if not _NAME.fullmatch(name) or "\0" in entry:
-            raise InputError(f"the input environment has a name or value that no shell takes: {name!r}")
-    return environment

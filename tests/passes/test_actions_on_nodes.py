@@ -1,0 +1,137 @@
+"""Actions of SSM documents on real nodes: what a whole pass makes of a document in git."""
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+
+import pytest
+
+from reconciler.model.outcome import RunRecord
+from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.site import Site
+
+pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
+
+NUMBERS = count(1)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
+    with start_fleet(tmp_path_factory.mktemp("nodes"), count=1) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Site:
+    made = Site(tmp_path_factory.mktemp("site"), fleet)
+    made.standard(fleet.nodes, "Fleet: example\nInterval: rate(1 hour)\n")
+    made.write({"state/associations/motd.yaml": None, "documents/Motd.yaml": None})
+    return made
+
+
+@pytest.fixture
+def node(fleet: Fleet) -> TestNode:
+    return fleet.nodes[0]
+
+
+def apply(site: Site, name: str, parameters: str = "{}", **documents: str) -> RunRecord:
+    """Commit documents and an association with one of them, and run a pass: one run is what comes of it."""
+    association = f"run-{next(NUMBERS)}"
+    site.commit(
+        {
+            **{f"documents/{each}.yaml": text for each, text in documents.items()},
+            f"state/associations/{association}.yaml": f"AssociationName: {association}\nName: {name}\n"
+            f"Parameters: {parameters}\nTargets: [{{Key: 'tag:Role', Values: [web]}}]\n",
+        }
+    )
+    result = site.once()
+    (outcome,) = [one for one in result.outcomes if one.association == association]
+    assert outcome.record is not None, (outcome, result.problems)
+    return outcome.record
+
+
+def results(record: RunRecord) -> Sequence[str]:
+    return [f"{step.name} {step.status} {step.exit_code}" for step in record.steps]
+
+
+POWERSHELL = """\
+schemaVersion: '2.2'
+parameters:
+  word: {type: String, default: hello}
+mainSteps:
+  - name: power
+    action: aws:runPowerShellScript
+    precondition: {StringEquals: [platformType, Linux]}
+    inputs:
+      timeoutSeconds: 60
+      runCommand: ['Write-Output "{{ word }}"', 'exit 3']
+  - name: next
+    action: aws:runShellScript
+    inputs: {runCommand: ['echo next']}
+"""
+
+FAKE_PWSH = """\
+#!/bin/sh
+# Tells how it was called, in the place of a PowerShell.
+echo "called as ${0##*/} $1 ${2##*/}; HOME=$HOME TERM=${TERM-unset} in $PWD"
+cat "$2"
+exit 3
+"""
+
+
+@pytest.fixture(params=["pwsh", "powershell"])
+def powershell(node: TestNode, request: pytest.FixtureRequest) -> Iterator[str]:
+    program = node.root / "usr/local/bin" / request.param
+    program.write_text(FAKE_PWSH)
+    program.chmod(0o755)
+    yield request.param
+    program.unlink()
+
+
+def test_powershell_gets_the_script_as_from_ssms_agent(site: Site, powershell: str) -> None:
+    found = apply(site, "Power", Power=POWERSHELL)
+    assert results(found) == ["power Failed 3", "next Success 0"]
+    assert found.steps[0].stdout.decode().splitlines() == [
+        f"called as {powershell} -f _script.ps1; HOME=/ TERM=unset in /",
+        'Write-Output "hello"',
+        "exit 3",
+    ]
+    assert found.steps[0].stderr == b"failed to run commands: exit status 3\n"
+
+
+def test_a_node_without_powershell_fails_that_step_and_says_why(site: Site) -> None:
+    found = apply(site, "Power", Power=POWERSHELL)
+    assert results(found) == ["power Failed 1", "next Success 0"]
+    assert b"aws:runPowerShellScript: the node has no powershell and no pwsh: install one\n" in found.steps[0].stderr
+
+
+UPDATE_AGENT = """\
+schemaVersion: '2.2'
+mainSteps:
+  - name: update
+    action: aws:updateSsmAgent
+    inputs: {agentName: amazon-ssm-agent}
+"""
+
+
+def test_there_is_no_agent_to_update_and_the_step_says_so(site: Site) -> None:
+    found = apply(site, "Agent", Agent=UPDATE_AGENT)
+    assert results(found) == ["update Skipped 0"]
+    assert found.status.value == "Success"
+    assert found.steps[0].stdout == b"aws:updateSsmAgent: there is no agent here to update\n"
+
+
+BUNDLED_POWERSHELL = "{commands: ['Write-Output hi'], workingDirectory: /usr, executionTimeout: '60'}"
+
+
+def test_the_bundled_powershell_document_runs_what_its_caller_writes(site: Site, powershell: str) -> None:
+    found = apply(site, "AWS-RunPowerShellScript", BUNDLED_POWERSHELL)
+    assert results(found) == ["0.aws:runPowerShellScript Failed 3"]
+    assert found.steps[0].stdout.decode().splitlines()[0].endswith(" in /usr"), powershell
+    assert found.steps[0].stdout.decode().splitlines()[1:] == ["Write-Output hi"]
+
+
+@pytest.mark.parametrize("parameters", ["{}", "{version: ['3.3.0.0'], allowDowngrade: ['true']}"])
+def test_the_bundled_document_for_the_agent_is_a_no_op_that_says_why(site: Site, parameters: str) -> None:
+    found = apply(site, "AWS-UpdateSSMAgent", parameters)
+    assert (found.status.value, found.exit_code) == ("Success", 0)
+    assert b"there is no agent here to update" in found.steps[0].stdout
