@@ -1,6 +1,7 @@
 """What must be asked to know: takes desired state and targets, gives for each node what its expectations name; pure."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from reconciler.ids import NodeId
 from reconciler.model.association import Association
@@ -17,7 +18,7 @@ def questions(desired: DesiredState, targets: Targets) -> Mapping[NodeId, Questi
     for node in targets.nodes:
         names = targets.associations_of(node)
         if names not in of_set:
-            asked = questions_of(desired.associations[name] for name in names)
+            asked = replace(questions_of(desired.associations[name] for name in names), fleet=str(desired.fleet.id))
             key = (asked.files, asked.sysctls, asked.services, asked.checks, asked.ports, asked.mounts)
             of_set[names] = interned.setdefault(key, asked)
         answer[node] = of_set[names]

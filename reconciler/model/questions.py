@@ -21,6 +21,8 @@ class Check:
 class Questions:
     """What expectations name. Sorted, without doubles, so that equal questions are equal records."""
 
+    fleet: str = ""
+    """Whose markers and count of runs are wanted, on a node that several fleets may manage; empty: nobody's."""
     files: tuple[str, ...] = ()
     sysctls: tuple[str, ...] = ()
     services: tuple[str, ...] = ()

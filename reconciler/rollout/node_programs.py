@@ -143,7 +143,8 @@ def acknowledge_program(
 ) -> Program:
     """Write markers (one line of JSON each) and the count, then remove the runs' folders."""
     lines = "".join(
-        f'put "$root/markers/"{quote(name)} {quote(marker)} || return 1\n' for name, marker in sorted(markers.items())
+        f'put "$root/markers/"{quote(f"{fleet}@{name}")} {quote(marker)} || return 1\n'
+        for name, marker in sorted(markers.items())
     )
     head = (
         f"fleet={quote(fleet)}\nepoch={'' if epoch is None else epoch}\nacknowledged={count}\nruns={quote(' '.join(sorted(runs)))}\n"

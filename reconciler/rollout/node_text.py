@@ -9,6 +9,8 @@ ROOT/runs/RUN/            the folder's presence is the claim: it appears whole, 
     state                 one line, replaced by rename
     steps/N/{out,err,exit,pid}
     cancel                somebody wants it ended
+ROOT/markers/FLEET@ASSOCIATION, ROOT/acknowledged@FLEET
+                      what was last applied, and how many runs are known to be reported: of this fleet alone
 ROOT/epochs/FLEET         the highest epoch of this fleet's leaders that was ever heard of here
 ROOT/door                 held for the moment of a start; ROOT/lock: held by the runner for the whole document
 """
@@ -412,10 +414,10 @@ open_door
 [ -z "$epoch" ] || check_epoch
 set_markers || cannot_write
 held=0
-[ ! -f "$root/acknowledged" ] || read -r held <"$root/acknowledged" || :
+[ ! -f "$root/acknowledged@$fleet" ] || read -r held <"$root/acknowledged@$fleet" || :
 case $held in '' | *[!0-9]*) held=0 ;; esac
-[ "$acknowledged" -le "$held" ] || put "$root/acknowledged" "$acknowledged" || cannot_write
-durable "$root/acknowledged" "$root/markers" "$root"
+[ "$acknowledged" -le "$held" ] || put "$root/acknowledged@$fleet" "$acknowledged" || cannot_write
+durable "$root/acknowledged@$fleet" "$root/markers" "$root"
 cd "$root/runs" || cannot_write
 rm -rf .new.* .old.*
 for run in $runs; do

@@ -94,10 +94,10 @@ mkdir -m 700 /var/lib/reconciler
 mkdir -p /var/lib/reconciler/runs/ab12 /var/lib/reconciler/runs/cd34 /var/lib/reconciler/markers
 echo '{"run":"ab12"}' >/var/lib/reconciler/runs/ab12/manifest
 echo 'started 1 2 3' >/var/lib/reconciler/runs/ab12/state
-echo '{"n":1}' >/var/lib/reconciler/markers/motd
-echo 7 >/var/lib/reconciler/acknowledged
+echo '{"n":1}' >/var/lib/reconciler/markers/@motd
+echo 7 >/var/lib/reconciler/acknowledged@
 """
-WRITABLE_BY_ALL = "mkdir /var/lib/reconciler; echo 1 >/var/lib/reconciler/acknowledged; chmod 777 /var/lib/reconciler"
+WRITABLE_BY_ALL = "mkdir /var/lib/reconciler; echo 1 >/var/lib/reconciler/acknowledged@; chmod 777 /var/lib/reconciler"
 
 ALIAS = "ln -s /lib/systemd/system/ssh.service /etc/systemd/system/by-another-name.service; systemctl daemon-reload; systemctl is-system-running --wait || true"
 

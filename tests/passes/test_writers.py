@@ -194,6 +194,13 @@ def test_a_node_that_two_fleets_manage_refuses_neither(site: Site, fleet: Fleet,
             assert result.all_in_sync
             assert not [problem for problem in result.problems if "not settled" in problem]
     assert ran(fleet) == [1, 1, 1]
+    # Both associations are named alike: what the one fleet runs again is no memory of the other's.
+    (fleet.nodes[0].root / "etc/motd").write_text("by hand\n")
+    assert site.once().all_in_sync
+    for each in (other, site):
+        result = each.once()
+        assert (result.all_in_sync, result.outcomes) == (True, ())
+    assert ran(fleet) == [2, 1, 1]
     # A run of the one fleet that is left over is not the other one's to settle, nor does it look like one of its own.
     folder = "/var/lib/reconciler/runs/" + "ab" * 32
     manifest = json.dumps({"run": "ab" * 32, "fleet": "second", "node": "db-7", "association": "motd", "n": 9})

@@ -144,8 +144,8 @@ def test_acknowledged_runs_leave_a_marker_and_the_count(node: HomeNode) -> None:
     history = History(nodes={NODE: NodeHistory(node=NODE, acknowledged=2)})
     assert acknowledge(reversed(records), (), DESIRED, history, connect=node.connect) == {}
     assert list((node.root / "runs").iterdir()) == []
-    assert (node.root / "acknowledged").read_text() == "2\n"
-    marker = json.loads((node.root / "markers" / MOTD).read_text())
+    assert (node.root / f"acknowledged@{FLEET}").read_text() == "2\n"
+    marker = json.loads((node.root / "markers" / f"{FLEET}@{MOTD}").read_text())
     assert (marker["n"], marker["status"], marker["definition"]) == (2, "Success", "e" * 64)
     assert marker["run"] == an_order(a_step(""), n=2).run
 
@@ -172,7 +172,7 @@ def test_the_count_never_goes_back(node: HomeNode) -> None:
     for count in (3, 2):
         run(node, an_order(a_step("true\n"), n=count))
         acknowledge_on(HomeSession(node), settled(node), fleet=FLEET, count=count, epoch=None, become=False)
-    assert (node.root / "acknowledged").read_text() == "3\n"
+    assert (node.root / f"acknowledged@{FLEET}").read_text() == "3\n"
 
 
 def test_output_is_kept_whole_over_restarts_of_the_manager(node: HomeNode, tmp_path: Path) -> None:

@@ -2,15 +2,17 @@
 
 from typing import Final
 
-from reconciler.inventory.fact import Asked, Fact, Rows, always, number
+from reconciler.inventory.fact import Asked, Fact, Rows, number
 from reconciler.model.known import JsonValue
+from reconciler.model.questions import Questions
+from reconciler.model.shell import quote
 
 # sudo names the login user; without it, we are the login user.
 _SCRIPT = r"""
 first /etc/machine-id; [ -n "$v" ] || first /var/lib/dbus/machine-id
 m=$v; first /proc/sys/kernel/hostname; x="machine_id $m${NL}hostname $v${NL}boot_id $boot${NL}user ${SUDO_USER:-$user}"
 case $rootstate in
-ok) if [ -e "$root/acknowledged" ]; then first "$root/acknowledged"; v="is $v"; else v=none; fi;;
+ok) if [ -e "$root/$a" ]; then first "$root/$a"; v="is $v"; else v=none; fi;;
 absent) v=none;;
 *) v="unknown $rootstate";;
 esac
@@ -54,4 +56,8 @@ def _acknowledged(said: str) -> JsonValue:
     return {"unknown": value}
 
 
-FACT = Fact(section="identity", script=always(_SCRIPT), parse=parse)
+def _script(asked: Questions) -> str:
+    return f"a={quote(f'acknowledged@{asked.fleet}')}{_SCRIPT}"
+
+
+FACT = Fact(section="identity", script=_script, parse=parse)

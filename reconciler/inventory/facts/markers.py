@@ -1,13 +1,14 @@
-"""Markers: what was last applied on the node, by association; they stay when run folders are pruned."""
+"""Markers: what one fleet last applied on the node, by association; they stay when run folders are pruned."""
 
-from reconciler.inventory.fact import Asked, Fact, Rows, always
+from reconciler.inventory.fact import Asked, Fact, Rows
 from reconciler.inventory.texts import files
 from reconciler.model.known import JsonValue, Known
+from reconciler.model.shell import quote
 
 _READS = r"""
 case $rootstate in
 ok)
-  for p in "$root"/markers/*; do [ -f "$p" ] && set -- "$@" "markers:$p"; done
+  for p in "$root"/markers/%s@*; do [ -f "$p" ] && set -- "$@" "markers:$p"; done
   ;;
 absent) ;;
 *) say markers unknown "$rootstate";;
@@ -19,9 +20,7 @@ def parse(stdout: str, _: Asked) -> Rows:
     """Read every marker's text."""
     rows: dict[str, JsonValue] = {}
     for path, lines in files(stdout).items():
-        name = path.rpartition("/")[2]
-        if name.startswith("."):
-            continue
+        name = path.rpartition("@")[2]
         match lines:
             case Known(text):
                 rows[name] = "\n".join(text or ())
@@ -33,6 +32,6 @@ def parse(stdout: str, _: Asked) -> Rows:
 FACT = Fact(
     section="markers",
     watch='/var/lib/reconciler/markers/. "$HOME/.local/state/reconciler/markers/."',
-    reads=always(_READS),
+    reads=lambda asked: _READS % quote(asked.fleet),
     parse=parse,
 )
