@@ -12,6 +12,7 @@ from reconciler.compliance.judge import judge, summarise
 from reconciler.compliance.report import FleetSummary, NodeReport, Status, item_status
 from reconciler.daemon.accepting import Accepted
 from reconciler.daemon.branches import Branches, believed_reporters
+from reconciler.daemon.clone_health import CloneHealth
 from reconciler.daemon.connections import Connections
 from reconciler.daemon.examination import Examination
 from reconciler.daemon.leadership import Leadership
@@ -66,6 +67,7 @@ class Controller:
         self.repository = Repository.open(
             address, state_dir=state_dir, options=GitOptions(signing_key=settings.signing_key)
         )
+        self._clone = CloneHealth(self.repository)
         self.branches = Branches(self.repository, settings, clock, reporters)
         self.key_directory = settings.key_directory.expanduser()
         self.connections = Connections(self.key_directory, settings.ssh_config_file())
@@ -205,16 +207,15 @@ class Controller:
 
     def _one_pass(self, request: Request, stop: Event | None) -> PassResult:
         began = monotonic()
-        base, accepted = self.branches.in_force(request.accept_rewind)
-        _asked(request, base)  # a request that means nothing is refused before anything is touched
-        if request.new_history:
-            accepted, base = self.branches.begin_history_anew(accepted, base)
-        reports = self.branches.look(base.desired)
-        reports, accepted, base = self.branches.agree(reports, accepted, base)
-        problems = [*accepted.problems, *reports.standing.unreachable]
+        reports, accepted, base = self._clone.kept_sound(lambda: self._synced(request), _trouble)
+        repaired = self._clone.told()
+        problems = [*repaired, *accepted.problems, *reports.standing.unreachable]
         leading = _Leading()
         if not request.dry_run:
-            leading.take(self._leadership.lead(reports.branch.places, base.desired.fleet, take_over=request.take_over))
+            places, fleet = reports.branch.places, base.desired.fleet
+            leading.take(
+                self._clone.kept_sound(lambda: self._leadership.lead(places, fleet, take_over=request.take_over))
+            )
 
         def lead(seen: int) -> Leading | None:
             leading.take(self._leadership.above(seen))
@@ -246,7 +247,16 @@ class Controller:
             self._keep(base, done)
             told = Told(base=base, done=done, everyone=everyone, summary=summary, lease=lease.lease)
             connect = self.connections.pool(base.desired).connect
-            made, words = self._reporter.report(reports, told, connect, problems)
+            met: list[str] = []
+
+            def report() -> tuple[CommitId | None, str]:
+                met.clear()
+                again, said = self._reporter.report(reports, told, connect, met)
+                return again or made, said
+
+            made, words = self._clone.kept_sound(report, lambda _: self._reporter.unpublished)
+            problems += [*(each for each in self._clone.told() if each not in repaired), *met]
+            self._clone.forget()
         return PassResult(
             plan=done.plan,
             outcomes=done.outcomes,
@@ -258,6 +268,15 @@ class Controller:
             commit_words=words,
             seconds=monotonic() - began,
         )
+
+    def _synced(self, request: Request) -> tuple[Reports, Accepted, Ground]:
+        """Fetch both branches, and decide what is in force and what was reported; no node is asked yet."""
+        base, accepted = self.branches.in_force(request.accept_rewind)
+        _asked(request, base)  # a request that means nothing is refused before anything is touched
+        if request.new_history:
+            accepted, base = self.branches.begin_history_anew(accepted, base)
+        reports = self.branches.look(base.desired)
+        return self.branches.agree(reports, accepted, base)
 
     def _world(
         self,
@@ -311,6 +330,13 @@ class Controller:
         self._replays.keep(done.plan, {name: found.facts for name, found in done.before.items()}, done.pauses)
         if base.desired.commit is not None and done.history.lost is None:
             self.branches.accept(CommitId(base.desired.commit))
+
+
+def _trouble(synced: tuple[Reports, Accepted, Ground]) -> tuple[str, ...]:
+    """Give what both branches are in trouble with: it may be our clone that is."""
+    reports, accepted, _ = synced
+    lost = reports.standing.lost
+    return (*accepted.problems, *reports.standing.unreachable, *(() if lost is None else (lost,)))
 
 
 class _Leading:

@@ -52,6 +52,8 @@ class Reporter:
         self._on_lost = on_lost
         self._clock = clock
         self._beats: dict[NodeId, NodeBeat] | None = None
+        self.unpublished: tuple[str, ...] = ()
+        """Why the last report waits in our clone; none: every place has it."""
 
     def report(
         self, reports: Reports, told: Told, connect: Connect, problems: list[str]
@@ -109,7 +111,9 @@ class Reporter:
         except LeaseLost as exc:
             self._on_lost()
             problems.append(f"{exc}; from the next pass on we only observe")
+            self.unpublished = ()
             return None
+        self.unpublished = publication.reasons
         problems.extend(publication.reasons)
         return publication
 

@@ -25,22 +25,49 @@ def clone_folder(state_dir: Path, address: RepositoryAddress) -> Path:
     return state_dir / "repositories" / f"{hashlib.sha256(address.text.encode()).hexdigest()[:32]}.git"
 
 
+def fresh_folder(folder: Path) -> Path:
+    """Name the folder where a clone is made that shall take the place of a broken one."""
+    return folder.with_name(f"{folder.name}.new")
+
+
 def open_clone(folder: Path, address: RepositoryAddress, options: GitOptions) -> GitProcess:
     """Open the clone, empty where it is new; the lock it holds ends with `close_clone`."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / OWN_SETTINGS).write_text(OWN_SETTINGS_TEXT)
-        (folder / _ADDRESS).write_text(f"{address.shown}\n")  # for whoever wonders what this folder is
-        users = os.open(folder / _USERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        raise SourceError(f"the state folder cannot be used: {exc}") from exc
-    git = GitProcess(folder=folder, options=options, users=users)
+    git, users = _entered(folder, address, options)
     try:
         _make_usable(git, users)
     except BaseException:
         os.close(users)
         raise
     return git
+
+
+def enter_broken(folder: Path, address: RepositoryAddress, options: GitOptions) -> GitProcess:
+    """Open a clone that `open_clone` could not, as it is: to ask what is wrong with it. Also ends with `close_clone`."""
+    git, users = _entered(folder, address, options)
+    fcntl.flock(users, fcntl.LOCK_SH)
+    return git
+
+
+def take_alone(git: GitProcess) -> bool:
+    """Keep everybody else out of the clone; False: another process of ours uses it. Ends with `close_clone`."""
+    if git.users is None or not _alone(git.users):
+        if git.users is not None:
+            fcntl.flock(git.users, fcntl.LOCK_SH)  # a failed change of the lock loses the one we had
+        return False
+    return True
+
+
+def _entered(folder: Path, address: RepositoryAddress, options: GitOptions) -> tuple[GitProcess, int]:
+    try:
+        if not folder.exists() and fresh_folder(folder).is_dir():
+            fresh_folder(folder).rename(folder)  # whoever moved the broken one away was killed before this
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / OWN_SETTINGS).write_text(OWN_SETTINGS_TEXT)
+        (folder / _ADDRESS).write_text(f"{address.shown}\n")  # for whoever wonders what this folder is
+        users = os.open(folder / _USERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise SourceError(f"the state folder cannot be used: {exc}") from exc
+    return GitProcess(folder=folder, options=options, users=users), users
 
 
 def close_clone(git: GitProcess) -> None:

@@ -4,7 +4,10 @@ Takes addresses, ref names and ids; gives records and bytes. No work tree is eve
 holds is executed: see `git_process.py`.
 """
 
+import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,7 +16,17 @@ from uuid import uuid4
 from reconciler.errors import CommitError, SourceError
 from reconciler.ids import CommitId
 from reconciler.source.address import OBJECT_ID, SHORT_ID, RepositoryAddress, branch_name, parse_revision
-from reconciler.source.clone import SCRATCH, clear_stale_locks, clone_folder, close_clone, lock_files, open_clone
+from reconciler.source.clone import (
+    SCRATCH,
+    clear_stale_locks,
+    clone_folder,
+    close_clone,
+    enter_broken,
+    fresh_folder,
+    lock_files,
+    open_clone,
+    take_alone,
+)
 from reconciler.source.git_process import Finished, GitOptions, GitProcess, other_side
 from reconciler.source.git_text import import_stream, read_changes, read_push_result, read_remote_refs
 from reconciler.source.local import clear_stale_ref_locks, locate, remote_address
@@ -29,6 +42,7 @@ from reconciler.source.records import (
     WriteRequest,
 )
 from reconciler.source.ref_files import all_refs, remote_refs
+from reconciler.source.salvage import Wreck, move_into_place, named_branches, named_refs, what_is_broken
 from reconciler.source.signature import Signature, check_signature, signature_kind, signed
 from reconciler.source.snapshot import STATE_ROOTS, Snapshot
 from reconciler.source.trust import Trust
@@ -36,6 +50,7 @@ from reconciler.source.trust import Trust
 HEARTBEAT_REF = "refs/reconciler/heartbeat"
 LEASE_REF = "refs/reconciler/lease"
 _HEAD = "HEAD-commit"
+_REPAIRED = "reconciler.repaired"
 _MAX_REFS_A_CALL = 500
 _MAX_REFS = 50_000
 """Each that we follow is a file of ours; who asks for branches and tags means to review them."""
@@ -49,6 +64,12 @@ class Repository:
     """Open with `Repository.open(...)`, close when done; or use it in a `with`."""
 
     def __init__(self, git: GitProcess, address: RepositoryAddress) -> None:
+        self._work_with(git)
+        self.address = address
+        self.state = Remote(name="state", address=address)
+        """Where the state branch is read."""
+
+    def _work_with(self, git: GitProcess) -> None:
         self._git = git
         self._objects = Objects(git)
         self._refs: dict[str, str] | None = None
@@ -57,15 +78,29 @@ class Repository:
         self._head: str | None = None
         self._descent: set[tuple[str, str]] = set()
         self._meant: dict[str, str] = {}
-        self.address = address
-        self.state = Remote(name="state", address=address)
-        """Where the state branch is read."""
 
     @classmethod
     def open(cls, address: RepositoryAddress, *, state_dir: Path, options: GitOptions | None = None) -> Self:
-        """Open our clone of `address` below `state_dir`, made where there is none yet. Nothing is fetched."""
-        found = locate(address)
-        return cls(open_clone(clone_folder(state_dir, found), found, options or GitOptions()), found)
+        """Open our clone of `address` below `state_dir`, made where there is none yet, and anew where git refuses it.
+
+        Nothing is fetched but to make a broken one anew.
+        """
+        found, options = locate(address), options or GitOptions()
+        folder = clone_folder(state_dir, found)
+        try:
+            return cls(open_clone(folder, found, options), found)
+        except SourceError as exc:
+            trouble = exc
+        opened = cls(enter_broken(folder, found, options), found)
+        try:
+            repaired = opened.repair()
+        except BaseException:
+            opened.close()
+            raise
+        if repaired is None:
+            opened.close()
+            raise trouble
+        return opened
 
     def close(self) -> None:
         """Let go of the clone."""
@@ -91,6 +126,71 @@ class Repository:
     def clear_locks(self) -> tuple[str, ...]:
         """Remove lock files that a killed git left; give their names. None where another process of ours uses the clone."""
         return clear_stale_locks(self._git)
+
+    def repair(self) -> str | None:
+        """Make our clone anew if it is broken; gives what was wrong and what became of it. None: it is sound.
+
+        Raises SourceError where it is broken and cannot be replaced now. The remotes are not judged: only our folder is.
+        """
+        why = what_is_broken(self._git)
+        if why is None:
+            return None
+        if not take_alone(self._git):
+            raise SourceError(f"{self._broken(why)}; another process uses it: it is made anew once that one has ended")
+        folder, fresh = self.folder, fresh_folder(self.folder)
+        shutil.rmtree(fresh, ignore_errors=True)
+        made = Repository(open_clone(fresh, self.address, self._git.options), self.address)
+        try:
+            changed = made._take_over(folder)
+            aside = move_into_place(fresh, folder)
+        except BaseException:
+            made.close()
+            raise
+        self.close()
+        self._work_with(replace(made._git, folder=folder))
+        lost = f"; {'; '.join(changed)}" if changed else ", with all that it had alone"
+        note = f"{self._broken(why)}; it was made anew{lost}; the old one is kept as {aside}"
+        (folder / _REPAIRED).write_text(note)
+        return note
+
+    def _broken(self, why: str) -> str:
+        return f"our clone {self.folder} of {self.address.shown} was broken ({why})"
+
+    def told_repair(self) -> str | None:
+        """Give what the last repair came to, until `forget_repair`: the process that made it may not have told anybody."""
+        try:
+            return (self.folder / _REPAIRED).read_text()
+        except OSError:
+            return None
+
+    def forget_repair(self) -> None:
+        """Say that it was told."""
+        (self.folder / _REPAIRED).unlink(missing_ok=True)
+
+    def _take_over(self, broken: Path) -> tuple[str, ...]:
+        """Bring what a broken clone had alone into this fresh one; gives in words what could not be.
+
+        The remote comes first: what it has need not be readable in the broken one.
+        """
+        with suppress(SourceError):
+            self.fetch_state()
+        with suppress(SourceError):
+            self.fetch(self.state, named_branches(broken))
+        wreck = Wreck(broken, self.folder.with_suffix(".view"), self._git)
+        try:
+            named = named_refs(broken)
+            held = {name: self._saved(wreck, name, value) for name, value in named.items()}
+        finally:
+            wreck.close()
+        self._refs = None
+        self.update_refs({name: (None, value) for name, value in held.items() if value is not None}, checked=False)
+        return tuple(_what_became(name, named[name], value) for name, value in held.items() if value != named[name])
+
+    def _saved(self, wreck: Wreck, name: str, value: str) -> str | None:
+        if self._ask_id(value) is not None:
+            return value
+        found = wreck.bring(name, value)
+        return value if found != value and self.has_commit(value) else found
 
     # Remotes
 
@@ -239,8 +339,12 @@ class Repository:
         if self._refs is None:
             self._refs = all_refs(self._git.folder)
         if self._refs is None:
-            listed = self._git.ask("for-each-ref", "--format=%(refname) %(objectname)")
-            lines = listed.decode("utf-8", "surrogateescape").splitlines()
+            finished = self._git.run("for-each-ref", "--format=%(refname) %(objectname)")
+            if (
+                finished.status != 0 or b"ignoring" in finished.stderr
+            ):  # a ref that does not read is not one that is gone
+                raise SourceError(f"refs of {self.folder} cannot be read: {finished.complaint}")
+            lines = finished.stdout.decode("utf-8", "surrogateescape").splitlines()
             self._refs = {name: value for name, _, value in (line.partition(" ") for line in lines)}
         return {name: value for name, value in self._refs.items() if name.startswith(prefix)}
 
@@ -438,6 +542,10 @@ def _ref_command(name: str, old: str | None, new: str | None, *, checked: bool) 
     if new is None:
         return f"delete {name}\0{old or ''}\0"
     return f"update {name}\0{new}\0{old or _NO_ID}\0"
+
+
+def _what_became(name: str, before: str, now: str | None) -> str:
+    return f"{name} was at {before}, which could not be read, and {'is gone' if now is None else f'is at {now}'}"
 
 
 def _asked_for(ref: str, asked: Sequence[str]) -> bool:

@@ -1,0 +1,109 @@
+"""The management host's own clone breaks under a daemon: it is made anew, nothing runs twice, what waited arrives."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.commit.branch import ReportsBranch
+from reconciler.daemon.passing import Request
+from tests.support.nodes import Fleet, start_fleet
+from tests.support.site import Site, bodies
+
+pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
+    with start_fleet(tmp_path_factory.mktemp("fleet"), count=1) as started:
+        yield started
+
+
+@pytest.fixture
+def site(tmp_path: Path, fleet: Fleet) -> Site:
+    for node in fleet.nodes:
+        node.run(["sh", "-c", "rm -rf /var/lib/reconciler /var/log/bodies /etc/motd"])
+    made = Site(tmp_path, fleet)
+    made.standard(fleet.nodes)
+    return made
+
+
+def a_tracking_ref_is_cut(clone: Path) -> None:
+    (clone / "refs/remote/state/HEAD-commit").write_bytes(b"")
+
+
+def what_was_published_is_forgotten(clone: Path) -> None:
+    (clone / "refs/published/home/compliance").write_bytes(b"\0" * 41)
+
+
+def a_published_commit_is_gone(clone: Path) -> None:
+    """What waits descends from it: nothing can be pushed."""
+    last = (clone / "refs/published/home/compliance").read_text().strip()
+    (clone / "objects" / last[:2] / last[2:]).unlink()
+
+
+@pytest.mark.parametrize("damage", [a_tracking_ref_is_cut, what_was_published_is_forgotten, a_published_commit_is_gone])
+def test_a_broken_clone_is_made_anew_and_what_waited_arrives(
+    site: Site, fleet: Fleet, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    (node,) = fleet.nodes
+    assert site.once().all_in_sync
+    away = tmp_path / "away"
+    with site.controller() as controller:
+        site.repo.rename(away)
+        node.run(["sh", "-c", "echo drifted > /etc/motd"])
+        waiting = controller.one_pass(Request()).report_commit
+        clone = controller.repository.folder
+        assert waiting is not None
+        damage(clone)
+        away.rename(site.repo)
+        assert waiting not in site.git("rev-list", "compliance")
+        mended = controller.one_pass(Request())
+        assert any("was broken" in problem and "made anew" in problem for problem in mended.problems)
+        assert mended.all_in_sync
+        after = controller.one_pass(Request())
+        assert after.problems == (), "it is told once"
+        assert after.all_in_sync
+    assert waiting in site.git("rev-list", "compliance")
+    assert bodies(node) == 2, "the first application and one repair"
+    assert clone.with_name(f"{clone.name}.broken").is_dir()
+    assert site.once().report_commit is None
+
+
+def test_a_clone_breaks_between_two_commands(site: Site, fleet: Fleet) -> None:
+    """Git refuses it as soon as it is opened: whichever command comes first mends it, and the next pass tells."""
+    assert site.once().all_in_sync
+    with site.controller() as controller:
+        clone = controller.repository.folder
+    (clone / "HEAD").write_bytes(b"\xff")
+    status = site.command("status")
+    assert status.returncode == 0, status.stdout + status.stderr
+    once = site.command("once", check=0)
+    assert "was broken" in once.stdout + once.stderr
+    assert "was broken" not in site.command("once", check=0).stdout
+    assert [bodies(node) for node in fleet.nodes] == [1]
+
+
+def test_a_clone_breaks_while_a_document_runs(site: Site, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at both branches and the report: the run is reported by the same pass, on the fresh clone."""
+    (node,) = fleet.nodes
+    assert site.once().all_in_sync
+    node.run(["sh", "-c", "echo drifted > /etc/motd"])
+    with site.controller() as controller:
+        write, broken = ReportsBranch.write, []
+
+        def written(self: ReportsBranch, *given: Any, **named: Any) -> object:
+            if not broken:
+                broken.extend(path for path in (self.repository.folder / "objects").rglob("*") if path.is_file())
+                for path in broken:
+                    path.unlink()
+            return write(self, *given, **named)
+
+        monkeypatch.setattr(ReportsBranch, "write", written)
+        result = controller.one_pass(Request())
+        assert broken
+        assert result.report_commit is not None
+        assert any("was broken" in problem for problem in result.problems)
+    assert bodies(node) == 2
+    assert result.report_commit in site.git("rev-list", "compliance")
