@@ -154,8 +154,7 @@ def test_a_waiting_report_that_was_cut_costs_itself_alone(remote: GitRemote) -> 
 
 def test_what_waits_upon_a_published_commit_needs_only_the_remotes_copy(remote: GitRemote) -> None:
     with opened(remote) as repository:
-        repository.fetch_state()
-        published = remote.commit({"README.md": b"one"}, branch="compliance")  # alone, it comes as loose objects
+        published = remote.commit({"README.md": b"one"}, branch="compliance")
         repository.fetch_state("compliance")
         request = WriteRequest(
             parents=(CommitId(published),),
@@ -166,7 +165,7 @@ def test_what_waits_upon_a_published_commit_needs_only_the_remotes_copy(remote: 
         )
         made = repository.write_commit(request)
         repository.update_refs({QUEUE: (None, made), PUBLISHED: (None, published)})
-        loose(repository.folder, published).unlink()
+        a_published_object_is_missing(repository.folder)
         told = repository.repair()
         assert told is not None
         assert "with all that it had alone" in told
