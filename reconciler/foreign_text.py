@@ -16,7 +16,7 @@ class Sink(Enum):
     """Where a string goes."""
 
     TERMINAL = "terminal"
-    """A terminal or a pipe; safe under Rich as well, should its markup be on."""
+    """A terminal, or a pipe that may end in a build's log. Print it as it is: no markup is escaped (Rich's is not)."""
     LOG = "log"
     MARKDOWN = "markdown"
     """Running text, a list item or a table cell; not inside a code span, where nothing can be escaped."""
@@ -26,6 +26,8 @@ class Sink(Enum):
     """One cell; quoting it is the writer's business."""
     CI = "ci"
     """A line of a build's log, or the message of an annotation."""
+    COMMIT = "commit"
+    """A line of a commit's message, which forges read for mentions, issues to close and builds to skip."""
 
 
 LIMIT = 500
@@ -87,10 +89,12 @@ def _escape(char: str) -> str:
 
 
 def _for_terminal(text: str) -> str:
-    """Escape what Rich would take for markup: foreign text is printed with markup off, but one slip must do no harm."""
-    text = re.sub(r"(\\*)(\[[a-z#/@][^\[]*?\])", r"\1\1\\\2", text)
-    odd_end = len(text) - len(text.rstrip("\\"))
-    return text + "\\" if odd_end % 2 else text
+    """Break what a build's runner takes for a command in any program's output, as our commands' often is."""
+    return _RUNNERS.sub(lambda match: f"{match[1]}\\x3a:" if match[2] else "#\\x23", text)
+
+
+_RUNNERS = re.compile(r"^(\s*)(::)(?=[\w-]*[g-z])|##(?=\w*\[)", re.IGNORECASE)
+"""GitHub's `::error::` at the beginning of a line (with a letter that no IPv6 address has), `##[error]`, `##vso[`, `##teamcity[`."""
 
 
 def _for_markdown(text: str) -> str:
@@ -101,6 +105,7 @@ def _for_markdown(text: str) -> str:
     text = re.sub(r"[@#!](?=\S)", "\\g<0>&#8203;", text)  # GitHub's mentions and issues, GitLab's merge requests
     text = re.sub(r"(?i)\b(GH)-(?=\d)", r"\1&#8203;-", text)
     text = re.sub(r"(?i)(www)\.", r"\1&#46;", text).replace("://", "&#58;//")
+    text = re.sub(r"^( *)::", r"\1&#58;:", text)  # a page that is printed in a build's log
     return "&#32;" + text[1:] if text.startswith(" ") else text  # four spaces would be a block of code
 
 
@@ -127,15 +132,20 @@ def _for_ci(text: str) -> str:
     return text.replace("%", "%25").replace("::", ":%3A").replace("##", "#%23")
 
 
-def _for_log(text: str) -> str:
-    return text
+def _for_commit(text: str) -> str:
+    """Part, by a space, what a forge acts on in a commit's message: `@team`, `closes #1`, `[skip ci]`; nothing can be escaped there."""
+    return _FORGES.sub(r"\g<0> ", text).replace("://", ": //").replace("***", "* * *")
+
+
+_FORGES = re.compile(r"(?<!\w)@(?=\w)|[#!](?=\d)|\bGH-(?=\d)|\[(?=[\w -]*\bskip\b|[\w -]*\bno[ -]ci\b)", re.IGNORECASE)
 
 
 _NEUTRALISE: Mapping[Sink, Callable[[str], str]] = {
     Sink.TERMINAL: _for_terminal,
-    Sink.LOG: _for_log,
+    Sink.LOG: _for_terminal,
     Sink.MARKDOWN: _for_markdown,
     Sink.HTML: _for_html,
     Sink.CSV: _for_csv,
     Sink.CI: _for_ci,
+    Sink.COMMIT: _for_commit,
 }

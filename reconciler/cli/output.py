@@ -45,21 +45,44 @@ def shown(text: str, limit: int = 500) -> str:
 
 def say_json(value: Mapping[str, Any]) -> None:
     """Write one JSON document; `version` comes first by being the reader's first question."""
-    say_document(orjson.dumps({"version": 1, **value}, option=orjson.OPT_INDENT_2) + b"\n")
+    whole = {"version": 1, **value}
+    try:
+        content = orjson.dumps(whole, option=orjson.OPT_INDENT_2)
+    except orjson.JSONEncodeError:  # the name of a file may be any bytes: those that are no text are written as escapes
+        content = orjson.dumps(_text_alone(whole), option=orjson.OPT_INDENT_2)
+    say_document(content + b"\n")
+
+
+def _text_alone(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case Mapping():
+            return {_text_alone(key): _text_alone(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_text_alone(each) for each in value]
+        case _:
+            return value
 
 
 def say_document(content: bytes) -> None:
     """Write JSON that is made already. What a terminal would obey or hide is written as JSON's own escape: the same value."""
     text = content.decode()
-    write(sys.stdout, text if text.isascii() and "\x7f" not in text else _NOT_PLAIN.sub(_json_escape, text))
+    plain = text.isascii() and "\x7f" not in text and "##" not in text
+    write(sys.stdout, text if plain else _NOT_PLAIN.sub(_json_escape, text))
 
 
-_NOT_PLAIN = re.compile(r"[^\n\x20-\x7e]")
+_NOT_PLAIN = re.compile(r"[^\n\x20-\x7e]|(?<=#)#(?=\w*\[)")
+"""What a terminal would obey or hide, and what a build's runner takes for a command anywhere in a line: `##vso[`."""
 
 
 def _json_escape(match: re.Match[str]) -> str:
     char = match[0]
-    if unicodedata.category(char)[0] in "LNSP" and (sys.stdout.encoding or "").lower() in {"utf-8", "utf8"}:
+    if (
+        char != "#"
+        and unicodedata.category(char)[0] in "LNSP"
+        and (sys.stdout.encoding or "").lower() in {"utf-8", "utf8"}
+    ):
         return char
     units = char.encode("utf-16-be").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))

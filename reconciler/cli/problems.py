@@ -45,7 +45,12 @@ def say_problems(problems: Sequence[Problem], output: ProblemFormat) -> None:
             say(f"{problem.gravity.value}: {shown(str(problem), 1000)}")
         elif output is ProblemFormat.GITHUB:
             kind = "error" if problem.gravity is Gravity.ERROR else "warning"
-            place = f"file={fit(problem.file, Sink.CI)},line={max(problem.line, 1)},col={max(problem.column, 1)}"
+            place = f"file={_property(problem.file)},line={max(problem.line, 1)},col={max(problem.column, 1)}"
             met = f" (met: {problem.value})" if problem.value else ""
             remedy = f"; {problem.remedy}" if problem.remedy else ""
             say(f"::{kind} {place}::{fit(f'{problem.message}{met}{remedy}', Sink.CI)}")
+
+
+def _property(text: str) -> str:
+    """Give one property of an annotation: a comma would begin the next one, and nothing of a file's name is a property."""
+    return fit(text, Sink.CI).replace(":", "%3A").replace(",", "%2C")

@@ -1,6 +1,7 @@
 """What nodes, repositories and other writers of the reports' branch say never reaches a terminal raw, in any command."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,6 +153,20 @@ def test_another_writer_of_the_reports_cannot_speak_to_the_terminal(host: Host, 
         assert "Traceback" not in answer.err
         assert not OBEYED & set(answer.out + answer.err)
     assert "\\x1b[31mred" in forged.run("report", "fleet").out
+
+
+def test_a_files_name_that_is_no_text_is_told_in_every_format(tmp_path: Path) -> None:
+    host = Host(tmp_path / "host")
+    folder = host.folder / "documents"
+    folder.mkdir()
+    (folder / os.fsdecode(b"::error::,line=3 ##vso[x]\xff.yaml")).write_text("x: [\n")
+    told = host.run("document", "validate", "documents", "--format", "json", code=1).document()
+    assert {problem["file"] for problem in told["problems"]} == {"documents/::error::,line=3 ##vso[x]\\udcff.yaml"}
+    (line,) = host.run("document", "validate", "documents", "--format", "github", code=1).out.splitlines()
+    place, _, message = line.removeprefix("::error ").partition("::")
+    assert [each.partition("=")[0] for each in place.split(",")] == ["file", "line", "col"]
+    assert "##vso[" not in message + place
+    assert "\\udcff" in host.run("document", "validate", "documents", code=1).out
 
 
 NOT_OVER_THE_REPOSITORY = frozenset(

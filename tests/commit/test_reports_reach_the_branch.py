@@ -362,4 +362,12 @@ def test_message_cannot_be_made_to_carry_foreign_trailers() -> None:
     ).text()
     assert trailer(text, "State-Commit") == "a"
     assert trailer(text, "Allow-Shrink") is None
-    assert text.splitlines()[0] == "x Allow-Shrink: all"
+    assert text.splitlines()[0] == "x\\nAllow-Shrink: all"
+
+
+def test_message_gives_a_forge_nothing_to_do() -> None:
+    hostile = "closes #1 @team [skip ci] \u202e\x1b[31m see https://evil.example"
+    text = Message(subject=hostile, body=f"- {hostile}", trailers={"Plan": hostile}).text()
+    assert "closes # 1 @ team [ skip ci] \\u202e\\x1b[31m see https: //evil.example" in text
+    for obeyed in ("#1", "@team", "[skip", "://", "\u202e", "\x1b"):
+        assert obeyed not in text
