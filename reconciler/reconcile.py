@@ -31,7 +31,7 @@ from reconciler.model.questions import Questions
 from reconciler.plan.build import build_plan
 from reconciler.plan.digest import FactsDigest
 from reconciler.plan.plan import Plan, PlanItem
-from reconciler.plan.run_id import run_id
+from reconciler.plan.run_id import command_of, run_id
 from reconciler.plan.shrink import refused
 from reconciler.rollout.fencing import announce, epoch_on
 from reconciler.rollout.run import SecondLook, roll_out
@@ -152,7 +152,9 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
     keys = {node: found.host_key for node, found in before.items()}
     run_of = partial(run_id, desired.fleet.id)
     history = rebuilt(history, facts, now, run_of) if asked.new_history else guarded(history, facts, now, run_of)
-    history = with_seen(with_traced(with_settled(history, settled, now), facts), facts, now, host_keys=keys)
+    # A command's run is in nobody's history: its record is a file of its own.
+    of_associations = [record for record in settled if command_of(record.association) is None]
+    history = with_seen(with_traced(with_settled(history, of_associations, now), facts), facts, now, host_keys=keys)
     pauses = world.pauses()
     findings = _find(base, facts, history, now, asked, keys, pauses)
     plan = build_plan(

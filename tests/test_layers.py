@@ -33,12 +33,14 @@ LAYERS: dict[str, set[str]] = {
     "transport": GROUND,
     "compliance": GROUND | {"targets", "inventory", "patching", "drift", "plan", "rollout"},
     "commit": GROUND | {"source", "compliance"},
+    "commands": GROUND | {"targets", "documents", "drift", "plan", "rollout", "compliance"},
     "settings": GROUND,
     "reconcile": GROUND | {"targets", "inventory", "documents", "drift", "plan", "rollout", "compliance"},
     "daemon": GROUND
     | {
         "settings",
         "reconcile",
+        "commands",
         "commit",
         "source",
         "importing",

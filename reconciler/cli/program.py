@@ -8,6 +8,7 @@ import typer
 
 from reconciler import __version__
 from reconciler.cli import (
+    commands,
     demo,
     doctor,
     documents,
@@ -58,7 +59,21 @@ def _program(
 
 _GROUPS = frozenset({"document", "import", "inventory", "locks", "node", "runs", "schedule"})
 
-for _group in (repository, imports, documents, passes, pauses, standing, nodes, doctor, facts, runs, locks, demo):
+for _group in (
+    repository,
+    imports,
+    documents,
+    passes,
+    pauses,
+    standing,
+    nodes,
+    doctor,
+    facts,
+    commands,
+    runs,
+    locks,
+    demo,
+):
     _group.register(app)
 
 

@@ -1,6 +1,7 @@
 """Everything one management host needs for passes over one state repository: opened once, used by commands and the daemon."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -27,6 +28,7 @@ from reconciler.errors import UsageError
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.cache import Cache
 from reconciler.inventory.collect import Collected, collect
+from reconciler.model.desired import DesiredState
 from reconciler.model.node import Transport
 from reconciler.plan.difference import PlanDifference
 from reconciler.reconcile import Asked, Ground, Leading, Pass, World, reconcile
@@ -112,6 +114,15 @@ class Controller:
         """Give who looks at, takes and releases the lease."""
         base, _ = self.branches.in_force()
         return self._leadership.keeper(self.branches.look(base.desired).branch.places)
+
+    def lead(self, desired: DesiredState, duration: timedelta) -> Held | HeldBy:
+        """Take the lease for something that is no pass, and may take so long; or say who has it."""
+        places = self.branches.look(desired).branch.places
+        return self._leadership.lead(places, replace(desired.fleet, pass_wait=duration))
+
+    def lead_above(self, seen: int) -> Held | HeldBy | None:
+        """Lead with an epoch that nodes which have heard of epoch `seen` do not refuse."""
+        return self._leadership.above(seen)
 
     @property
     def outputs(self) -> Path:

@@ -11,6 +11,7 @@ from reconciler.commit.message import Message
 from reconciler.compliance.read import Branch
 from reconciler.compliance.report import FleetSummary, NodeReport
 from reconciler.compliance.write import changes_in_words, headline, report_files, runs_in_words
+from reconciler.daemon.recording import completed_records
 from reconciler.errors import LeaseLost
 from reconciler.ids import CommitId, NodeId
 from reconciler.inventory.collect import Collected
@@ -66,9 +67,10 @@ class Reporter:
         before = reports.read.reports
         gone = tuple(sorted(set(before) - set(told.everyone)))
         changes = (*runs_in_words(done.plan, done.outcomes), *changes_in_words(told.everyone, before))
+        commands = completed_records(self._repository, reports.branch.tip(), done.settled)
         files = report_files(told.everyone, told.summary, before=before, gone=gone)
         made = reports.branch.write(
-            {**dict.fromkeys(reports.forgotten), **files},
+            {**dict.fromkeys(reports.forgotten), **files, **commands},
             Message(
                 subject=headline(told.summary, done.outcomes),
                 body="\n".join(changes),

@@ -42,11 +42,17 @@ def _values(value: JsonValue) -> tuple[str, ...]:
     return tuple(as_text(one) for one in found)
 
 
+def shorthand(text: str, option: str) -> Given:
+    """Read the AWS CLI's shorthand, as `Key=tag:Role,Values=web,db`. Raises RenderError that names `option`."""
+    return _Shorthand(text, option).read()
+
+
 class _Shorthand:
     """Reads `name=value,name=[a,"b c"]`; a value that holds no `=` goes on the list before it, as in the AWS CLI."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, option: str = "--parameters") -> None:
         self._text = text
+        self._option = option
         self._at = 0
 
     def read(self) -> Given:
@@ -143,6 +149,6 @@ class _Shorthand:
     def _wrong(self, why: str) -> NoReturn:
         around = self._text[max(0, self._at - 20) : self._at + 20]
         raise RenderError(
-            f"--parameters, at character {self._at + 1}, near {around!r}: {why}; "
+            f"{self._option}, at character {self._at + 1}, near {around!r}: {why}; "
             "write NAME=VALUE,NAME=[VALUE,VALUE], or JSON"
         )

@@ -58,6 +58,19 @@ class Disposition(Enum):
     """The node could not be asked; whether something started is for the next pass to settle."""
 
 
+class Hindrance(Enum):
+    """What kept an item from being started, where a command's status depends on it."""
+
+    ERRORS = "errors"
+    """The roll-out was stopped: too many errors."""
+    TIME = "time"
+    """It was not started by its deadline."""
+    GATE = "gate"
+    """A pause, or a hold file on the node."""
+    CANCEL = "cancel"
+    """Somebody cancelled it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of one plan item, with the reason in words."""
@@ -67,4 +80,5 @@ class Outcome:
     disposition: Disposition
     reason: str
     record: RunRecord | None = None
+    hindrance: Hindrance | None = None
     at: datetime

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from reconciler.errors import NodeError
+from reconciler.errors import BecomeRefused, HostKeyMismatch, HostKeyUnknown, LoginRefused, NodeError
+from reconciler.ids import NodeId
 from reconciler.model.command import Connect, Session
 from reconciler.model.node import Become, Node
-from reconciler.model.outcome import Disposition, Outcome, RunRecord
+from reconciler.model.outcome import Disposition, Hindrance, Outcome, RunRecord
 from reconciler.plan.plan import PlanItem
 from reconciler.rollout.manifest import Manifest
 from reconciler.rollout.node_programs import RESUMED_WITHIN, Order
@@ -27,6 +28,10 @@ BEGIN_PATIENCE = 30.0
 """Seconds for a spawned runner to begin: a node that cannot fork in this time has other troubles."""
 
 
+HOPELESS = (HostKeyMismatch, HostKeyUnknown, LoginRefused, BecomeRefused)
+"""Trouble that waiting does not mend."""
+
+
 class Verdict(Protocol):
     """Whether an item still holds on its node, as `drift.recheck` tells it."""
 
@@ -42,6 +47,18 @@ class Verdict(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """How a command reaches its nodes: it waits for a node that is away or busy, and somebody may cancel it."""
+
+    until: datetime
+    """Nothing is started from then on (SSM: TimeoutSeconds); what was started is followed for as long as the roll-out waits."""
+    cancelled: Callable[[NodeId], bool]
+    """Asked often, from any thread."""
+    on_started: Callable[[NodeId], None]
+    on_delayed: Callable[[NodeId, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """What every item's way needs."""
 
@@ -52,6 +69,17 @@ class Tools:
     """Why nothing may be started now; None: it may."""
     clock: Callable[[], datetime]
     on_claimed: Callable[[PlanItem], None]
+    on_delayed: Callable[[PlanItem, str], None] = lambda _item, _why: None
+    delivery: Delivery | None = None
+    """None: a pass leaves a node that is away or busy to the next one."""
+
+    def cancelled(self, node: NodeId) -> bool:
+        """Tell whether somebody wants this node's run to end."""
+        return self.delivery is not None and self.delivery.cancelled(node)
+
+    def late(self) -> bool:
+        """Tell whether it is too late to start anything."""
+        return self.delivery is not None and self.clock() >= self.delivery.until
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,6 +94,8 @@ class Flight:
     claimed: bool = False
     sight: Sight | None = None
     problem: str = ""
+    waits_for: str = ""
+    """What it met when it was last about to start."""
     lost_since: float | None = None
     failures: int = 0
     due: float = 0.0
@@ -107,28 +137,67 @@ def advance(flight: Flight, tools: Tools, wait: int) -> Outcome | None:
 
 
 def _exchange(flight: Flight, session: Session, tools: Tools, wait: int) -> Outcome | None:
+    if tools.cancelled(flight.item.node):
+        return _cancel(flight, session, tools)
     if flight.attempted:
         sight = tools.runs.look(session, flight.item.run, become=flight.become, wait=wait)
         if sight.standing is Standing.REBOOTED:
             sight = _resume(flight, session, tools, wait)
         if flight.claimed or sight.standing not in (Standing.ABSENT, Standing.UNBEGUN):
             return _judge(flight, session, sight, tools)
-    # Before the start, or after one that was cut before it arrived.
-    answer = tools.recheck(session, flight.item)
-    if answer.still_needed is None:
-        return outcome_of(flight.item, Disposition.HELD_BACK, answer.reason, tools.clock())
-    if not answer.still_needed:
-        return outcome_of(flight.item, Disposition.NOT_NEEDED, answer.reason, tools.clock())
-    paused = tools.paused(flight.item)
-    if paused is not None:
-        return outcome_of(flight.item, Disposition.HELD_BACK, paused, tools.clock())
+    return _start(flight, session, tools, wait)
+
+
+def _start(flight: Flight, session: Session, tools: Tools, wait: int) -> Outcome | None:
+    """Ask once more whether it may start, and start it: for the first time, or after a start that never arrived."""
+    if tools.late():
+        return _not_in_time(flight, tools)
+    hindered = _hindered(flight, session, tools)
+    if hindered is not None:
+        return hindered
     flight.attempted = True
     found = tools.runs.start(
         session, flight.order, become=flight.become, wait=wait, on_claimed=lambda: _claimed(flight, tools)
     )
-    if isinstance(found, Refusal):
-        return outcome_of(flight.item, Disposition.HELD_BACK, _refusal_words(found), tools.clock())
-    return _judge(flight, session, found, tools)
+    if not isinstance(found, Refusal):
+        return _judge(flight, session, found, tools)
+    if found.kind == "busy" and tools.delivery is not None:
+        flight.waits_for = _refusal_words(found)
+        tools.on_delayed(flight.item, flight.waits_for)
+        return None
+    return outcome_of(flight.item, Disposition.HELD_BACK, _refusal_words(found), tools.clock())
+
+
+def _hindered(flight: Flight, session: Session, tools: Tools) -> Outcome | None:
+    answer = tools.recheck(session, flight.item)
+    if answer.still_needed is None:
+        return outcome_of(flight.item, Disposition.HELD_BACK, answer.reason, tools.clock(), hindrance=Hindrance.GATE)
+    if not answer.still_needed:
+        return outcome_of(flight.item, Disposition.NOT_NEEDED, answer.reason, tools.clock())
+    paused = tools.paused(flight.item)
+    if paused is not None:
+        return outcome_of(flight.item, Disposition.HELD_BACK, paused, tools.clock(), hindrance=Hindrance.GATE)
+    return None
+
+
+def _cancel(flight: Flight, session: Session, tools: Tools) -> Outcome | None:
+    """End what runs, and see to it that what has not begun never does."""
+    if flight.attempted:
+        sight = tools.runs.cancel(session, flight.item.run, become=flight.become)
+        if not sight.nothing_ran:
+            return _judge(flight, session, sight, tools)
+    return cancelled(flight.item, tools.clock())
+
+
+def cancelled(item: PlanItem, at: datetime, why: str = "cancelled before it began") -> Outcome:
+    """Give the outcome of an item that somebody cancelled before it began."""
+    return outcome_of(item, Disposition.HELD_BACK, why, at, hindrance=Hindrance.CANCEL)
+
+
+def _not_in_time(flight: Flight, tools: Tools) -> Outcome:
+    why = flight.problem or flight.waits_for or "it waited for its turn"
+    reason = f"not started by its delivery deadline: {why}"
+    return outcome_of(flight.item, Disposition.UNREACHABLE, reason, tools.clock(), hindrance=Hindrance.TIME)
 
 
 def _resume(flight: Flight, session: Session, tools: Tools, wait: int) -> Sight:
@@ -175,6 +244,8 @@ def _lost(flight: Flight, tools: Tools, error: NodeError) -> Outcome | None:
     flight.problem = str(error)
     flight.failures += 1
     flight.lost_since = now if flight.lost_since is None else flight.lost_since
+    if tools.delivery is not None:
+        return _delayed(flight, tools, error)
     if not flight.attempted:
         return outcome_of(flight.item, Disposition.UNREACHABLE, str(error), tools.clock())
     patience = REBOOT_PATIENCE if flight.sight is not None and flight.sight.rebooting else LOST_PATIENCE
@@ -183,10 +254,27 @@ def _lost(flight: Flight, tools: Tools, error: NodeError) -> Outcome | None:
     return left_alone(flight, tools, f"the node is out of reach: {error}")
 
 
+def _delayed(flight: Flight, tools: Tools, error: NodeError) -> Outcome | None:
+    """Wait for a node that is away: a run that was started for its end, one that was not until the deadline."""
+    if flight.attempted:
+        return None
+    if tools.cancelled(flight.item.node):
+        return cancelled(flight.item, tools.clock())
+    if isinstance(error, HOPELESS):
+        return outcome_of(flight.item, Disposition.UNREACHABLE, str(error), tools.clock())
+    if tools.late():
+        return _not_in_time(flight, tools)
+    flight.waits_for = str(error)
+    tools.on_delayed(flight.item, flight.waits_for)
+    return None
+
+
 def left_alone(flight: Flight, tools: Tools, why: str) -> Outcome:
     """Give the outcome of an item that goes on without us, or that may."""
+    if tools.delivery is not None and not flight.attempted:
+        return _not_in_time(flight, tools) if tools.late() else cancelled(flight.item, tools.clock(), why)
     if not flight.claimed:
-        return outcome_of(flight.item, Disposition.UNREACHABLE, why, tools.clock())
+        return outcome_of(flight.item, Disposition.UNREACHABLE, why, tools.clock(), hindrance=Hindrance.TIME)
     record = _record_in_progress(flight, tools)
     since = flight.order.started.strftime("%Y-%m-%dT%H:%M:%SZ")
     step = f", {record.step}" if record and record.step else ""
@@ -201,11 +289,23 @@ def _record_in_progress(flight: Flight, tools: Tools) -> RunRecord | None:
 
 
 def outcome_of(
-    item: PlanItem, disposition: Disposition, reason: str, at: datetime, record: RunRecord | None = None
+    item: PlanItem,
+    disposition: Disposition,
+    reason: str,
+    at: datetime,
+    record: RunRecord | None = None,
+    *,
+    hindrance: Hindrance | None = None,
 ) -> Outcome:
     """Give the outcome of `item`."""
     return Outcome(
-        node=item.node, association=item.association, disposition=disposition, reason=reason, record=record, at=at
+        node=item.node,
+        association=item.association,
+        disposition=disposition,
+        reason=reason,
+        record=record,
+        hindrance=hindrance,
+        at=at,
     )
 
 

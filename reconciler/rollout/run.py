@@ -17,11 +17,11 @@ from reconciler.drift.definitions import Definition, Unrenderable
 from reconciler.ids import AssociationName, NodeId
 from reconciler.model.command import Connect, Session
 from reconciler.model.desired import DesiredState
-from reconciler.model.outcome import Disposition, Outcome, RunRecord
+from reconciler.model.outcome import Disposition, Hindrance, Outcome, RunRecord
 from reconciler.model.pause import Pauses
 from reconciler.plan.plan import Plan, PlanItem, Tally
 from reconciler.plan.rates import error_threshold, in_flight_limit
-from reconciler.rollout.flight import Flight, Tools, Verdict, advance, left_alone, outcome_of
+from reconciler.rollout.flight import Delivery, Flight, Tools, Verdict, advance, cancelled, left_alone, outcome_of
 from reconciler.rollout.node_programs import Order
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
@@ -87,6 +87,7 @@ class _Manner:
     outputs: Path | None
     ramp: Ramp
     workers: int
+    delivery: Delivery | None
 
 
 def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to the others)
@@ -109,6 +110,7 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
     not_after: datetime | None = None,
     ramp: Ramp = Ramp.EXPONENTIAL,
     workers: int = 32,
+    delivery: Delivery | None = None,
 ) -> tuple[Outcome, ...]:
     """Carry out the plan's items; gives one outcome for each, in the plan's order.
 
@@ -133,6 +135,7 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
         pauses=pauses,
         ramp=ramp,
         workers=workers,
+        delivery=delivery,
     )
     outcomes = _RollOut(plan.items, desired, definitions, connect, manner).run()
     return tuple(outcomes[item.node, item.association] for item in plan.items)
@@ -141,6 +144,14 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claimed:
     item: PlanItem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Delayed:
+    """A node is away or busy, and is waited for."""
+
+    item: PlanItem
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +173,7 @@ class _Broken:
     error: BaseException
 
 
-_Event = _Claimed | _Advanced | _Looked | _Broken
+_Event = _Claimed | _Delayed | _Advanced | _Looked | _Broken
 
 
 class _RollOut:
@@ -196,6 +207,8 @@ class _RollOut:
             paused=self._paused,
             clock=manner.clock,
             on_claimed=lambda item: self._events.put(_Claimed(item=item)),
+            on_delayed=lambda item, why: self._events.put(_Delayed(item=item, why=why)),
+            delivery=manner.delivery,
         )
 
     def run(self) -> Mapping[tuple[NodeId, AssociationName], Outcome]:
@@ -207,6 +220,7 @@ class _RollOut:
                 leaving = self._leaving()
                 if leaving is None:
                     self._drop_stopped()
+                    self._drop_undelivered()
                     self._drop_paused()
                     self._release()
                     self._look_at_due()
@@ -219,7 +233,7 @@ class _RollOut:
     def _leaving(self) -> str | None:
         """Say why nothing more is started or waited for."""
         if self._manner.stop.is_set():
-            return "the daemon is shutting down"
+            return "the daemon is shutting down" if self._manner.delivery is None else "interrupted"
         if self._manner.clock() >= self._manner.wait_until:
             return "the pass does not wait longer"
         return self._overtaken()
@@ -299,6 +313,14 @@ class _RollOut:
             case _Claimed(item=item):
                 rollout = self._rollouts[item.association]
                 self._rollouts[item.association] = rollout.acknowledged(item.node)
+                if self._manner.delivery is not None:
+                    self._manner.delivery.on_started(item.node)
+            case _Delayed(item=item, why=why):
+                # A node that is away must not keep the others from their turn: the round does not wait for it.
+                rollout = self._rollouts[item.association]
+                self._rollouts[item.association] = rollout.acknowledged(item.node)
+                if self._manner.delivery is not None:
+                    self._manner.delivery.on_delayed(item.node, why)
             case _Advanced(flight=flight, outcome=outcome):
                 self._at_work -= 1
                 if outcome is None:
@@ -356,8 +378,25 @@ class _RollOut:
                     continue
                 for node in sorted(self._waiting.ready(name)):
                     item = self._waiting.take(node)
-                    self._land(item, self._held(item, rollout.stopped))
+                    self._land(item, self._held(item, rollout.stopped, Hindrance.ERRORS))
                     dropped = True
+
+    def _drop_undelivered(self) -> None:
+        """Hold back what somebody cancelled, and what was not started by its deadline."""
+        delivery, now = self._manner.delivery, self._manner.clock()
+        if delivery is None:
+            return
+        late = now >= delivery.until
+        for name in self._rollouts:
+            for node in sorted(self._waiting.ready(name)):
+                if not late and not delivery.cancelled(node):
+                    continue
+                item = self._waiting.take(node)
+                late_words = "not started by its delivery deadline: it waited for its turn"
+                self._land(
+                    item,
+                    cancelled(item, now) if delivery.cancelled(node) else self._held(item, late_words, Hindrance.TIME),
+                )
 
     def _drop_paused(self) -> None:
         """Hold back what somebody paused; runs that are going on go on."""
@@ -372,7 +411,7 @@ class _RollOut:
                     why = pauses.why(node, name, now)
                     if why is not None:
                         item = self._waiting.take(node)
-                        self._land(item, self._held(item, why))
+                        self._land(item, self._held(item, why, Hindrance.GATE))
                         dropped = True
 
     def _paused(self, item: PlanItem) -> str | None:
@@ -386,10 +425,11 @@ class _RollOut:
             self._land(flight.item, left_alone(flight, self._tools, flight.problem or why))
         for item in self._waiting.rest():
             rollout = self._rollouts[item.association]
-            self._land(item, self._held(item, rollout.stopped or why))
+            hindrance = Hindrance.CANCEL if rollout.stopped is None else Hindrance.ERRORS
+            self._land(item, self._held(item, rollout.stopped or why, hindrance))
 
-    def _held(self, item: PlanItem, reason: str) -> Outcome:
-        return outcome_of(item, Disposition.HELD_BACK, reason, self._manner.clock())
+    def _held(self, item: PlanItem, reason: str, hindrance: Hindrance | None = None) -> Outcome:
+        return outcome_of(item, Disposition.HELD_BACK, reason, self._manner.clock(), hindrance=hindrance)
 
 
 def _new_rollout(name: AssociationName, items: tuple[PlanItem, ...], desired: DesiredState, manner: _Manner) -> Rollout:

@@ -25,6 +25,7 @@ from reconciler.model.history import History
 from reconciler.model.known import Known
 from reconciler.model.node import Become, Node
 from reconciler.model.outcome import Outcome, RunRecord
+from reconciler.plan.run_id import command_of
 from reconciler.rollout.manifest import Manifest, is_of_another_fleet, read_manifest
 from reconciler.rollout.node_programs import RESUMED_WITHIN, acknowledge_program
 from reconciler.rollout.node_run import NodeRuns
@@ -260,12 +261,36 @@ def acknowledge_on(
         if not _FILE_NAME.fullmatch(record.association) or not _RUN.fullmatch(record.run):
             raise ValueError(f"association {record.association!r} or run {record.run!r} cannot name a file")
     # The highest n comes last, so that it is the one that stays.
-    markers: dict[AssociationName, str] = {record.association: marker_of(record, fleet) for record in ended}
+    markers: dict[AssociationName, str] = {
+        record.association: marker_of(record, fleet) for record in ended if command_of(record.association) is None
+    }
     runs = [record.run for record in ended]
     program = acknowledge_program(markers, runs, fleet=fleet, count=count, epoch=epoch, become=become)
     answer = session.run(program).stdout.decode("utf-8", "replace")
     if answer != "end\n":
         raise AnswerGarbled(session.node, f"the node did not take the acknowledgement: {answer.strip()[:300]}")
+
+
+def forget(
+    runs: Mapping[NodeId, RunId], desired: DesiredState, *, connect: Connect, epoch: int, workers: int = 32
+) -> Mapping[NodeId, str]:
+    """Let nodes remove the folders of commands' runs, which leave no marker; gives the nodes that could not be told, and why."""
+    if not runs:
+        return {}
+
+    def tell(node: NodeId) -> str | None:
+        become = desired.nodes[node].become is Become.SUDO
+        program = acknowledge_program({}, [runs[node]], fleet=desired.fleet.id, count=0, epoch=epoch, become=become)
+        try:
+            with connect(desired.nodes[node]) as session:
+                answer = session.run(program).stdout.decode("utf-8", "replace")
+        except NodeError as error:
+            return str(error)
+        return None if answer == "end\n" else f"the node did not take it: {answer.strip()[:300]}"
+
+    with ThreadPoolExecutor(max_workers=max(1, min(workers, len(runs))), thread_name_prefix="forget") as pool:
+        problems = dict(zip(runs, pool.map(tell, runs), strict=True))
+    return {node: problem for node, problem in problems.items() if problem is not None}
 
 
 def marker_of(record: RunRecord, fleet: FleetId) -> str:

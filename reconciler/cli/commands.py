@@ -1,0 +1,329 @@
+"""send-command, list-commands, get-command-invocation, cancel-command: a document now, with the AWS CLI's flags."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from reconciler.cli.exits import Exit
+from reconciler.cli.options import FormatOption, RepoOption, SettingsFile, StateDir
+from reconciler.cli.output import Format, colour, say, say_json, shown, table, takes_colour
+from reconciler.errors import UsageError
+
+if TYPE_CHECKING:  # loaded by the command that needs it, so that --help stays quick
+    from collections.abc import Callable
+
+    from reconciler.commands.command import Command
+    from reconciler.commands.dispatch import Tell
+    from reconciler.commands.record import CommandRecord, Invocation
+    from reconciler.daemon.commanding import Sent
+
+CONFIRM_ABOVE = 10
+"""Nodes; a command for more of them is confirmed by typing their number, or by --yes."""
+
+_COLOURS = {
+    "Success": "32",
+    "InProgress": "36",
+    "Pending": "36",
+    "Delayed": "33",
+    "Cancelled": "33",
+    "Terminated": "33",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command("send-command")(send_command)
+    app.command("list-commands")(list_all)
+    app.command("get-command-invocation")(get_invocation)
+    app.command("cancel-command")(cancel)
+
+
+CommandId = Annotated[str, typer.Option("--command-id", help="The command's id, or the start of it.")]
+
+
+def send_command(
+    document_name: Annotated[str, typer.Option("--document-name", help="The document to run.")],
+    document_version: Annotated[
+        str, typer.Option("--document-version", help="$DEFAULT, $LATEST or a number.")
+    ] = "$DEFAULT",
+    document_hash: Annotated[
+        Optional[str],
+        typer.Option("--document-hash", help="SHA-256 that the document must have.", show_default=False),
+    ] = None,
+    targets: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--targets", help="Key=tag:NAME,Values=VALUE,VALUE, or JSON. Repeated: all must hold.", show_default=False
+        ),
+    ] = None,
+    instance_ids: Annotated[
+        Optional[list[str]],
+        typer.Option("--instance-ids", help="Node ids, separated by commas; may be repeated.", show_default=False),
+    ] = None,
+    parameters: Annotated[
+        Optional[list[str]],
+        typer.Option("--parameters", help='NAME=VALUE,NAME=[VALUE,VALUE], or JSON: {"commands": ["id"]}.'),
+    ] = None,
+    max_concurrency: Annotated[
+        str, typer.Option("--max-concurrency", help="On how many nodes at a time: a number, or 1% to 100%.")
+    ] = "50",
+    max_errors: Annotated[
+        str, typer.Option("--max-errors", help="How many failures are tolerated: a number, or 0% to 100%.")
+    ] = "0",
+    timeout_seconds: Annotated[
+        int, typer.Option("--timeout-seconds", help="What has not started by then does not start: 30 to 2592000.")
+    ] = 3600,
+    comment: Annotated[str, typer.Option("--comment", help="Kept with the command; at most 100 characters.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help=f"Ask nothing, also for more than {CONFIRM_ABOVE} nodes.")] = False,
+    repo: RepoOption = ".",
+    output: FormatOption = Format.TEXT,
+    state_dir: StateDir = None,
+    host_settings: SettingsFile = None,
+) -> int:
+    r"""Run a document now on the nodes meant, and follow it to its end (SSM: SendCommand). It is recorded.
+
+    Pauses, hold files, locks and modes bind it. One that is interrupted sends nothing more; what runs goes on.
+
+    Examples:
+      reconciler send-command --document-name AWS-RunShellScript --targets Key=tag:Role,Values=web --parameters 'commands=["uptime"]'
+      reconciler send-command --document-name Motd --instance-ids web-01,web-02 --parameters text=hello --format json
+    """
+    from reconciler.cli.opening import interruptible, open_controller
+    from reconciler.commands.request import Typed, read_request
+    from reconciler.daemon.commanding import send
+    from reconciler.daemon.pause_file import caller
+
+    request = read_request(
+        Typed(
+            document_name=document_name,
+            document_version=document_version,
+            document_hash=document_hash,
+            targets=targets or (),
+            instance_ids=instance_ids or (),
+            parameters=parameters or (),
+            max_concurrency=max_concurrency,
+            max_errors=max_errors,
+            timeout_seconds=timeout_seconds,
+            comment=comment,
+        )
+    )
+    with interruptible() as stop, open_controller(repo, state_dir, host_settings) as controller:
+        sent = send(controller, request, login=caller(), stop=stop, tell=_teller(), confirm=_confirmer(yes=yes))
+    _say_sent(sent, output)
+    if stop.is_set():
+        return Exit.INTERRUPTED
+    return Exit.DONE if sent.record.verdict.detail.value == "Success" else Exit.NOT_IN_SYNC
+
+
+def _confirmer(*, yes: bool) -> "Callable[[Command], None]":
+    def confirm(command: "Command") -> None:
+        """Say what will happen; have many nodes confirmed. Raises UsageError where nobody says yes."""
+        say(shown(f"command {command.id}: {command.in_words}", 1000), error=True)
+        count = len(command.nodes)
+        if count <= CONFIRM_ABOVE or yes:
+            return
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UsageError(f"{count} nodes are meant: add --yes, or confirm on a terminal; nothing was sent")
+        typed = typer.prompt(f"Type {count} to send it to {count} nodes", default="", show_default=False, err=True)
+        if typed.strip() != str(count):
+            raise UsageError("not confirmed: nothing was sent")
+
+    return confirm
+
+
+def _teller() -> "Tell":
+    """Give what tells each change of an invocation, once, on standard error."""
+    began, last = time.monotonic(), dict[str, tuple[str, str]]()
+
+    def tell(node: str, detail: Any, words: str) -> None:
+        if last.get(node) == (detail.value, words):
+            return
+        last[node] = (detail.value, words)
+        word = detail.value
+        code = _COLOURS.get(word, "31")
+        coloured = f"\x1b[{code}m{word}\x1b[0m" if takes_colour(sys.stderr) else word
+        say(f"{time.monotonic() - began:7.1f} s  {shown(node)}: {coloured}  {shown(words, 300)}", error=True)
+
+    return tell
+
+
+def _say_sent(sent: "Sent", output: Format) -> None:
+    for problem in sent.problems:
+        say(f"note: {shown(problem, 1000)}", error=True)
+    _say_record(sent.record, output)
+
+
+def _say_record(record: "CommandRecord", output: Format) -> None:
+    from reconciler.commands.record import command_json, invocation_json
+
+    if output is Format.JSON:
+        say_json(
+            {
+                "Command": command_json(record),
+                "Invocations": [invocation_json(record, each) for each in record.invocations],
+            }
+        )
+        return
+    say(
+        table(
+            ["NODE", "STATUS", "EXIT", "WHY"],
+            [
+                [each.node, each.detail.value, "" if each.exit_code is None else str(each.exit_code), each.reason]
+                for each in record.invocations
+            ],
+        )
+    )
+    verdict = record.verdict
+    word = colour(verdict.detail.value, _COLOURS.get(verdict.detail.value, "31"))
+    say(f"command {record.id}: {word}, {shown(verdict.reason)}")
+
+
+def list_all(
+    status: Annotated[
+        Optional[str],
+        typer.Option("--status", help="Only those with this status, or status detail.", show_default=False),
+    ] = None,
+    document_name: Annotated[
+        Optional[str], typer.Option("--document-name", help="Only those of this document.", show_default=False)
+    ] = None,
+    instance_id: Annotated[
+        Optional[str], typer.Option("--instance-id", help="Only those sent to this node.", show_default=False)
+    ] = None,
+    repo: RepoOption = ".",
+    output: FormatOption = Format.TEXT,
+    state_dir: StateDir = None,
+    host_settings: SettingsFile = None,
+) -> int:
+    """List commands on record, newest first. One that is being sent stands there as it began.
+
+    Example: reconciler list-commands --status Failed
+    """
+    from reconciler.cli.opening import open_controller
+    from reconciler.commands.record import command_json
+    from reconciler.daemon.commanding import list_commands
+
+    with open_controller(repo, state_dir, host_settings) as controller:
+        found = [
+            record
+            for record in list_commands(controller)
+            if (document_name is None or record.document == document_name)
+            and (instance_id is None or record.of(instance_id) is not None)
+            and (status is None or status in (record.verdict.detail.value, record.verdict.detail.status))
+        ]
+    if output is Format.JSON:
+        say_json({"Commands": [command_json(record) for record in found]})
+        return Exit.DONE
+    say(
+        table(
+            ["COMMAND", "REQUESTED", "BY", "DOCUMENT", "NODES", "STATUS"],
+            [
+                [
+                    str(record.id),
+                    record.requested.strftime("%Y-%m-%d %H:%M:%SZ"),
+                    record.login,
+                    f"{record.document}:{record.document_version}",
+                    str(len(record.invocations)),
+                    record.verdict.detail.value,
+                ]
+                for record in found
+            ],
+        )
+    )
+    return Exit.DONE
+
+
+def get_invocation(
+    command_id: CommandId,
+    instance_id: Annotated[str, typer.Option("--instance-id", help="The node.")],
+    plugin_name: Annotated[
+        Optional[str], typer.Option("--plugin-name", help="The step, where there are several.", show_default=False)
+    ] = None,
+    repo: RepoOption = ".",
+    output: FormatOption = Format.TEXT,
+    state_dir: StateDir = None,
+    host_settings: SettingsFile = None,
+) -> int:
+    """Tell what a command came to on one node, with what one step wrote: its first 24,000 and 8,000 bytes.
+
+    Example: reconciler get-command-invocation --command-id 3f1c --instance-id web-01
+    """
+    from reconciler.cli.opening import open_controller
+    from reconciler.commands.record import invocation_json
+    from reconciler.daemon.commanding import find_invocation, output_of
+
+    with open_controller(repo, state_dir, host_settings) as controller:
+        record, invocation = find_invocation(controller, command_id, instance_id)
+        number = _step_number(invocation, plugin_name)
+        out, err = output_of(controller, invocation, number)
+    step = invocation.steps[number - 1] if number else None
+    told = {
+        **invocation_json(record, invocation),
+        "DocumentName": record.document,
+        "DocumentVersion": record.document_version,
+        "PluginName": "" if step is None else step.name,
+        "StandardErrorContent": err.decode("utf-8", "replace"),
+        "StandardOutputContent": out.decode("utf-8", "replace"),
+    }
+    if step is not None:
+        told["ResponseCode"] = step.exit_code
+    if output is Format.JSON:
+        say_json(told)
+    else:
+        _say_invocation(record, invocation, told)
+    return Exit.DONE if invocation.detail.value == "Success" else Exit.NOT_IN_SYNC
+
+
+def _say_invocation(record: "CommandRecord", invocation: "Invocation", told: dict[str, Any]) -> None:
+    say(shown(f"command {record.id} on {invocation.node}: {invocation.detail.value}, {invocation.reason}", 1000))
+    for step in invocation.steps:
+        say(shown(f"step {step.name}: {step.status}, exit {step.exit_code}"))
+    for title, key in (("stdout", "StandardOutputContent"), ("stderr", "StandardErrorContent")):
+        if told[key]:
+            say(f"== {shown(told['PluginName'])}, {title}")
+            for line in told[key].splitlines():
+                say(shown(line, 10_000))
+
+
+def _step_number(invocation: "Invocation", wanted: str | None) -> int:
+    """Give the number of the step that is meant; 0 where nothing ran. Raises UsageError (SSM: InvalidPluginName)."""
+    names = [step.name for step in invocation.steps]
+    if wanted is None:
+        if len(names) > 1:
+            raise UsageError(
+                f"InvalidPluginName: the document has several steps: give --plugin-name, of {', '.join(names)}"
+            )
+        return len(names)
+    if wanted not in names:
+        raise UsageError(f"InvalidPluginName: there is no step {wanted!r} (there are: {', '.join(names) or 'none'})")
+    return names.index(wanted) + 1
+
+
+def cancel(
+    command_id: CommandId,
+    instance_ids: Annotated[
+        Optional[list[str]],
+        typer.Option("--instance-ids", help="Only on these nodes, separated by commas.", show_default=False),
+    ] = None,
+    repo: RepoOption = ".",
+    output: FormatOption = Format.TEXT,
+    state_dir: StateDir = None,
+    host_settings: SettingsFile = None,
+) -> int:
+    """End a command: what was not sent is not, what runs is killed with its process group (SSM: CancelCommand).
+
+    Nothing is undone. A command that has ended stays as it is. Example: reconciler cancel-command --command-id 3f1c
+    """
+    from reconciler.cli.opening import open_controller
+    from reconciler.daemon.commanding import cancel_command
+
+    nodes = tuple(one.strip() for word in instance_ids or () for one in word.split(","))
+    with open_controller(repo, state_dir, host_settings) as controller:
+        lines = list(cancel_command(controller, command_id, nodes))
+    if output is Format.JSON:
+        say_json({"done": lines})
+    else:
+        for line in lines:
+            say(shown(line, 1000))
+    return Exit.DONE

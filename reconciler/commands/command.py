@@ -1,0 +1,163 @@
+"""A request held against one state commit -> a command: which document, on which nodes, from when to when; pure."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from reconciler.commands.request import MOST_BYTES, Request, stop_in_words
+from reconciler.documents.render import RUNBOOK, NotSupportedYet, Rendered, RenderError, render
+from reconciler.drift.definitions import Definition
+from reconciler.errors import UsageError
+from reconciler.ids import AssociationName, NodeId
+from reconciler.model.association import Association
+from reconciler.model.desired import DesiredState
+from reconciler.model.document import Document
+from reconciler.model.node import Mode, least_intervening
+from reconciler.plan.rates import error_threshold, in_flight_limit
+from reconciler.plan.run_id import command_subject
+from reconciler.targets.match import GROUP, TagIndex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One call of send-command, ready to go."""
+
+    id: UUID
+    request: Request
+    login: str
+    """Who asked, as the kernel knows them."""
+    requested: datetime
+    expires: datetime
+    """Whatever has not ended by then counts as not delivered."""
+    document: Document
+    definition: Definition
+    nodes: tuple[NodeId, ...]
+    """Every node that is meant; percentages are of these."""
+    denied: Mapping[NodeId, str]
+    """Those of them where the state repository allows no changes, and why."""
+
+    @property
+    def subject(self) -> AssociationName:
+        """What run folders on the nodes call it."""
+        return command_subject(self.id)
+
+    @property
+    def deliver_until(self) -> datetime:
+        """Nothing is started from then on."""
+        return self.requested + self.request.timeout
+
+    @property
+    def threshold(self) -> int:
+        """How many errors are tolerated."""
+        return error_threshold(self.request.max_errors, len(self.nodes))
+
+    @property
+    def at_once(self) -> int:
+        """On how many nodes it runs at most at a time."""
+        return in_flight_limit(self.request.max_concurrency, len(self.nodes))
+
+    @property
+    def in_words(self) -> str:
+        """What it will do, said before it does."""
+        count = len(self.nodes)
+        at_once = min(self.at_once, max(1, count))
+        return (
+            f"{self.document.name}, version {self.document.version}, on {count} {'node' if count == 1 else 'nodes'}, "
+            f"at most {at_once} at a time; {stop_in_words(self.threshold, count, self.request.max_errors)}"
+        )
+
+    def as_association(self) -> Association:
+        """Give it as what the roll-out knows."""
+        return Association(
+            name=self.subject,
+            document=self.document.name,
+            document_version=self.document.version,
+            max_concurrency=self.request.max_concurrency,
+            max_errors=self.request.max_errors,
+        )
+
+
+def prepare(request: Request, desired: DesiredState, *, command: UUID, login: str, now: datetime) -> Command:
+    """Find document and nodes, and fill in the parameters. Raises UsageError with SSM's name of the error."""
+    document = _document(request, desired)
+    rendered = _rendered(request, document, desired)
+    nodes = _nodes(request, desired)
+    return Command(
+        id=command,
+        request=request,
+        login=login,
+        requested=now,
+        expires=now + request.timeout + _longest(rendered),
+        document=document,
+        definition=Definition(digest=rendered.digest, rendered=rendered),
+        nodes=nodes,
+        denied=_denied(nodes, desired),
+    )
+
+
+def _document(request: Request, desired: DesiredState) -> Document:
+    versions = desired.documents.get(request.document)
+    if versions is None:
+        raise UsageError(f"InvalidDocument: there is no document {request.document} in documents/")
+    document = versions.get(request.version)
+    if document is None:
+        there = ", ".join(sorted(versions.versions))
+        raise UsageError(
+            f"InvalidDocumentVersion: document {request.document} has no version {request.version} (there are: {there})"
+        )
+    if document.schema_version == RUNBOOK:
+        raise UsageError(
+            f"InvalidDocument: {request.document} is a runbook: send-command takes documents of type Command"
+        )
+    if request.hash is not None and request.hash != document.digest:
+        raise UsageError(
+            f"InvalidDocument: {request.document} has SHA-256 {document.digest}, not {request.hash}: nothing was sent"
+        )
+    return document
+
+
+def _rendered(request: Request, document: Document, desired: DesiredState) -> Rendered:
+    try:
+        rendered = render(
+            document, {name: list(values) for name, values in request.parameters.items()}, stored=desired.parameters
+        )
+    except NotSupportedYet as exc:
+        raise UsageError(f"InvalidDocument: {exc}") from exc
+    except RenderError as exc:
+        raise UsageError(f"InvalidParameters: {exc}") from exc
+    size = len(json.dumps(dict(request.parameters)).encode())
+    if size > MOST_BYTES:
+        raise UsageError(f"MaxDocumentSizeExceeded: the parameters hold {size} bytes, at most {MOST_BYTES} are taken")
+    return rendered
+
+
+def _longest(rendered: Rendered) -> timedelta:
+    """Give how long the steps that can run may take, all of them."""
+    return sum((step.timeout for step in rendered.steps if step.script is not None), timedelta())
+
+
+def _nodes(request: Request, desired: DesiredState) -> tuple[NodeId, ...]:
+    unknown = [name for name in request.instance_ids if name not in desired.nodes]
+    if unknown:
+        raise UsageError(f"InvalidInstanceId: no node is called {', '.join(unknown)}; `reconciler nodes` lists them")
+    if request.instance_ids:
+        return request.instance_ids
+    groups = [value for target in request.targets if target.key == GROUP for value in target.values]
+    gone = [name for name in groups if name not in desired.groups]
+    if gone:
+        raise UsageError(f"InvalidTarget: there is no group {', '.join(gone)} in state/groups")
+    return tuple(sorted(TagIndex(desired.nodes.values(), desired.groups).nodes(request.targets)))
+
+
+def _denied(nodes: tuple[NodeId, ...], desired: DesiredState) -> dict[NodeId, str]:
+    fleet = desired.fleet
+    if fleet.suspend:
+        return dict.fromkeys(nodes, "the fleet is suspended (Suspend in state/fleet.yaml)")
+    modes = {node: least_intervening(fleet.mode, desired.nodes[node].mode) for node in nodes}
+    return {
+        node: f"Mode: {mode.value} allows no changes on this node"
+        for node, mode in modes.items()
+        if mode is not Mode.ENFORCE
+    }

@@ -1,0 +1,161 @@
+"""Carries a command out on its nodes: the same runs, locks, epochs and rates as a pass. Takes a command, gives invocations.
+
+I/O through `rollout`. It starts nothing on a node where the state repository allows no changes, and nothing after the
+delivery deadline; it follows what it started until the command expires.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from threading import Event
+
+from reconciler.commands.command import Command
+from reconciler.commands.record import Invocation, StepRecord, reason_of
+from reconciler.commands.statuses import Detail
+from reconciler.compliance.encode import whole_second
+from reconciler.drift.finding import Cause
+from reconciler.drift.recheck import recheck
+from reconciler.ids import NodeId
+from reconciler.model.command import Connect
+from reconciler.model.desired import DesiredState
+from reconciler.model.history import RunStatus
+from reconciler.model.outcome import Disposition, Hindrance, Outcome, RunRecord
+from reconciler.model.pause import Pauses
+from reconciler.plan.plan import Plan, PlanItem
+from reconciler.plan.run_id import run_id
+from reconciler.rollout.flight import Delivery
+from reconciler.rollout.run import roll_out
+
+Tell = Callable[[NodeId, Detail, str], None]
+
+_ENDED = {
+    RunStatus.SUCCESS: Detail.SUCCESS,
+    RunStatus.FAILED: Detail.FAILED,
+    RunStatus.TIMED_OUT: Detail.EXECUTION_TIMED_OUT,
+    RunStatus.CANCELLED: Detail.CANCELLED,
+    RunStatus.IN_PROGRESS: Detail.IN_PROGRESS,
+}
+
+_NOT_STARTED = {
+    Hindrance.ERRORS: Detail.TERMINATED,
+    Hindrance.TIME: Detail.DELIVERY_TIMED_OUT,
+    Hindrance.CANCEL: Detail.CANCELLED,
+    Hindrance.GATE: Detail.CANCELLED,
+    None: Detail.UNDELIVERABLE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """How a dispatch touches the world, and what may end it."""
+
+    connect: Connect
+    epoch: int
+    not_after: datetime | None
+    """When our lease ends."""
+    clock: Callable[[], datetime]
+    outputs: Path
+    stop: Event
+    pauses: Callable[[], Pauses]
+    cancelled: Callable[[NodeId], bool]
+    tell: Tell
+    """Hears of every change of an invocation, from the deciding thread."""
+
+
+def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> tuple[Invocation, ...]:
+    """Send a command to its nodes and follow it there; gives what came of each, denied nodes left out."""
+    association = command.as_association()
+    items = tuple(
+        _item(command, desired, node, number)
+        for number, node in enumerate(node for node in command.nodes if node not in command.denied)
+    )
+    # The fleet's breaker over failing definitions is for what repeats itself: a command has MaxErrors alone.
+    fleet = replace(desired.fleet, stop_after_failures=0)
+    wanted = replace(desired, fleet=fleet, associations={association.name: association})
+    digest = command.definition.digest
+    outcomes = roll_out(
+        Plan(digest=digest, commit=desired.commit, facts=digest, at=command.requested, items=items),
+        desired=wanted,
+        definitions={association.name: command.definition},
+        connect=around.connect,
+        epoch=around.epoch,
+        not_after=around.not_after,
+        clock=around.clock,
+        wait_until=command.expires,
+        stop=around.stop,
+        recheck=lambda session, item: recheck(session, association, command.definition, item, desired.nodes[item.node]),
+        on_outcome=lambda outcome: _tell(command, outcome, around.tell),
+        target_counts={association.name: len(command.nodes)},
+        outputs=around.outputs,
+        pauses=around.pauses,
+        delivery=Delivery(
+            until=command.deliver_until,
+            cancelled=around.cancelled,
+            on_started=lambda node: around.tell(node, Detail.IN_PROGRESS, "started"),
+            on_delayed=partial(_delayed, around.tell),
+        ),
+    )
+    return tuple(invocation_of(command, outcome) for outcome in outcomes)
+
+
+def _item(command: Command, desired: DesiredState, node: NodeId, number: int) -> PlanItem:
+    return PlanItem(
+        node=node,
+        association=command.subject,
+        document=f"{command.document.name}:{command.document.version}",
+        definition=command.definition.digest,
+        rendered=command.definition.rendered.digest,
+        run=run_id(desired.fleet.id, node, command.subject, 1),
+        executions=1,
+        cause=Cause.PENDING,
+        reason=f"sent by {command.login}",
+        opaque=True,
+        order=number,
+        forced=True,
+    )
+
+
+def _delayed(tell: Tell, node: NodeId, why: str) -> None:
+    tell(node, Detail.DELAYED, why)
+
+
+def _tell(command: Command, outcome: Outcome, tell: Tell) -> None:
+    invocation = invocation_of(command, outcome)
+    tell(invocation.node, invocation.detail, invocation.reason)
+
+
+def invocation_of(command: Command, outcome: Outcome) -> Invocation:
+    """Put an outcome of the roll-out into SSM's words."""
+    detail = _detail(command, outcome)
+    if outcome.record is not None:
+        return invocation_from(outcome.record, detail)
+    return Invocation(node=outcome.node, detail=detail, reason=reason_of(outcome.reason))
+
+
+def invocation_from(record: RunRecord, detail: Detail | None = None) -> Invocation:
+    """Tell what a run on a node came to."""
+    return Invocation(
+        node=record.node,
+        detail=detail or _ENDED[record.status],
+        reason=reason_of(record.detail),
+        run=record.run,
+        exit_code=record.exit_code if record.exit_code is not None and record.exit_code >= 0 else None,
+        started=None if record.started is None else whole_second(record.started),
+        ended=None if record.ended is None else whole_second(record.ended),
+        steps=tuple(StepRecord(name=step.name, status=step.status, exit_code=step.exit_code) for step in record.steps),
+    )
+
+
+def _detail(command: Command, outcome: Outcome) -> Detail:
+    match outcome.disposition, outcome.hindrance:
+        case Disposition.RAN, _:
+            return Detail.FAILED if outcome.record is None else _ENDED[outcome.record.status]
+        case Disposition.RUNNING, _:
+            return Detail.DELIVERY_TIMED_OUT if outcome.at >= command.expires else Detail.IN_PROGRESS
+        case Disposition.UNREACHABLE, Hindrance.TIME:
+            # Sent, and never answered for: only the node knows, until nobody asks any more.
+            return Detail.DELIVERY_TIMED_OUT if outcome.at >= command.deliver_until else Detail.IN_PROGRESS
+        case _:
+            return _NOT_STARTED[outcome.hindrance]

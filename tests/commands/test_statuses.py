@@ -1,0 +1,47 @@
+"""SSM's statuses: every row of the aggregate table, and the small words behind the fine ones."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reconciler.commands.statuses import Detail, aggregate
+
+CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "cases/aggregate.yaml").read_text())
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["id"]) for case in CASES])
+def test_what_invocations_come_to(case: dict[str, Any]) -> None:
+    invocations = [Detail(name) for name, count in case["nodes"].items() for _ in range(count)]
+    verdict = aggregate(
+        invocations,
+        threshold=case["tolerated"],
+        stopped=case.get("stopped", False),
+        cancelled=case.get("cancelled", False),
+    )
+    assert (verdict.detail, verdict.detail.status) == (case["detail"], case["status"])
+    assert verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("detail", "status", "ended", "is_error"),
+    [
+        ("Pending", "Pending", False, False),
+        ("InProgress", "InProgress", False, False),
+        ("Delayed", "Delayed", False, False),
+        ("Success", "Success", True, False),
+        ("Failed", "Failed", True, True),
+        ("ExecutionTimedOut", "TimedOut", True, True),
+        ("DeliveryTimedOut", "TimedOut", True, False),
+        ("Undeliverable", "Failed", True, False),
+        ("InvalidPlatform", "Failed", True, False),
+        ("AccessDenied", "Failed", True, False),
+        ("Terminated", "Cancelled", True, False),
+        ("Cancelling", "Cancelling", False, False),
+        ("Cancelled", "Cancelled", True, False),
+    ],
+)
+def test_the_words_of_an_invocation(detail: str, status: str, *, ended: bool, is_error: bool) -> None:
+    found = Detail(detail)
+    assert (found.status, found.ended, found.is_error) == (status, ended, is_error)

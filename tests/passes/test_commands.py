@@ -1,0 +1,316 @@
+"""send-command on real nodes: the same runs, rates, locks, pauses and books as a pass, with SSM's words for what came of it."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.passes.test_the_daemon import daemon_of, end, passes, wait_until
+from tests.support.nodes import Fleet, start_fleet
+from tests.support.site import Site, nodes_yaml
+
+pytestmark = [pytest.mark.nodes, pytest.mark.timeout(400)]
+
+LOG = "/var/log/sent"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
+    with start_fleet(tmp_path_factory.mktemp("fleet"), count=4) as started:
+        yield started
+
+
+@pytest.fixture
+def site(tmp_path: Path, fleet: Fleet) -> Site:
+    for node in fleet.nodes:
+        node.run(["sh", "-c", f"rm -rf /var/lib/reconciler /var/log/bodies {LOG} /etc/motd /etc/reconciler"])
+    made = Site(tmp_path, fleet)
+    made.standard(fleet.nodes)
+    return made
+
+
+def shell(*lines: str) -> tuple[str, ...]:
+    """Give the options that send these lines, which first leave a mark on the node."""
+    return (
+        "--document-name",
+        "AWS-RunShellScript",
+        "--parameters",
+        json.dumps({"commands": [f"hostname >> {LOG}", *lines]}),
+    )
+
+
+def send(site: Site, *options: str, code: int | None = None) -> dict[str, Any]:
+    done = site.command("send-command", *options, "--repo", str(site.repo), "--format", "json", check=code)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def details(sent: dict[str, Any]) -> dict[str, str]:
+    return {each["InstanceId"]: each["StatusDetails"] for each in sent["Invocations"]}
+
+
+def marks(fleet: Fleet) -> list[int]:
+    files = [node.root / LOG.removeprefix("/") for node in fleet.nodes]
+    return [len(file.read_text().splitlines()) if file.exists() else 0 for file in files]
+
+
+def records(site: Site) -> dict[str, dict[str, Any]]:
+    names = site.git("ls-tree", "-r", "--name-only", "compliance", "commands").split()
+    return {name: json.loads(site.git("show", f"compliance:{name}")) for name in names}
+
+
+WEB = ("--targets", "Key=tag:Role,Values=web")
+
+
+def test_a_command_runs_on_its_targets_is_told_and_recorded(site: Site, fleet: Fleet) -> None:
+    done = site.command(
+        "send-command",
+        *WEB,
+        *shell("echo out", "echo err >&2"),
+        "--comment",
+        "a try",
+        "--repo",
+        str(site.repo),
+        check=0,
+    )
+    assert "on 4 nodes, at most 4 at a time; stops at the 1st failure" in done.stderr
+    assert done.stderr.index("stops at the 1st failure") < done.stderr.index("web-01: InProgress")
+    assert re.search(r"web-04: Success", done.stderr)
+    assert "4 of 4 nodes succeeded" in done.stdout
+    assert marks(fleet) == [1, 1, 1, 1]
+
+    (path,), (record,) = zip(*records(site).items(), strict=True)
+    command = record["Command"]
+    assert re.fullmatch(r"commands/\d{4}-\d\d/[0-9a-f-]{36}\.json", path)
+    assert (command["Status"], command["StatusDetails"], command["CompletedCount"]) == ("Success", "Success", 4)
+    assert command["StateCommit"] == site.git("rev-parse", "main")
+    assert command["Comment"] == "a try"
+    assert command["RequestedBy"]
+    assert command["Targets"] == [{"Key": "tag:Role", "Values": ["web"]}]
+    assert len(command["DocumentHash"]) == 64
+    assert "echo out" in command["Parameters"]["commands"]
+    assert record["Invocations"]["web-03"]["ResponseCode"] == 0
+    assert "err" not in json.dumps(record["Invocations"]), "what scripts write stays on the management host"
+
+    told = json.loads(
+        site.command(
+            "get-command-invocation", "--command-id", command["CommandId"][:8], "--instance-id", "web-02",
+            "--repo", str(site.repo), "--format", "json", check=0,
+        ).stdout
+    )  # fmt: skip
+    assert (told["StandardOutputContent"], told["StandardErrorContent"]) == ("out\n", "err\n")
+    listed = site.command("list-commands", "--repo", str(site.repo), "--status", "Success", check=0).stdout
+    assert command["CommandId"] in listed
+    for node in fleet.nodes:
+        assert list((node.root / "var/lib/reconciler/runs").glob("[0-9a-f]*")) == []
+        assert list((node.root / "var/lib/reconciler/markers").glob("*")) == []
+
+    assert site.once().all_in_sync
+    assert site.once().report_commit is None
+
+
+def test_the_dispatch_stops_where_it_said(site: Site, fleet: Fleet) -> None:
+    fails = "case $(cat /etc/hostname) in *) exit 3 ;; esac"
+    done = site.command(
+        "send-command", *WEB, *shell(fails), "--max-concurrency", "1", "--max-errors", "1", "--repo", str(site.repo),
+        "--format", "json", check=2,
+    )  # fmt: skip
+    assert "stops at the 2nd failure: MaxErrors 1 tolerates 1 on 4 nodes" in done.stderr
+    sent = json.loads(done.stdout)
+    assert details(sent) == {"web-01": "Failed", "web-02": "Failed", "web-03": "Terminated", "web-04": "Terminated"}
+    assert (sent["Command"]["ErrorCount"], sent["Command"]["StatusDetails"]) == (2, "Failed")
+    assert marks(fleet) == [1, 1, 0, 0]
+    assert sent["Invocations"][0]["ResponseCode"] == 3
+
+
+def test_too_long_is_an_error_and_a_failure_is_incomplete_where_more_are_tolerated(site: Site, fleet: Fleet) -> None:
+    options = ("--document-name", "AWS-RunShellScript", "--instance-ids", "web-01,web-02", "--max-errors", "2")
+    script = f"hostname >> {LOG}; [ $(wc -l < {LOG}) = 2 ] || sleep 60"
+    (fleet.nodes[1].root / LOG.removeprefix("/")).write_text("already\n")
+    sent = send(site, *options, "--parameters", json.dumps({"commands": [script], "executionTimeout": ["5"]}), code=2)
+    assert details(sent) == {"web-01": "ExecutionTimedOut", "web-02": "Success"}
+    assert sent["Command"]["StatusDetails"] == "Incomplete"
+
+
+def test_a_node_that_is_away_is_waited_for_until_the_deadline(site: Site, fleet: Fleet) -> None:
+    away = nodes_yaml(fleet.nodes[:2]).split("---\n")[1].replace(f"Port: {fleet.nodes[1].port}\n", "Port: 9\n")
+    key = fleet.nodes[1].host_key_line.split(maxsplit=1)[1]
+    site.commit(
+        {
+            "state/nodes/web.yaml": f"{nodes_yaml(fleet.nodes[:1])}---\n{away}",
+            "state/known_hosts": f"{fleet.known_hosts}[{fleet.nodes[1].address}]:9 {key}",
+        }
+    )
+    began = time.monotonic()
+    sent = send(site, *WEB, *shell(), "--timeout-seconds", "30", code=2)
+    assert details(sent) == {"web-01": "Success", "web-02": "DeliveryTimedOut"}
+    assert (sent["Command"]["StatusDetails"], sent["Command"]["Status"]) == ("DeliveryTimedOut", "TimedOut")
+    assert sent["Command"]["DeliveryTimedOutCount"] == 1
+    assert time.monotonic() - began >= 30
+
+
+def test_a_node_with_another_key_is_undeliverable_and_stops_nothing(site: Site, fleet: Fleet) -> None:
+    lines = fleet.known_hosts.splitlines(keepends=True)
+    known = "".join(
+        line for line in lines if not line.startswith((fleet.nodes[0].address, f"[{fleet.nodes[0].address}]"))
+    )
+    site.commit({"state/known_hosts": known})
+    sent = send(site, *WEB, *shell(), "--max-concurrency", "1", code=0)
+    assert details(sent) == dict.fromkeys(("web-02", "web-03", "web-04"), "Success") | {"web-01": "Undeliverable"}
+    assert marks(fleet) == [0, 1, 1, 1]
+
+
+def test_pauses_holds_and_modes_bind_it(site: Site, fleet: Fleet) -> None:
+    nodes = nodes_yaml(fleet.nodes).split("---\n")
+    nodes[3] += "Mode: warn\n"
+    site.commit({"state/nodes/web.yaml": "---\n".join(nodes)})
+    site.command("pause", "--node", "web-01", "--reason", "moving", check=0)
+    fleet.nodes[1].run(["sh", "-c", "mkdir -p /etc/reconciler && echo 'why: mine' > /etc/reconciler/hold"])
+    sent = send(site, *WEB, *shell(), code=2)
+    assert details(sent) == {
+        "web-01": "Cancelled",
+        "web-02": "Cancelled",
+        "web-03": "Success",
+        "web-04": "AccessDenied",
+    }
+    why = {each["InstanceId"]: each["StatusReason"] for each in sent["Invocations"]}
+    assert "paused by" in why["web-01"]
+    assert "held by" in why["web-02"]
+    assert "Mode: warn" in why["web-04"]
+    assert sent["Command"]["StatusDetails"] == "Incomplete"
+    assert marks(fleet) == [0, 0, 1, 0]
+
+
+def test_a_cancel_ends_what_runs_and_what_waits(site: Site, fleet: Fleet) -> None:
+    answer: list[dict[str, Any]] = []
+    thread = threading.Thread(
+        target=lambda: answer.append(
+            send(site, *WEB, *shell("sleep 300 & echo $! > /var/log/child", "wait"), "--max-concurrency", "2")
+        )
+    )
+    thread.start()
+    try:
+        wait_until(lambda: marks(fleet)[:2] == [1, 1], "two nodes have begun")
+        (record,) = records(site).values()
+        assert record["Command"]["StatusDetails"] == "Pending"
+        assert record["Command"]["Parameters"]["commands"][1].startswith("sleep 300")
+        site.command(
+            "cancel-command", "--command-id", record["Command"]["CommandId"], "--repo", str(site.repo), check=0
+        )
+    finally:
+        thread.join(200)
+    (sent,) = answer
+    assert set(details(sent).values()) == {"Cancelled"}
+    assert sent["Command"]["StatusDetails"] == "Cancelled"
+    assert marks(fleet) == [1, 1, 0, 0]
+    for node in fleet.nodes[:2]:
+        child = (node.root / "var/log/child").read_text().strip()
+        assert (
+            node.run(["sh", "-c", f"kill -0 {child} 2>/dev/null && echo alive || echo gone"]).stdout.strip() == "gone"
+        )
+    again = site.command(
+        "cancel-command", "--command-id", sent["Command"]["CommandId"], "--repo", str(site.repo), check=0
+    )
+    assert "has ended already: Cancelled" in again.stdout
+
+
+def test_beside_a_daemon_it_says_who_leads_and_what_to_do(site: Site, fleet: Fleet) -> None:
+    daemon = daemon_of(site)
+    try:
+        wait_until(lambda: passes(site) > 0, "the daemon has made a pass")
+        done = site.command("send-command", *WEB, *shell(), "--repo", str(site.repo), check=1)
+        assert "a daemon, process" in done.stderr
+        assert "stop it, send the command, start it again" in done.stderr
+        other = site.command(
+            "send-command", *WEB, *shell(), "--repo", str(site.repo), check=1, state_dir=site.folder / "another"
+        )
+        assert "leads with epoch" in other.stderr
+        assert "send it from that host" in other.stderr
+    finally:
+        end(daemon)
+    assert marks(fleet) == [0, 0, 0, 0]
+
+
+def test_a_sender_that_was_killed_loses_nothing(site: Site, fleet: Fleet) -> None:
+    assert site.once().all_in_sync
+    sender = site.start(
+        "send-command", "--instance-ids", "web-01", *shell("sleep 4", f"echo done >> {LOG}"), "--repo", str(site.repo)
+    )
+    wait_until(lambda: marks(fleet)[0] == 1, "it has begun")
+    sender.kill()
+    sender.wait(30)
+    (before,) = records(site).values()
+    assert before["Invocations"]["web-01"]["StatusDetails"] == "Pending"
+    wait_until(lambda: marks(fleet)[0] == 2, "it goes on to its end")
+
+    result = site.once()
+    assert result.all_in_sync
+    assert result.plan.removals == ()
+    (after,) = records(site).values()
+    assert after["Invocations"]["web-01"]["StatusDetails"] == "Success"
+    assert after["Command"]["StatusDetails"] == "Success"
+    assert list((fleet.nodes[0].root / "var/lib/reconciler/runs").glob("[0-9a-f]*")) == []
+    assert [path.name for path in (fleet.nodes[0].root / "var/lib/reconciler/markers").iterdir()] == ["example@motd"]
+    assert site.once().report_commit is None
+    assert marks(fleet)[0] == 2
+
+
+def test_a_command_whose_sender_is_gone_is_cancelled_on_its_nodes(site: Site, fleet: Fleet) -> None:
+    sender = site.start("send-command", "--instance-ids", "web-01", *shell("sleep 300"), "--repo", str(site.repo))
+    wait_until(lambda: marks(fleet)[0] == 1, "it has begun")
+    sender.kill()
+    sender.wait(30)
+    done = site.command(
+        "cancel-command", "--command-id", next(iter(records(site)))[-41:-5], "--repo", str(site.repo), check=0
+    )
+    assert "web-01: Cancelled" in done.stdout
+    site.once()
+    (after,) = records(site).values()
+    assert after["Invocations"]["web-01"]["StatusDetails"] == "Cancelled"
+
+
+def test_reports_that_are_lost_keep_it_from_sending(site: Site, fleet: Fleet) -> None:
+    assert site.once().all_in_sync
+    site.git("update-ref", "-d", "refs/heads/compliance")
+    done = site.command("send-command", *WEB, *shell(), "--repo", str(site.repo), check=1)
+    assert "nothing was sent, for it could not be recorded" in done.stderr
+    elsewhere = site.command(
+        "send-command", *WEB, *shell(), "--repo", str(site.repo), check=1, state_dir=site.folder / "another"
+    )
+    assert "nothing was sent: there is no report here" in elsewhere.stderr
+    assert marks(fleet) == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--instance-ids", "web-09"), "InvalidInstanceId"),
+        (("--instance-ids", "web-01", "--max-concurrency", "0"), "--max-concurrency"),
+        (("--instance-ids", "web-01", "--document-version", "9"), "InvalidDocumentVersion"),
+    ],
+)
+def test_what_makes_no_sense_is_wrong_usage_and_leaves_nothing(site: Site, options: tuple[str, ...], said: str) -> None:
+    done = site.command("send-command", *shell(), *options, "--repo", str(site.repo), check=64)
+    assert said in done.stderr
+    assert site.git("branch", "--list", "compliance") == ""
+
+
+def test_targets_that_mean_nobody_end_at_once(site: Site) -> None:
+    sent = send(site, "--targets", "Key=tag:Role,Values=Web", *shell(), code=2)
+    assert (sent["Command"]["StatusDetails"], sent["Invocations"]) == ("NoInstancesInTag", [])
+
+
+def test_many_nodes_are_confirmed(site: Site, fleet: Fleet) -> None:
+    more = "".join(f"---\nId: spare-{number}\nAddress: 127.0.0.1\nTags: {{Role: web}}\n" for number in range(8))
+    site.commit({"state/nodes/web.yaml": nodes_yaml(fleet.nodes) + more})
+    done = site.command("send-command", *WEB, *shell(), "--repo", str(site.repo), check=64)
+    assert "12 nodes are meant: add --yes" in done.stderr
+    assert marks(fleet) == [0, 0, 0, 0]
+    sent = send(site, *WEB, *shell(), "--yes", code=0)
+    assert (sent["Command"]["TargetCount"], sent["Command"]["StatusDetails"]) == (12, "Success")
+    assert list(details(sent).values()).count("Undeliverable") == 8
