@@ -12,7 +12,7 @@ from reconciler.documents.parameters import parameter_values
 from reconciler.documents.render import Rendered, RenderedStep, render
 from reconciler.errors import DesiredStateError, UsageError
 from reconciler.ids import DocumentName
-from reconciler.model.desired import StoredParameter
+from reconciler.model.desired import DesiredState
 from reconciler.model.document import Document
 from reconciler.model.reading.document_files import read_document_file
 from reconciler.model.reading.mistakes import Mistakes
@@ -102,19 +102,19 @@ def _step_json(step: RenderedStep) -> Mapping[str, Any]:
 
 def show_document(named: str, version: str, given: Given, repo: Path) -> Shown:
     """Fill in a document: a file, or a name in the checkout's library. Raises UsageError or DesiredStateError in words."""
-    document, stored = _meant(named, version, repo)
+    document, library = _meant(named, version, repo)
+    wanted = {name: list(found) for name, found in given.items()}
     try:
-        values = parameter_values(document.parameters, {name: list(found) for name, found in given.items()}, stored)
-        rendered = render(document, {name: list(found) for name, found in given.items()}, stored=stored)
+        values = parameter_values(document.parameters, wanted, library.parameters)
+        rendered = render(document, wanted, stored=library.parameters, documents=library.documents)
     except RenderError as exc:
         raise UsageError(f"{document.name}: {exc}") from exc
     return Shown(document=document, values=values, rendered=rendered)
 
 
-def _meant(named: str, version: str, repo: Path) -> tuple[Document, Mapping[str, StoredParameter]]:
-    """Find a document by its file or its name; a file stands for itself, and knows the checkout's stored parameters."""
+def _meant(named: str, version: str, repo: Path) -> tuple[Document, DesiredState]:
+    """Find a document by its file or its name; a file stands for itself, and knows what else is in the checkout."""
     desired, problems = read_folder(repo) if (repo / "state").is_dir() else (None, ())
-    stored = {} if desired is None else desired.parameters
     path = Path(named)
     if path.suffix in ENDINGS or path.is_file():
         if not path.is_file():
@@ -122,7 +122,7 @@ def _meant(named: str, version: str, repo: Path) -> tuple[Document, Mapping[str,
         judged = judge_document(path)
         if judged.document is None:
             raise DesiredStateError(tuple(p for p in judged.problems if p.gravity is Gravity.ERROR))
-        return judged.document, stored
+        return judged.document, desired or DesiredState(commit=None)
     if desired is None:
         errors = tuple(p for p in problems if p.gravity is Gravity.ERROR)
         if errors:
@@ -135,4 +135,4 @@ def _meant(named: str, version: str, repo: Path) -> tuple[Document, Mapping[str,
     if document is None:
         known = ", ".join(sorted(versions.versions, key=int))
         raise UsageError(f"{named} has no version {version}: there are {known}, $DEFAULT and $LATEST")
-    return document, stored
+    return document, desired

@@ -102,7 +102,7 @@ def _string_list(parameter: Parameter, value: JsonValue) -> list[JsonValue]:
 def _boolean(parameter: Parameter, value: JsonValue) -> bool:
     if isinstance(value, bool):
         return value
-    if value in {"true", "false"}:
+    if isinstance(value, str) and value in {"true", "false"}:
         return value == "true"
     raise RenderError(f"parameter {parameter.name} is a Boolean: give true or false, not {as_text(value)[:80]!r}")
 

@@ -5,12 +5,14 @@ What went before a step on the node (an exit code that demands an end) is not kn
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from types import MappingProxyType
 
 from reconciler.documents.actions import ACTIONS, AGENT_ONLY, NOT_YET, support_of
+from reconciler.documents.actions.run_document import RunDocument
 from reconciler.documents.compact_json import as_text
 from reconciler.documents.error import InputError, NotSupportedYet, RenderError
 from reconciler.documents.interpolation import interpolate, resolve_stored
@@ -19,15 +21,31 @@ from reconciler.documents.preconditions import Decision, Move, decide
 from reconciler.documents.script_inputs import DEFAULT_TIMEOUT
 from reconciler.ids import Digest, DocumentName
 from reconciler.model.desired import StoredParameter
-from reconciler.model.document import Document, Step
+from reconciler.model.document import Document, DocumentVersions, Step
 from reconciler.model.known import JsonValue
 
-__all__ = ["NotSupportedYet", "RenderError", "Rendered", "RenderedStep", "render"]
+__all__ = ["NotSupportedYet", "Place", "RenderError", "Rendered", "RenderedStep", "render"]
 
 RUNBOOK = "0.3"
 SCHEMAS = ("1.0", "1.2", "2.0", "2.0.1", "2.0.2", "2.0.3", "2.2")
+DEEPEST = 3
+"""How often aws:runDocument may stand within itself, as in SSM's agent."""
+MOST_STEPS = 2000
+"""Of a document with all those it runs: three levels of a hundred steps each would be a million."""
 MOST_BYTES = 1024 * 1024
 """Of all scripts together: SSM takes 64 KB of document and parameters; a value pasted many times may be more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A step of a document that runs another one, as its inner steps know it."""
+
+    group: int
+    element: int
+    """Which of a list of inputs."""
+    on_failure: str = ""
+    on_success: str = ""
+    finally_step: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +74,8 @@ class RenderedStep:
     finally_step: bool = False
     group: int = 0
     """Which step of the document this is part of: a list of inputs is unrolled into several with one number."""
+    within: tuple[Place, ...] = ()
+    """The steps that run the document of this one, outermost first; group and modifiers are those in the innermost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +93,35 @@ class _Values:
     """Everything a step is filled in from."""
 
     parameters: Mapping[str, JsonValue]
-    stored: Mapping[str, StoredParameter]
     environment: Mapping[str, str]
+
+
+class _TooLarge(RenderError):
+    """All of it together is too large: no matter of the one step at which that shows."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Surroundings:
+    """What one rendering draws on, and what room it has left; the same for a document and those it runs."""
+
+    stored: Mapping[str, StoredParameter]
+    documents: Mapping[DocumentName, DocumentVersions]
+    steps: int = MOST_STEPS
+    bytes: int = MOST_BYTES
+
+    def take(self, step: RenderedStep) -> RenderedStep:
+        """Count a step; RenderError where there is no room for it."""
+        self.steps -= 1
+        self.bytes -= len(step.script or b"")
+        if self.steps < 0:
+            raise _TooLarge(
+                f"the document has too many steps, with those of the documents it runs: at most {MOST_STEPS}"
+            )
+        if self.bytes < 0:
+            raise _TooLarge(
+                f"the scripts are too large together: at most {MOST_BYTES} bytes; fetch large files instead"
+            )
+        return step
 
 
 def render(
@@ -82,60 +129,170 @@ def render(
     given: Mapping[str, JsonValue],
     *,
     stored: Mapping[str, StoredParameter],
+    documents: Mapping[DocumentName, DocumentVersions] = MappingProxyType({}),
 ) -> Rendered:
-    """Give the steps of `document` with `given` filled in; RenderError where the whole document cannot run."""
+    """Give the steps of `document` with `given` filled in; RenderError where the whole document cannot run.
+
+    Documents that it runs are taken from `documents`, and their steps stand in the place of the step that runs them.
+    """
     if document.schema_version == RUNBOOK:
         raise NotSupportedYet(f"Automation runbooks ({document.name})")
+    steps = _render_document(document, given, _Surroundings(stored=stored, documents=documents), within=(), prefix="")
+    return Rendered(document=document.name, version=document.version, digest=_digest(steps), steps=steps)
+
+
+def _render_document(
+    document: Document,
+    given: Mapping[str, JsonValue],
+    around: _Surroundings,
+    *,
+    within: tuple[Place, ...],
+    prefix: str,
+) -> tuple[RenderedStep, ...]:
     if document.schema_version not in SCHEMAS:
         raise RenderError(f"unsupported schemaVersion {document.schema_version!r}: use '2.2'")
     if not document.steps:
         raise RenderError("the document has no steps: give mainSteps (runtimeConfig in schema 1.2)")
-    parameters = parameter_values(document.parameters, given, stored)
-    values = _Values(
-        parameters=parameters, stored=stored, environment=exported(document.parameters, parameters, stored)
-    )
+    parameters = parameter_values(document.parameters, given, around.stored)
+    values = _Values(parameters=parameters, environment=exported(document.parameters, parameters, around.stored))
     if any("\0" in text for text in values.environment.values()):
         raise RenderError("a parameter exported to the environment holds a NUL character: remove it")
     steps = tuple(
         rendered
         for group, step in enumerate(document.steps, 1)
-        for rendered in _render_step(document, group, step, values)
+        for rendered in _StepRendering(document, step, group, values, around, within, prefix).all()
     )
     if not steps:
         raise RenderError("the document has no steps: every list of properties in it is empty")
-    size = sum(len(step.script or b"") for step in steps)
-    if size > MOST_BYTES:
-        raise RenderError(f"the scripts hold {size} bytes: at most {MOST_BYTES} are taken; fetch large files instead")
-    return Rendered(document=document.name, version=document.version, digest=_digest(steps), steps=steps)
+    return steps
 
 
-def _render_step(document: Document, group: int, step: Step, values: _Values) -> tuple[RenderedStep, ...]:
-    decision = _decision(document, step, values)
-    elements = (step.inputs,) if isinstance(step.inputs, Mapping) else step.inputs
-    last = group == len(document.steps)
-    rendered = tuple(
-        _render_element(_element_name(step, number, element), step, element, decision, values)
-        for number, element in enumerate(elements, 1)
-    )
-    if len(elements) != 1:
-        # SSM: between the elements of one list nothing is skipped, and a list has no modifiers of its own.
-        return tuple(replace(element, group=group) for element in rendered)
-    flow = _lower_case(interpolate(elements[0], values.parameters), {"onFailure", "onSuccess", "finallyStep"})
-    return (
-        replace(
-            rendered[0],
-            group=group,
+@dataclass(frozen=True, slots=True)
+class _StepRendering:
+    """One step of a document that is being rendered, and where."""
+
+    document: Document
+    step: Step
+    group: int
+    values: _Values
+    around: _Surroundings
+    within: tuple[Place, ...]
+    prefix: str
+    """What stands before the names of steps: the names of those they are within."""
+
+    def all(self) -> Iterator[RenderedStep]:
+        """Give what the step comes to: one script for each element, or all those of the document it runs."""
+        decision = _decision(self.document, self.step, self.values, self.around.stored, inner=bool(self.within))
+        inputs = self.step.inputs
+        for number, element in enumerate((inputs,) if isinstance(inputs, Mapping) else inputs, 1):
+            yield from self._element(number, element, decision)
+
+    def _element(self, number: int, element: Mapping[str, JsonValue], decision: Decision) -> Iterator[RenderedStep]:
+        place = self._place(number, element)
+        outcome = self._outcome(element, decision)
+        if isinstance(outcome, RunDocument):
+            inner = self._inner(number, element, outcome, place)
+            if isinstance(inner, tuple):
+                yield from inner
+                return
+            outcome = inner
+        yield self.around.take(
+            replace(
+                outcome,
+                name=self._name(number, element),
+                group=place.group,
+                on_failure=place.on_failure,
+                on_success=place.on_success,
+                finally_step=place.finally_step,
+                within=self.within,
+            )
+        )
+
+    def _name(self, number: int, element: Mapping[str, JsonValue]) -> str:
+        return self.prefix + _element_name(self.step, number, element)
+
+    def _place(self, number: int, element: Mapping[str, JsonValue]) -> Place:
+        if not isinstance(self.step.inputs, Mapping) and len(self.step.inputs) != 1:
+            # SSM: between the elements of one list nothing is skipped, and a list has no modifiers of its own.
+            return Place(group=self.group, element=number)
+        flow = _lower_case(interpolate(element, self.values.parameters), {"onFailure", "onSuccess", "finallyStep"})
+        last = self.group == len(self.document.steps)
+        return Place(
+            group=self.group,
+            element=number,
             on_failure=_one_of(flow.get("onFailure"), ("exit", "successAndExit")),
             on_success=_one_of(flow.get("onSuccess"), ("exit",)),
             finally_step=last and flow.get("finallyStep") in (True, "true"),
-        ),
-    )
+        )
+
+    def _outcome(self, element: Mapping[str, JsonValue], decision: Decision) -> RenderedStep | RunDocument:
+        """Give one script, or what names another document; inputs that the action refuses make a step that fails."""
+        action = self.step.action
+        match decision.move:
+            case Move.SKIP:
+                return RenderedStep(name="", action=action, script=None, skip=decision.reason)
+            case Move.FAIL:
+                return RenderedStep(name="", action=action, script=None, fail=decision.reason)
+            case Move.RUN:
+                inputs = resolve_stored(interpolate(element, self.values.parameters), self.around.stored)
+        try:
+            read = ACTIONS[action].from_inputs(_lower_case(inputs))
+        except InputError as error:
+            return self._failing(str(error))
+        if isinstance(read, RunDocument):
+            return read
+        return RenderedStep(
+            name="",
+            action=action,
+            script=read.script,
+            interpreter=read.interpreter,
+            alternatives=read.alternatives,
+            file=read.file,
+            timeout=read.timeout,
+            working_directory=read.working_directory,
+            environment={**self.values.environment, **read.environment},
+        )
+
+    def _inner(
+        self, number: int, element: Mapping[str, JsonValue], wanted: RunDocument, place: Place
+    ) -> tuple[RenderedStep, ...] | RenderedStep:
+        """Give the steps of the document that this step runs; as on SSM, one that cannot run fails this step alone."""
+        if wanted.document is None:
+            return RenderedStep(name="", action=self.step.action, script=b":\n")
+        if len(self.within) >= DEEPEST:
+            return self._failing(
+                f"documents run each other at most {DEEPEST} deep, and {wanted.document} would be deeper"
+            )
+        versions = self.around.documents.get(wanted.document)
+        document = None if versions is None else versions.get(wanted.version)
+        if document is None:
+            what = "" if versions is None else f" of version {wanted.version}"
+            return self._failing(f"there is no document {wanted.document}{what} in the state repository")
+        if document.schema_version == RUNBOOK:
+            return self._failing(f"{wanted.document} is an Automation runbook, not a Command document")
+        try:
+            return _render_document(
+                document,
+                wanted.parameters,
+                self.around,
+                within=(*self.within, place),
+                prefix=f"{self._name(number, element)}/",
+            )
+        except (NotSupportedYet, _TooLarge):
+            raise
+        except RenderError as error:
+            return self._failing(f"{wanted.document}: {error}")
+
+    def _failing(self, reason: str) -> RenderedStep:
+        return RenderedStep(name="", action=self.step.action, script=None, fail=f"{self.step.action}: {reason}")
 
 
-def _decision(document: Document, step: Step, values: _Values) -> Decision:
+def _decision(
+    document: Document, step: Step, values: _Values, stored: Mapping[str, StoredParameter], *, inner: bool
+) -> Decision:
     resolved = values.parameters
     if step.precondition is not None:
-        resolved = {name: resolve_stored(value, values.stored) for name, value in resolved.items()}
+        resolved = {name: resolve_stored(value, stored) for name, value in resolved.items()}
     decision = decide(
         action=step.action,
         support=support_of(step.action),
@@ -143,39 +300,13 @@ def _decision(document: Document, step: Step, values: _Values) -> Decision:
         precondition=step.precondition,
         values=resolved,
     )
+    if decision.move is Move.RUN and step.action in AGENT_ONLY and inner:
+        return Decision(move=Move.FAIL, reason=f"{step.action}: it cannot stand in a document that another one runs")
     if decision.move is Move.RUN and step.action in AGENT_ONLY:
         return Decision(move=Move.SKIP, reason=f"{step.action}: there is no agent here to update")
     if decision.move is Move.RUN and step.action in NOT_YET:
         raise NotSupportedYet(step.action)
     return decision
-
-
-def _render_element(
-    name: str, step: Step, element: Mapping[str, JsonValue], decision: Decision, values: _Values
-) -> RenderedStep:
-    """Give one script; inputs that the action refuses make a step that fails, as on SSM."""
-    match decision.move:
-        case Move.SKIP:
-            return RenderedStep(name=name, action=step.action, script=None, skip=decision.reason)
-        case Move.FAIL:
-            return RenderedStep(name=name, action=step.action, script=None, fail=decision.reason)
-        case Move.RUN:
-            inputs = resolve_stored(interpolate(element, values.parameters), values.stored)
-    try:
-        action = ACTIONS[step.action].from_inputs(_lower_case(inputs))
-    except InputError as error:
-        return RenderedStep(name=name, action=step.action, script=None, fail=f"{step.action}: {error}")
-    return RenderedStep(
-        name=name,
-        action=step.action,
-        script=action.script,
-        interpreter=action.interpreter,
-        alternatives=action.alternatives,
-        file=action.file,
-        timeout=action.timeout,
-        working_directory=action.working_directory,
-        environment={**values.environment, **action.environment},
-    )
 
 
 def _element_name(step: Step, number: int, element: Mapping[str, JsonValue]) -> str:
@@ -214,6 +345,11 @@ def _digest(steps: tuple[RenderedStep, ...]) -> Digest:
             step.on_failure,
             step.on_success,
             step.finally_step,
+            # Only where there is something to say: the digest of what runs no other document stays what it was.
+            *(
+                [place.group, place.element, place.on_failure, place.on_success, place.finally_step]
+                for place in step.within
+            ),
         ]
         for step in steps
     ]

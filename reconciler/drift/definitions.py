@@ -49,7 +49,7 @@ def define(desired: DesiredState, association: Association) -> Definition | Unre
             reason=f"document {association.document} has no version {association.document_version} (there are: {there})"
         )
     try:
-        rendered = render(document, association.parameters, stored=desired.parameters)
+        rendered = render(document, association.parameters, stored=desired.parameters, documents=desired.documents)
     except NotSupportedYet as exc:
         return Unrenderable(reason=str(exc), waits=True)
     except RenderError as exc:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from reconciler.documents.render import Rendered, RenderedStep
+from reconciler.documents.render import Place, Rendered, RenderedStep
 from reconciler.drift.finding import Cause
 from reconciler.ids import AssociationName, Digest, FleetId, NodeId, RunId
 from reconciler.model.command import Limits, Program
@@ -214,10 +214,27 @@ def _write_files(order: Order, files: list[tuple[str, bytes]]) -> str:
 
 
 def _spec(step: RenderedStep) -> bytes:
-    """Give the variables the runner reads for one step."""
+    """Give the variables the runner reads for one step.
+
+    For each level, from the document's own step inwards: the document there (`in`, empty for the outermost, else made of
+    the places that lead to it, so that no two have one) and the step in it (`at`), with its modifiers.
+    """
+    own = Place(
+        group=step.group,
+        element=1,
+        on_failure=step.on_failure,
+        on_success=step.on_success,
+        finally_step=step.finally_step,
+    )
+    lines, document = [], ""
+    for level, place in enumerate((*step.within, own), 1):
+        lines.append(
+            f"in_{level}={document}\nat_{level}={place.group}\nfinally_{level}={int(place.finally_step)}\n"
+            f"failing_{level}={quote(place.on_failure)}\nsucceeding_{level}={quote(place.on_success)}\n"
+        )
+        document += f"_{place.group}_{place.element}"
     return (
-        f"group={step.group}\nfinally={int(step.finally_step)}\non_failure={quote(step.on_failure)}\n"
-        f"on_success={quote(step.on_success)}\ntimeout={int(step.timeout.total_seconds())}\n"
+        f"{''.join(lines)}depth={len(lines)}\ntimeout={int(step.timeout.total_seconds())}\n"
         f"skip={quote(step.skip or '')}\nfail={quote(step.fail or '')}\n"
     ).encode("utf-8", "surrogateescape")
 

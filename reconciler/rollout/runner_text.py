@@ -144,7 +144,14 @@ judge() {
         status=Success
         printf 'the script ended with 168: a success, and the steps after it are skipped\n' >>"$step/out"
         ;;
-    194) go_down ;;
+    194)
+        if [ "$depth" = 1 ]; then
+            go_down
+        else
+            status=Failed
+            printf 'the script ended with 194: a document that another one runs cannot ask for a reboot\n' >>"$step/err"
+        fi
+        ;;
     *)
         status=Failed
         printf 'failed to run commands: exit status %s\n' "$code" >>"$step/err"
@@ -185,62 +192,96 @@ go_down() { # the script asks for a reboot: this comes back only where the node 
 rank() { # STATUS: of several elements of one step the highest counts
     case $1 in Skipped) rank=0 ;; Success) rank=1 ;; Failed) rank=6 ;; Cancelled) rank=7 ;; *) rank=8 ;; esac
 }
-end_group() { # the step of the document is over: do its modifiers demand an end?
-    [ -n "$group_status" ] || return 0
-    if [ "$group_status" = Failed ] && [ "$group_on_failure" = successAndExit ]; then
-        group_status=Success
-        group_code=168
-        record "Success 168" "$step/exit"
+merge() { # STATUS STATUS: sets merged to the one that counts
+    rank "$1"
+    before=$rank
+    rank "$2"
+    merged=$1
+    [ "$rank" -le "$before" ] || merged=$2
+}
+end_level() { # LEVEL: the step at that level is over: do its modifiers demand the end of its document?
+    eval "ended=\$status_$1 with=\$code_$1 failing=\$on_failure_$1 succeeding=\$on_success_$1 of=\$of_$1"
+    if [ "$ended" = Failed ] && [ "$failing" = successAndExit ]; then
+        ended=Success
+        with=168
+        [ "$1" != "$innermost" ] || record "Success 168" "$step/exit"
     fi
-    case $group_code in 168 | 169) demanded=$group_code ;; esac
-    case $group_status:$group_on_failure:$group_on_success in
-    Failed:exit:* | Success:*:exit) demanded=modifier ;;
+    case $with in 168 | 169) eval "demanded$of=\$with" ;; esac
+    case $ended:$failing:$succeeding in
+    Failed:exit:* | Success:*:exit) eval "demanded$of=modifier" ;;
     esac
-    case $group_status in
+    if [ "$1" != 1 ]; then
+        # For the step that ran this document its own codes, 168 and 169 too, are no more than well or badly.
+        up=$(($1 - 1))
+        eval "merge \"\$status_$up\" $ended; status_$up=\$merged"
+        case $ended in Failed | TimedOut | Cancelled) eval "code_$up=1" ;; esac
+        return
+    fi
+    case $ended in
     Failed) failed=1 ;;
     TimedOut) timed_out=1 ;;
     Cancelled) cancelled=1 ;;
     esac
-    case $group_status in
-    Failed | TimedOut | Cancelled) [ "$first_code" != 0 ] || first_code=$group_code ;;
+    case $ended in
+    Failed | TimedOut | Cancelled) [ "$first_code" != 0 ] || first_code=$with ;;
     esac
-    if [ "$group_status" != Success ] && [ "$group_status" != Skipped ] && [ "$first_code" = 0 ]; then
+    if [ "$ended" != Success ] && [ "$ended" != Skipped ] && [ "$first_code" = 0 ]; then
         first_code=1
     fi
 }
+end_levels() { # KEEP: end the steps below that many levels, the innermost first
+    while [ "$deep" -gt "$1" ]; do
+        end_level "$deep"
+        deep=$((deep - 1))
+    done
+}
+enter_levels() { # the next step's spec is read: end what it is not part of any more, begin what it is part of now
+    keep=0
+    while [ "$keep" -lt "$deep" ] && [ "$keep" -lt "$depth" ]; do
+        level=$((keep + 1))
+        eval "same=\$of_$level/\$group_$level next_one=\$in_$level/\$at_$level"
+        [ "$same" = "$next_one" ] || break
+        keep=$level
+    done
+    end_levels "$keep"
+    while [ "$deep" -lt "$depth" ]; do
+        deep=$((deep + 1))
+        eval "of_$deep=\$in_$deep group_$deep=\$at_$deep status_$deep=Skipped code_$deep=0"
+        eval "on_failure_$deep=\$failing_$deep on_success_$deep=\$succeeding_$deep"
+    done
+}
+is_over() { # did a step before this one demand the end of its document, or of one that this is in?
+    level=0
+    while [ "$level" -lt "$depth" ]; do
+        level=$((level + 1))
+        eval "of=\$in_$level last=\$finally_$level"
+        eval "asked=\${demanded$of:-}"
+        [ -z "$asked" ] || [ "$last" = 1 ] || return 0
+    done
+    return 1
+}
 
-demanded=
 failed=
 timed_out=
 cancelled=
 first_code=0
-group_now=
-group_status=
-group_code=0
-group_on_failure=
-group_on_success=
+deep=0
 number=0
 step=steps/0
 while [ "$number" -lt "$count" ]; do
     number=$((number + 1))
     next=steps/$number
     . "./$next/spec"
-    if [ "$group" != "$group_now" ]; then
-        end_group
-        group_now=$group
-        group_status=
-        group_code=0
-    fi
+    enter_levels
+    innermost=$depth
     step=$next
-    group_on_failure=$on_failure
-    group_on_success=$on_success
     if [ -n "$resumed" ] && [ -f "$step/exit" ]; then
         # It ended before the reboot: its result counts, and nothing of it runs again.
         read -r status code <"$step/exit"
     elif [ -e cancel ]; then
         status=Cancelled
         code=1
-    elif [ -n "$demanded" ] && [ "$finally" != 1 ]; then
+    elif is_over; then
         status=Skipped
         code=0
         printf 'skipped: an earlier step demanded the end\n' >"$step/out"
@@ -257,17 +298,10 @@ while [ "$number" -lt "$count" ]; do
         execute
     fi
     record "$status $code" "$step/exit"
-    rank "$status"
-    new=$rank
-    if [ -z "$group_status" ]; then
-        group_status=$status
-    else
-        rank "$group_status"
-        [ "$rank" -ge "$new" ] || group_status=$status
-    fi
-    [ "$group_code" != 0 ] || group_code=$code
+    eval "merge \"\$status_$deep\" $status; status_$deep=\$merged"
+    eval "[ \"\$code_$deep\" != 0 ] || code_$deep=\$code"
 done
-end_group
+end_levels 0
 
 status=Success
 [ -z "$cancelled" ] || status=Cancelled

@@ -1,4 +1,5 @@
 import ast
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from reconciler.documents.error import NotSupportedYet, RenderError
 from reconciler.documents.interpolation import interpolate, resolve_stored
 from reconciler.documents.parameters import parameter_values
 from reconciler.documents.preconditions import Move, Support, decide
-from reconciler.documents.render import Rendered, RenderedStep, render
+from reconciler.documents.render import Place, Rendered, RenderedStep, render
 from reconciler.ids import Digest, DocumentName
 from reconciler.model.desired import StoredParameter
-from reconciler.model.document import Document, Parameter, Step
+from reconciler.model.document import Document, DocumentVersions, Parameter, Step
 from reconciler.model.known import JsonValue
 
 CASES = Path(__file__).parent / "cases"
@@ -285,6 +286,136 @@ def test_any_text_is_interpolated_once_and_never_raises(text: str, values: dict[
     first = interpolate(text, values)
     if "{{" not in text:
         assert first == text
+
+
+def a_library(*documents: Document) -> dict[DocumentName, DocumentVersions]:
+    """Give documents by name; several of one name are its versions, the first the default."""
+    found: dict[DocumentName, DocumentVersions] = {}
+    for document in documents:
+        before = dict(found[document.name].versions) if document.name in found else {}
+        versions = {**before, str(len(before) + 1): document}
+        found[document.name] = DocumentVersions(
+            name=document.name, versions=versions, default="1", latest=str(len(versions))
+        )
+    return found
+
+
+def named(name: str, document: Document) -> Document:
+    return replace(document, name=DocumentName(name))
+
+
+def runs(name: Any, /, step: str = "run", **inputs: Any) -> Step:
+    return Step(
+        name=step, action="aws:runDocument", inputs={"documentType": "SSMDocument", "documentPath": name, **inputs}
+    )
+
+
+GREETING = a_document(a_script("echo {{ who }}"), parameters={"who": a_parameter("who", default="world")})
+GREETINGS = a_library(
+    named("Greet", GREETING),
+    named("Greet", a_document(a_script("echo second"))),
+    named("Book", a_document(schema="0.3")),
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "script"),
+    [
+        pytest.param("Greet", None, "echo world\n", id="a name"),
+        pytest.param("Greet:2", None, "echo second\n", id="a version"),
+        pytest.param("Greet:$LATEST", None, "echo second\n", id="the latest"),
+        pytest.param("arn:aws:ssm:eu-west-1:123456789012:document/Greet", None, "echo world\n", id="an arn"),
+        pytest.param("arn:aws-cn:ssm:::document/Greet:2", None, "echo second\n", id="an arn with a version"),
+        pytest.param("Greet", {"who": "you"}, "echo you\n", id="a map"),
+        pytest.param("Greet", {"who": ["you"]}, "echo you\n", id="a list of one"),
+        pytest.param("Greet", {"who": None}, "echo world\n", id="null is dropped"),
+        pytest.param("Greet", '{"who": "you"}', "echo you\n", id="json"),
+        pytest.param("Greet", "who: you", "echo you\n", id="yaml"),
+        pytest.param("Greet", '{"who": }', "echo world\n", id="pasted empty: no json, a null in yaml"),
+        pytest.param("Greet", "", "echo world\n", id="empty"),
+        pytest.param("AWS-Noop", None, ":\n", id="the placeholder is no document"),
+    ],
+)
+def test_another_document_runs_in_the_place_of_a_step(path: str, parameters: Any, script: str) -> None:
+    step = runs(path) if parameters is None else runs(path, DocumentParameters=parameters)
+    found = only(render(a_document(step), {}, stored={}, documents=GREETINGS))
+    assert (found.script or b"").decode() == script, found.fail
+    assert found.name == ("run" if path == "AWS-Noop" else "run/run")
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        pytest.param(runs("Nothing"), "there is no document Nothing in", id="no such document"),
+        pytest.param(runs("Greet:9"), "no document Greet of version 9", id="no such version"),
+        pytest.param(
+            runs("Greet", documentParameters={"x": "y"}), "Greet: parameter x is not declared", id="undeclared"
+        ),
+        pytest.param(runs("Greet", documentParameters="[1]"), "must be a map", id="no map"),
+        pytest.param(runs("Greet", documentParameters="{ : ["), "neither JSON nor YAML", id="no text of one"),
+        pytest.param(runs("Greet", documentParameters={"who": "x" * 70_000}), "at most 65536", id="too large"),
+        pytest.param(runs("Greet:one"), "is not NAME, NAME:VERSION", id="no version"),
+        pytest.param(runs("../Greet"), "is not NAME, NAME:VERSION", id="no name"),
+        pytest.param(runs({}), "documentPath is missing", id="no path"),
+        pytest.param(runs("Book"), "an Automation runbook", id="a runbook"),
+        pytest.param(runs("Greet", documentType={"a": 1}), "documentType must be", id="no type"),
+    ],
+)
+def test_a_document_that_cannot_run_fails_the_step_that_runs_it(step: Step, reason: str) -> None:
+    first, second = render(a_document(step, a_script("b", name="b")), {}, stored={}, documents=GREETINGS).steps
+    assert reason in (first.fail or "")
+    assert second.fail is None
+
+
+def test_a_document_that_only_the_node_knows_waits() -> None:
+    with pytest.raises(NotSupportedYet, match="aws:runDocument with documentType LocalPath"):
+        render(a_document(runs("ssmdocument", documentType="LocalPath")), {}, stored={})
+
+
+def test_documents_run_each_other_three_deep_and_no_deeper() -> None:
+    library = a_library(named("Again", a_document(runs("Again"))))
+    found = only(render(named("Again", a_document(runs("Again"))), {}, stored={}, documents=library))
+    assert len(found.within) == 3
+    assert "at most 3 deep" in (found.fail or "")
+
+
+def test_documents_that_multiply_are_refused() -> None:
+    many = named("Many", a_document(*(runs("Many", step=f"s{number}") for number in range(200))))
+    with pytest.raises(RenderError, match="at most 2000"):
+        render(many, {}, stored={}, documents=a_library(many))
+
+
+def test_inner_steps_carry_the_places_of_the_outer_ones() -> None:
+    inner = named(
+        "Inner", a_document(a_script("a", name="a", onFailure="exit"), a_script("b", name="b", finallyStep=True))
+    )
+    outer = a_document(a_script("x"), runs("Inner", onSuccess="exit", finallyStep=True, step="in"))
+    _, first, second = render(outer, {}, stored={}, documents=a_library(inner)).steps
+    assert [step.name for step in (first, second)] == ["in/a", "in/b"]
+    assert first.within == (Place(group=2, element=1, on_success="exit", finally_step=True),)
+    assert (first.group, first.on_failure, first.finally_step) == (1, "exit", False)
+    assert (second.group, second.finally_step) == (2, True)
+
+
+def test_the_digest_follows_the_inner_document_and_its_place() -> None:
+    def digest(step: Step, *documents: Document) -> str:
+        return render(a_document(step), {}, stored={}, documents=a_library(*documents)).digest
+
+    one, two = (named("Inner", a_document(a_script(text))) for text in "xy")
+    assert digest(runs("Inner"), one) == digest(runs("Inner", documentParameters={}), one)
+    assert digest(runs("Inner"), one) != digest(runs("Inner"), two)
+    assert digest(runs("Inner"), one) != digest(runs("Inner", onFailure="exit"), one)
+
+
+def test_the_agent_is_not_updated_from_within() -> None:
+    inner = named("Inner", a_document(Step(name="a", action="aws:updateSsmAgent")))
+    found = only(render(a_document(runs("Inner")), {}, stored={}, documents=a_library(inner)))
+    assert "cannot stand in a document that another one runs" in (found.fail or "")
+
+
+def test_a_value_of_any_shape_for_a_boolean_is_refused_in_words() -> None:
+    with pytest.raises(RenderError, match="is a Boolean"):
+        parameter_values({"p": a_parameter(type="Boolean")}, {"p": {"a": 1}}, {})
 
 
 def test_the_table_of_actions_is_the_folder() -> None:

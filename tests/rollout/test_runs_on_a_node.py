@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.documents.render import RenderedStep
+from reconciler.documents.render import Place, RenderedStep
 from reconciler.model.history import RunStatus
 from reconciler.model.outcome import RunRecord
 from reconciler.rollout.manifest import read_manifest
@@ -122,6 +122,94 @@ def test_elements_of_one_step_all_run_and_count_as_one(node: HomeNode) -> None:
     found = run(node, *elements, a_step("echo never\n", group=2))
     assert [step.status for step in found.steps] == ["Success", "Failed", "Failed", "Skipped"]
     assert found.exit_code == 169
+
+
+def inner(group: int, *places: Place, **fields: Any) -> dict[str, Any]:
+    return {"group": group, "within": places, **fields}
+
+
+ONE = Place(group=1, element=1)
+NESTED: dict[str, Row] = {
+    "168 ends the inner document only": (
+        [("exit 168", inner(1, ONE)), ("", inner(2, ONE)), ("", {"group": 2})],
+        ["Success 168", "Skipped 0", "Success 0"],
+        ("Success", 0),
+    ),
+    "169 ends the inner document only, badly": (
+        [("exit 169", inner(1, ONE)), ("", inner(2, ONE)), ("", {"group": 2})],
+        ["Failed 169", "Skipped 0", "Success 0"],
+        ("Failed", 1),
+    ),
+    "an inner failure is the outer step's, whose onFailure counts": (
+        [("exit 3", inner(1, Place(group=1, element=1, on_failure="exit"))), ("", {"group": 2})],
+        ["Failed 3", "Skipped 0"],
+        ("Failed", 1),
+    ),
+    "the outer step's successAndExit leaves the inner results as they are": (
+        [("exit 3", inner(1, Place(group=1, element=1, on_failure="successAndExit"))), ("", {"group": 2})],
+        ["Failed 3", "Skipped 0"],
+        ("Success", 0),
+    ),
+    "an inner successAndExit makes the outer step a success": (
+        [
+            ("exit 3", inner(1, Place(group=1, element=1, on_success="exit"), on_failure="successAndExit")),
+            ("", inner(2, Place(group=1, element=1, on_success="exit"))),
+            ("", {"group": 2}),
+        ],
+        ["Success 168", "Skipped 0", "Skipped 0"],
+        ("Success", 0),
+    ),
+    "an inner finally step runs, and an outer one": (
+        [
+            ("", inner(1, ONE, on_success="exit")),
+            ("", inner(2, ONE)),
+            ("", inner(3, ONE, finally_step=True)),
+            ("exit 169", {"group": 2}),
+            ("", {"group": 3}),
+            ("", inner(1, Place(group=4, element=1, finally_step=True))),
+            ("", inner(2, Place(group=4, element=1, finally_step=True))),
+        ],
+        ["Success 0", "Skipped 0", "Success 0", "Failed 169", "Skipped 0", "Success 0", "Success 0"],
+        ("Failed", 169),
+    ),
+    "inside a step TimedOut outranks Failed": (
+        [("exit 137", inner(1, ONE)), ("exit 2", inner(2, ONE))],
+        ["TimedOut 137", "Failed 2"],
+        ("TimedOut", 1),
+    ),
+    "each element of a list has a document of its own": (
+        [
+            ("exit 168", inner(1, ONE)),
+            ("", inner(2, ONE)),
+            ("", inner(1, Place(group=1, element=2))),
+            ("exit 4", {"group": 1}),
+            ("", inner(1, Place(group=1, element=4))),
+        ],
+        ["Success 168", "Skipped 0", "Success 0", "Failed 4", "Success 0"],
+        ("Failed", 4),
+    ),
+    "three deep": (
+        [
+            ("exit 168", inner(1, ONE, Place(group=2, element=1), Place(group=1, element=1))),
+            ("", inner(2, ONE, Place(group=2, element=1), Place(group=1, element=1))),
+            ("exit 169", inner(2, ONE, Place(group=2, element=1))),
+            ("", inner(3, ONE, Place(group=2, element=1))),
+            ("", inner(3, ONE)),
+            ("", {"group": 2}),
+        ],
+        ["Success 168", "Skipped 0", "Failed 169", "Skipped 0", "Success 0", "Success 0"],
+        ("Failed", 1),
+    ),
+}
+
+
+@pytest.mark.parametrize(("steps", "results", "ended"), [pytest.param(*case, id=name) for name, case in NESTED.items()])
+def test_a_document_within_another_ends_for_itself(
+    node: HomeNode, steps: list[tuple[str, dict[str, object]]], results: list[str], ended: tuple[str, int]
+) -> None:
+    found = run(node, *(a_step(f"{script}\n", **fields) for script, fields in steps))
+    assert [f"{step.status} {step.exit_code}" for step in found.steps] == results
+    assert (found.status.value, found.exit_code) == ended
 
 
 def test_a_script_sees_ssms_surroundings_and_nothing_of_ours(node: HomeNode) -> None:

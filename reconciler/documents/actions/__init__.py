@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
+from reconciler.documents.actions.run_document import RunDocument
 from reconciler.documents.actions.run_powershell_script import RunPowerShellScript
 from reconciler.documents.actions.run_shell_script import RunShellScript
 from reconciler.documents.preconditions import Support
 
-ACTIONS: Mapping[str, type[RunShellScript | RunPowerShellScript]] = {
-    action.name: action for action in (RunShellScript, RunPowerShellScript)
+ACTIONS: Mapping[str, type[RunDocument | RunPowerShellScript | RunShellScript]] = {
+    action.name: action for action in (RunDocument, RunPowerShellScript, RunShellScript)
 }
 
 NOT_ON_LINUX = frozenset(
@@ -23,7 +24,6 @@ NOT_YET = frozenset(
         "aws:downloadContent",
         "aws:refreshAssociation",
         "aws:runDockerAction",
-        "aws:runDocument",
         "aws:softwareInventory",
     }
 )
