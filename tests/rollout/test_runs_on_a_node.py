@@ -54,6 +54,15 @@ def wait_for(path: Path, deadline: float = 20.0) -> None:
         time.sleep(0.01)
 
 
+def wait_for_death(pid: int, deadline: float = 20.0) -> None:
+    """A killed process dies when it gets a processor, which may be a moment later."""
+    ends = time.monotonic() + deadline
+    stat = Path(f"/proc/{pid}/stat")
+    while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}:
+        assert time.monotonic() < ends, f"{pid} never died"
+        time.sleep(0.01)
+
+
 def test_a_short_document_is_done_in_one_exchange(node: HomeNode) -> None:
     found = run(node, a_step("echo out; echo err >&2\n"))
     assert (found.status, found.exit_code) == (RunStatus.SUCCESS, 0)
@@ -432,7 +441,9 @@ def test_a_killed_runner_is_told_and_its_script_is_waited_for(node: HomeNode) ->
     runs = NodeRuns(OutputKeeper(None))
     start(node, order, runs, wait=0)
     wait_for(began)
-    os.kill(int((node.root / "runs" / order.run / "begun").read_text().split()[0]), 9)
+    runner = int((node.root / "runs" / order.run / "begun").read_text().split()[0])
+    os.kill(runner, 9)
+    wait_for_death(runner)
     sight = runs.look(HomeSession(node), order.run, become=False)
     assert sight.standing is Standing.ORPHAN
     assert record(node, order, sight, runs).status is RunStatus.IN_PROGRESS
