@@ -121,7 +121,10 @@ def _document(request: Request, desired: DesiredState) -> Document:
 def _rendered(request: Request, document: Document, desired: DesiredState) -> Rendered:
     try:
         rendered = render(
-            document, {name: list(values) for name, values in request.parameters.items()}, stored=desired.parameters
+            document,
+            {name: list(values) for name, values in request.parameters.items()},
+            stored=desired.parameters,
+            documents=desired.documents,
         )
     except NotSupportedYet as exc:
         raise UsageError(f"InvalidDocument: {exc}") from exc

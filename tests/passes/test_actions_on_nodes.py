@@ -198,6 +198,12 @@ def test_a_document_runs_another_of_the_repository(site: Site) -> None:
     assert (found.status.value, found.exit_code) == ("Success", 0)
 
 
+def test_a_command_runs_documents_within_documents_too(site: Site) -> None:
+    site.commit({"documents/Outer.yaml": OUTER, "documents/Hook.yaml": HOOK})
+    target = ("--targets", "Key=tag:Role,Values=web", "--repo", str(site.repo))
+    site.command("send-command", "--document-name", "Outer", *target, check=0)
+
+
 def test_another_version_of_an_inner_document_is_a_change_of_what_runs_it(site: Site) -> None:
     apply(site, "Outer", Outer=OUTER, Hook=HOOK)
     site.commit({"documents/Hook.yaml": HOOK.replace("echo never", "echo changed")})
