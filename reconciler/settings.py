@@ -35,6 +35,8 @@ class HostSettings:
     """The host's own ssh configuration; None: none is read. The default one may be missing, a named one must be there."""
     local_changes: bool = False
     """Whether the local transport may change this host; without it local nodes are only observed."""
+    may_push_state: bool = False
+    """Whether the key that pushes reports may push the state branch as well, or a rule of the server forbids it: no warning then."""
     trusted_signers: tuple[Signer, ...] = ()
     """The first signers of the state branch; where there are any, only signed commits come into force."""
     signing_key: Path | None = None
@@ -87,6 +89,7 @@ def host_settings(content: bytes, file: str) -> HostSettings:
         key_directory=keys,
         ssh_config=_ssh_config(table.scalar("SshConfig")),
         local_changes=table.flag("LocalChanges"),
+        may_push_state=table.flag("MayPushState"),
         trusted_signers=trusted,
         signing_key=None if signing_key is None else keys.expanduser() / Path(signing_key).expanduser(),
         report_signers=reporting,

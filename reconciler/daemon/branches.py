@@ -124,6 +124,10 @@ class Branches:
         }
         return replace(desired, nodes=nodes)
 
+    def state_branch(self, base: Ground) -> str | None:
+        """Name the branch that comes into force here; None: the remote's HEAD names none."""
+        return self._settings.branch or base.desired.fleet.branch or self._repository.head_branch()
+
     # The compliance branch
 
     def look(self, desired: DesiredState) -> Reports:

@@ -8,6 +8,7 @@ from threading import Event
 from time import monotonic
 
 from reconciler.commit.lease import Held, HeldBy, LeaseKeeper
+from reconciler.commit.places import Places, find_places
 from reconciler.commit.state_folder import writing_from
 from reconciler.compliance.judge import judge, summarise
 from reconciler.compliance.report import FleetSummary, NodeReport, Status, item_status
@@ -20,6 +21,7 @@ from reconciler.daemon.leadership import Leadership
 from reconciler.daemon.offline import OfflinePlans, Planned
 from reconciler.daemon.passing import PassResult, Request
 from reconciler.daemon.pause_file import PauseFile
+from reconciler.daemon.push_rights import PushRights
 from reconciler.daemon.replay import Replays
 from reconciler.daemon.reporting import Reporter, Reports, Told
 from reconciler.daemon.starting import scanned
@@ -69,6 +71,7 @@ class Controller:
         self.repository = Repository.open(
             address, state_dir=state_dir, options=GitOptions(signing_key=settings.signing_key)
         )
+        self._rights = PushRights(repository=self.repository, folder=state_dir, silenced=settings.may_push_state)
         self._clone = CloneHealth(self.repository)
         self.branches = Branches(self.repository, settings, clock, reporters)
         self.key_directory = settings.key_directory.expanduser()
@@ -268,17 +271,35 @@ class Controller:
             made, words = self._clone.kept_sound(report, lambda _: self._reporter.unpublished)
             problems += [*(each for each in self._clone.told() if each not in repaired), *met]
             self._clone.forget()
+            self._ask_rights(base, reports)
         return PassResult(
             plan=done.plan,
             outcomes=done.outcomes,
             reports=everyone,
             summary=summary,
             problems=tuple(problems),
+            warnings=self._warnings(base, reports.branch.places),
             dry_run=request.dry_run,
             report_commit=made,
             commit_words=words,
             seconds=monotonic() - began,
         )
+
+    def warnings(self, base: Ground) -> tuple[str, ...]:
+        """Give what should be otherwise with the key that pushes reports, as found last; asks nobody."""
+        return self._warnings(base, find_places(self.repository, base.desired.fleet.reports_remote))
+
+    def _warnings(self, base: Ground, places: Places) -> tuple[str, ...]:
+        branch = self.branches.state_branch(base) if self._rights.concern(places) else None
+        return () if branch is None else self._rights.warnings(places, branch)
+
+    def _ask_rights(self, base: Ground, reports: Reports) -> None:
+        places = reports.branch.places
+        if self._reporter.unpublished or not self._rights.concern(places):
+            return
+        branch = self.branches.state_branch(base)
+        if branch is not None:
+            self._rights.ask(places, branch, reports.branch.person, self.clock())
 
     def _synced(self, request: Request) -> tuple[Reports, Accepted, Ground]:
         """Fetch both branches, and decide what is in force and what was reported; no node is asked yet."""

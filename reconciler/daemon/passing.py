@@ -35,6 +35,8 @@ class PassResult:
     summary: FleetSummary
     problems: tuple[str, ...]
     """What needs attention first; foreign text."""
+    warnings: tuple[str, ...]
+    """What should be otherwise, and keeps nothing from being in sync; foreign text."""
     dry_run: bool
     report_commit: CommitId | None
     """None: nothing changed, or nothing was to be committed."""

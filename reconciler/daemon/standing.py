@@ -30,6 +30,8 @@ class Standing:
     problems: tuple[str, ...]
     page: str | None
     now: datetime
+    warnings: tuple[str, ...] = ()
+    """What should be otherwise, and makes nothing unknown."""
     pauses: tuple[str, ...] = ()
     """What is paused, in words: on this host now, or on the host that made the last report."""
 
@@ -82,6 +84,7 @@ class Standing:
         yield f"state in force: {self.ground.desired.commit}"
         yield from self.freshness()
         yield from (f"attention: {problem}" for problem in self.problems)
+        yield from (f"warning: {warning}" for warning in self.warnings)
         yield from (f"held: {node}: {note}" for node in self.nodes for note in self.notes(node))
         for node in self.nodes:
             status, why = self.status(node)
@@ -98,6 +101,7 @@ class Standing:
             "stale": self.stale,
             "last_pass": None if self.heartbeat is None else instant(self.heartbeat.last_pass),
             "problems": list(self.problems),
+            "warnings": list(self.warnings),
             "pauses": list(self.pauses),
             "counts": {status.value: count for status, count in self.counts().items()},
             "nodes": [self.node_json(node) for node in self.nodes],
@@ -261,6 +265,7 @@ def read_standing(controller: Controller, now: datetime, limit: list[str]) -> St
         problems=(*accepted.problems, *((lost,) if lost else ())),
         page=controller.branches.page(),
         now=now,
+        warnings=controller.warnings(base),
         pauses=_pauses(controller, heartbeat, branch.pauses, now),
     )
 

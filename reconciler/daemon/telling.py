@@ -21,6 +21,7 @@ _NOTHING_TO_READ = frozenset({RunStatus.SUCCESS, RunStatus.IN_PROGRESS})
 def pass_in_words(result: PassResult) -> Iterator[str]:
     """Give lines: what kept us, what ran, what is left, where the report went. Foreign parts are raw: render each line."""
     yield from result.problems
+    yield from (f"warning: {warning}" for warning in result.warnings)
     yield from (f"paused: {pause}" for pause in result.summary.pauses)
     yield from (f"held: {node}: {note}" for node, report in result.reports.items() for note in report.notes)
     for outcome in result.outcomes:
@@ -63,6 +64,7 @@ def pass_json(result: PassResult) -> Mapping[str, Any]:
         "plan": result.plan.digest,
         "dry_run": result.dry_run,
         "problems": list(result.problems),
+        "warnings": list(result.warnings),
         "pauses": list(result.summary.pauses),
         "items": [_item(item) for item in result.plan.items],
         "outcomes": [
@@ -136,6 +138,8 @@ def log_pass(result: PassResult) -> None:
         )
     for problem in result.problems:
         log.warning("attention", reason=problem)
+    for warning in result.warnings:
+        log.warning("warning", reason=warning)
     for pause in result.summary.pauses:
         log.warning("paused", reason=pause)
     log.info(

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,6 +34,7 @@ from reconciler.source.local import clear_stale_ref_locks, locate, remote_addres
 from reconciler.source.objects import DEFAULT_LIMITS, Objects
 from reconciler.source.records import (
     CommitRecord,
+    Person,
     ReadLimits,
     RefResult,
     RefRule,
@@ -331,6 +333,33 @@ class Repository:
             checked=False,
         )
         return results
+
+    def could_push(self, remote: Remote, ref: str, person: Person, when: datetime) -> bool:
+        """Tell whether a remote would let us move `ref` on, as far as it says before anything is pushed; nothing is.
+
+        A commit that adds nothing is made upon the ref's tip in our clone, and `push --dry-run` asked for it. The server
+        checks who may push at all; its hooks and rules for single branches are not asked.
+        """
+        where = remote.address
+        tip = self.look(remote, (ref,)).ids.get(ref)
+        if tip is None or not self.has_commit(tip):
+            return False
+        request = WriteRequest(
+            parents=(CommitId(tip),), changes={}, message="Asked, never pushed", person=person, when=when
+        )
+        made = self.write_commit(request)
+        options = (
+            "--dry-run",
+            "--porcelain",
+            "--no-verify",
+            "--no-signed",
+            "--no-follow-tags",
+            "--recurse-submodules=no",
+        )
+        asked = ("push", *options, *other_side(where, "receive-pack"), "--end-of-options", where.shown, f"{made}:{ref}")
+        finished = self._git.run(*asked, limit=self._git.options.network, login=where.login)
+        update = RefUpdate(ref=ref, new=made, rule=RefRule.FAST_FORWARD)
+        return finished.status == 0 and read_push_result(finished.stdout, (update,), "")[0].accepted
 
     # Our own refs
 
