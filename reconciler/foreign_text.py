@@ -134,6 +134,7 @@ def _for_ci(text: str) -> str:
 
 def _for_commit(text: str) -> str:
     """Part, by a space, what a forge acts on in a commit's message: `@team`, `closes #1`, `[skip ci]`; nothing can be escaped there."""
+    text = _for_terminal(text)  # `git log` in a build
     return _FORGES.sub(r"\g<0> ", text).replace("://", ": //").replace("***", "* * *")
 
 

@@ -1,5 +1,6 @@
 """The cache in the manager's state folder: what it gives back, and that nothing it holds can do harm."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -101,6 +102,17 @@ def test_a_file_that_is_not_ours_is_as_good_as_none(tmp_path: Path, content: byt
     Cache(tmp_path).save({NODE: ANSWERED})
     (path,) = files(tmp_path)
     path.write_bytes(content)
+    assert Cache(tmp_path).load() == {}
+
+
+@pytest.mark.parametrize("rows", [5, "abc", None, [["a"]]])
+def test_rows_that_no_pass_wrote_are_as_good_as_none(tmp_path: Path, rows: object) -> None:
+    Cache(tmp_path).save({NODE: ANSWERED})
+    (path,) = files(tmp_path)
+    line, _, body = path.read_bytes().partition(b"\n")
+    header = json.loads(line)
+    assert "markers" in header["volatile"]
+    path.write_bytes(json.dumps(header | {"volatile": {"markers": rows}}).encode() + b"\n" + body)
     assert Cache(tmp_path).load() == {}
 
 
