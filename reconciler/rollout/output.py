@@ -17,6 +17,11 @@ NAMES: Final = {"out": "stdout", "err": "stderr"}
 LIMITS: Final = {"out": 24_000, "err": 8_000}
 """SSM's limits on what a result carries."""
 SUFFIX: Final = b"--output truncated--"
+COMBINED_LIMIT: Final = 2_500
+"""SSM's limit on the field that holds both of a step."""
+ERROR_TITLE: Final = b"\n----------ERROR-------\n"
+OUTPUT_CUT: Final = b"\n---Output truncated---"
+ERROR_CUT: Final = b"\n---Error truncated----"
 MOST_KEPT = OUTPUT_CAP + 64 * 1024
 """The node's own cap and the lines it adds; a node that sends more is not believed."""
 MOST_OF_RUN = 256 * 1024 * 1024
@@ -92,13 +97,29 @@ def forget_before(folder: Path, instant: datetime) -> None:
             shutil.rmtree(run, ignore_errors=True)
 
 
-def truncated(output: bytes, limit: int) -> bytes:
+def truncated(output: bytes, limit: int, suffix: bytes = SUFFIX) -> bytes:
     """Cut at a character boundary and mark what has `limit` bytes or more (SSM: reaching it already cuts)."""
     if len(output) < limit:
         return output
-    room = limit - len(SUFFIX)
+    room = limit - len(suffix)
     cut = room
     # Step back over continuation bytes, at most the three that UTF-8 has.
     while cut > room - 4 and cut > 0 and output[cut] & 0xC0 == 0x80:  # noqa: PLR2004  (10xxxxxx)
         cut -= 1
-    return output[:cut] + SUFFIX
+    return output[:cut] + suffix
+
+
+def combined(stdout: bytes, stderr: bytes) -> bytes:
+    """Give both in SSM's one short field: where they do not fit, the longer is cut, or each to half where both are long."""
+    title = ERROR_TITLE if stderr else b""
+    room = COMBINED_LIMIT - len(title)
+    if len(stdout) + len(stderr) >= room:
+        half = room // 2
+        if len(stdout) > half and len(stderr) > half:
+            stdout = truncated(stdout, half, OUTPUT_CUT)
+            stderr = truncated(stderr, half, ERROR_CUT)
+        elif len(stdout) >= len(stderr):
+            stdout = truncated(stdout, room - len(stderr), OUTPUT_CUT)
+        else:
+            stderr = truncated(stderr, room - len(stdout), ERROR_CUT)
+    return stdout + title + stderr

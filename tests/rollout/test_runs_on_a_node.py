@@ -283,6 +283,18 @@ def test_a_missing_working_directory_fails_the_step(node: HomeNode) -> None:
     assert found.steps[1].stdout == b"/usr\n"
 
 
+def test_downloads_are_where_steps_run_that_name_no_folder_or_one_below(node: HomeNode) -> None:
+    found = run(
+        node,
+        a_step('mkdir -p "${0%/steps/*}/downloads/below"\n'),
+        a_step("pwd\n"),
+        a_step("pwd\n", working_directory="below"),
+        a_step("pwd\n", working_directory="missing"),
+    )
+    downloads = node.root / "runs" / found.run / "downloads"
+    assert [step.stdout.decode() for step in found.steps[1:]] == [f"{downloads}\n", f"{downloads}/below\n", "/\n"]
+
+
 def test_a_failing_script_says_so_in_ssms_words(node: HomeNode) -> None:
     assert run(node, a_step("exit 4\n")).steps[0].stderr == b"failed to run commands: exit status 4\n"
 
