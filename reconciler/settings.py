@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import SettingsError
+from reconciler.model.command_rule import CommandRule
 from reconciler.model.reading.mistakes import Mistakes
 from reconciler.model.reading.schema import check
 from reconciler.model.reading.signers import read_signer
@@ -43,6 +44,9 @@ class HostSettings:
     """The ssh key that reports are signed with; None: they are not signed."""
     report_signers: tuple[Signer, ...] = ()
     """Whose reports count besides those signed with `signing_key`; with either, unsigned ones count for nothing."""
+
+    send_command: tuple[CommandRule, ...] = ()
+    """Who may send which commands; none: whoever may write the state folder."""
 
     def ssh_config_file(self) -> Path | None:
         """Give the ssh configuration to read: the default one only where it exists."""
@@ -93,6 +97,19 @@ def host_settings(content: bytes, file: str) -> HostSettings:
         trusted_signers=trusted,
         signing_key=None if signing_key is None else keys.expanduser() / Path(signing_key).expanduser(),
         report_signers=reporting,
+        send_command=tuple(map(_command_rule, table.tables("SendCommand"))),
+    )
+
+
+def _command_rule(table: Table) -> CommandRule:
+    def texts(key: str) -> tuple[str, ...]:
+        return tuple(scalar.text for scalar in table.texts(key))
+
+    return CommandRule(
+        logins=texts("Logins"),
+        documents=texts("Documents"),
+        targets=texts("Targets"),
+        max_nodes=table.integer("MaxNodes"),
     )
 
 

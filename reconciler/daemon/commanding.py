@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from reconciler.commands.command import Command, prepare
 from reconciler.commands.dispatch import Surroundings, Tell, carry_out
+from reconciler.commands.policy import why_not
 from reconciler.commands.record import (
     CommandRecord,
     Invocation,
@@ -28,6 +29,7 @@ from reconciler.commit.message import Message
 from reconciler.commit.state_folder import served_by, writing_from
 from reconciler.daemon.cancelling import ask_to_end, is_being_sent, sending
 from reconciler.daemon.controller import Controller
+from reconciler.daemon.pause_file import login_name
 from reconciler.daemon.recording import read_commands
 from reconciler.daemon.reporting import Reports
 from reconciler.drift.lost_history import guarded
@@ -81,6 +83,9 @@ def send(
     reports = controller.branches.look(base.desired)
     reports, accepted, base = controller.branches.agree(reports, accepted, base)
     command = prepare(request, base.desired, command=uuid4(), login=login, now=controller.clock())
+    refused = why_not(controller.command_rules, login_name(), command, base.desired)
+    if refused is not None:
+        raise UsageError(f"AccessDenied: {refused}; nothing was sent")
     confirm(command)
     with writing_from(controller.state_dir, "send-command"):
         return _send(controller, command, base.desired, reports, stop, tell, list(accepted.problems))

@@ -65,6 +65,7 @@ class Controller:
             if served.text != address.text:
                 raise UsageError(f"{address.shown}: this host serves {served.shown} alone (host settings, Remote)")
         self.state_dir = state_dir
+        self.command_rules = settings.send_command
         self.clock = clock
         self.pauses = PauseFile(folder=state_dir)
         reporters = believed_reporters(settings)

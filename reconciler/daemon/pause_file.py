@@ -176,14 +176,17 @@ def _instant(text: object) -> datetime:
 
 def caller() -> str:
     """Name who calls, as the kernel knows them: who logged in, and who they are now where that is somebody else."""
-    now = os.getuid()
+    login, now = login_name(), _user(os.getuid())
+    return now if login == now else f"{login} as {now}"
+
+
+def login_name() -> str:
+    """Name who logged in, as the kernel knows them: sudo and su do not change it. Where nobody did, who calls."""
     try:
         login = int(Path("/proc/self/loginuid").read_text(encoding="ascii"))
     except (OSError, ValueError):
         login = _NOBODY
-    if login in (_NOBODY, now):
-        return _user(now)
-    return f"{_user(login)} as {_user(now)}"
+    return _user(os.getuid() if login == _NOBODY else login)
 
 
 def _user(uid: int) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import SettingsError
+from reconciler.model.command_rule import CommandRule
 from reconciler.settings import HostSettings, host_settings, read_host_settings
 
 
@@ -34,6 +35,22 @@ def test_a_mistake_names_its_place_and_remedy(text: str, place: str, word: str) 
         host_settings(text.encode(), "host.yaml")
     assert place in str(caught.value)
     assert word in str(caught.value)
+
+
+def test_rules_for_commands_read() -> None:
+    text = b"SendCommand: [{Logins: [ann, bo], Documents: [Motd], Targets: ['tag:Role=web'], MaxNodes: 3}, {Logins: [root]}]"
+    assert host_settings(text, "host.yaml").send_command == (
+        CommandRule(logins=("ann", "bo"), documents=("Motd",), targets=("tag:Role=web",), max_nodes=3),
+        CommandRule(logins=("root",)),
+    )
+
+
+@pytest.mark.parametrize(
+    "rule", ["{}", "{Logins: []}", "{Logins: [ann], MaxNodes: 0}", "{Logins: [ann], Node: web}", "{Logins: ann}", "ann"]
+)
+def test_a_rule_for_commands_that_says_less_than_it_should_is_refused(rule: str) -> None:
+    with pytest.raises(SettingsError, match=r"host\.yaml:1"):
+        host_settings(f"SendCommand: [{rule}]".encode(), "host.yaml")
 
 
 def test_a_file_asked_for_by_name_must_be_there(tmp_path: Path) -> None:
