@@ -91,6 +91,8 @@ class World:
     """What people paused, read anew each time: a roll-out that goes on must hear of it."""
     on_unsettled: Callable[[Unsettled], None] = lambda _: None
     """Hears of run folders that nobody can make sense of."""
+    facts_digest: FactsDigest = field(default_factory=FactsDigest)
+    """Remembers what earlier passes digested."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +168,7 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
         history=history,
         now=now,
         allow_shrink=asked.allow_shrink,
+        facts_digest=world.facts_digest,
         pauses=pauses,
     )
     if leading is None:

@@ -11,8 +11,7 @@ from reconciler.compliance.paths import inventory_path, node_path
 from reconciler.compliance.report import FleetSummary, NodeReport, Status
 from reconciler.drift.finding import Cause
 from reconciler.ids import NodeId
-from reconciler.inventory.canonical import CommittedSections, canonical
-from reconciler.inventory.observed import VOLATILE, Facts
+from reconciler.inventory.canonical import canonical, say_the_same
 from reconciler.model.history import RunStatus
 from reconciler.model.outcome import Disposition, Outcome
 from reconciler.plan.plan import Plan
@@ -94,7 +93,7 @@ def report_files(
             continue
         if old is None or (old.findings, old.history, old.notes) != (report.findings, report.history, report.notes):
             files[node_path(node)] = node_file(report)
-        if old is None or not _say_the_same(old.facts, report.facts):
+        if old is None or not say_the_same(old.facts, report.facts):
             files[inventory_path(node)] = canonical(report.facts)
     for node in gone:
         files[node_path(node)] = None
@@ -102,19 +101,6 @@ def report_files(
     files["compliance.json"] = summary_file(summary)
     files["README.md"] = page(summary, reports).encode()
     return files
-
-
-def _say_the_same(old: Facts, new: Facts) -> bool:
-    """Whether what is committed of two facts is one and the same: a node that told nothing new holds the same sections.
-
-    Equal ones that are not the same are left to the bytes to tell: comparing them costs as much.
-    """
-    if old is new:
-        return True
-    names = new.sections.keys() - VOLATILE
-    if old.unreachable != new.unreachable or isinstance(old.sections, CommittedSections):
-        return False
-    return old.sections.keys() - VOLATILE == names and all(old.sections[n] is new.sections[n] for n in names)
 
 
 def changes_in_words(reports: Mapping[NodeId, NodeReport], before: Mapping[NodeId, NodeReport]) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ from reconciler.inventory.collect import Collected, collect
 from reconciler.model.desired import DesiredState
 from reconciler.model.node import Transport
 from reconciler.plan.difference import PlanDifference
+from reconciler.plan.digest import FactsDigest
 from reconciler.reconcile import Asked, Ground, Leading, Pass, World, reconcile
 from reconciler.rollout.output import forget_before
 from reconciler.rollout.settle import Unsettled
@@ -79,6 +80,7 @@ class Controller:
         self.connections = Connections(self.key_directory, settings.ssh_config_file())
         self._leadership = Leadership(self.repository, state_dir=state_dir, clock=clock)
         self._held: Mapping[NodeId, Collected] | None = None
+        self._facts_digest = FactsDigest()
         self._replays = Replays(state_dir / "plans")
         self._cache = Cache(state_dir / "facts" / self.repository.folder.stem)
         self._reporter = Reporter(self.repository, clock, on_lost=self._leadership.drop)
@@ -330,6 +332,7 @@ class Controller:
             stop=stop or Event(),
             pauses=self.pauses.read,
             on_unsettled=on_unsettled,
+            facts_digest=self._facts_digest,
         )
 
     def _judged(

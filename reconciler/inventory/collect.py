@@ -4,8 +4,8 @@ Takes nodes, what to ask each, a way to reach them and what they said before; a 
 with its last known sections kept. It decides nothing and writes nothing.
 """
 
-import hashlib
 import secrets
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
@@ -56,6 +56,9 @@ class Collected:
     host_key: str | None = None
     skew_seconds: float | None = None
     """The node's clock less ours; positive: the node's is ahead."""
+    kept: Mapping[str, Held] | None = field(default=None, init=False, repr=False, compare=False)
+    """The same sections as records, where they are at hand: what is unchanged is then taken over as it is. A record made from
+    this one by `replace` is without them, as it must be."""
 
 
 def _now() -> datetime:
@@ -115,16 +118,17 @@ def ask(
     started = clock()
     if before is not None and before.host_key != session.host_key:
         before = None  # another machine may answer here: nothing is held of it
+    asked = questions
     if before is not None:
         held = held_for(before, now=started, node=node.id, questions=questions, afresh=afresh)
         questions = replace(questions, held=held)
     nonce = secrets.token_hex(16)
     answer = session.run(program(questions, node=node, nonce=nonce, only=only))
     ended = clock()
-    request = Request(questions=questions, only=only, before=_held(before), now=started, parses=_PARSES)
+    request = Request(questions=asked, only=only, before=_held(before), now=started, parses=_PARSES)
     sections = decode(_read(answer, nonce), request)
     facts = Facts(node=node.id, sections={name: held.section for name, held in sections.items()})
-    return Collected(
+    collected = Collected(
         facts=facts,
         fingerprints={name: held.fingerprint for name, held in sections.items() if held.fingerprint},
         digests={name: held.digest for name, held in sections.items() if held.digest is not None},
@@ -133,6 +137,8 @@ def ask(
         host_key=session.host_key,
         skew_seconds=_skew(facts, started, ended),
     )
+    object.__setattr__(collected, "kept", sections)  # a new record, which nobody else has seen
+    return collected
 
 
 def unreachable(node: NodeId, error: NodeError, before: Collected | None, now: datetime) -> Collected:
@@ -170,13 +176,15 @@ def held_for(
 
 def _term(section: str, node: NodeId, longest: timedelta) -> timedelta:
     """Give how long a section may be held: between three quarters and the whole of its term, by the node's name."""
-    draw = hashlib.sha256(f"{node}/{section}".encode()).digest()[0] / 256
+    draw = (zlib.crc32(f"{node}/{section}".encode()) & 0xFF) / 256
     return longest * (1 - JITTER * draw)
 
 
 def _held(before: Collected | None) -> Mapping[str, Held]:
     if before is None:
         return {}
+    if before.kept is not None:
+        return before.kept
     at = before.read_at
     return {
         name: Held(

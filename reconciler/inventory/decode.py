@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from reconciler.ids import Digest
 from reconciler.inventory.fact import Asked, Fact
@@ -15,6 +16,9 @@ from reconciler.inventory.rows import Rows
 from reconciler.inventory.texts import shares
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.questions import Questions
+
+SHORT = 500
+"""Characters of a text whose digest is remembered."""
 
 SHOWN = 500
 """Characters of a parser's words: they quote the node, and stand in reports."""
@@ -65,15 +69,19 @@ class Request:
 
 def decode(answered: Answered, request: Request) -> Mapping[str, Held]:
     """Give every section that was asked for, Known or Unknown; whatever the answer is, nothing is raised."""
-    facts = [fact for fact in FACTS.values() if request.only is None or fact.section in request.only]
     texts, problem = _texts(answered)
-    found: dict[str, Held] = {}
-    for fact in facts:
-        questions = request.questions
-        if not fact.reads(questions) and not fact.script(questions):
-            continue
-        found[fact.section] = _section(fact, answered, request, texts, problem)
-    return found
+    return {
+        fact.section: _section(fact, answered, request, problem if reads else None, texts if reads else None)
+        for fact, reads in _asked(request.questions, request.only)
+    }
+
+
+@lru_cache(maxsize=1024)
+def _asked(questions: Questions, only: frozenset[str] | None) -> tuple[tuple[Fact, bool], ...]:
+    """Give the facts that were asked for, and whether they are read from the node's small files; nodes share it."""
+    facts = (fact for fact in FACTS.values() if only is None or fact.section in only)
+    both = ((fact, bool(fact.reads(questions))) for fact in facts)
+    return tuple((fact, reads) for fact, reads in both if reads or fact.script(questions))
 
 
 def _texts(answered: Answered) -> tuple[Mapping[str, str], str | None]:
@@ -86,7 +94,10 @@ def _texts(answered: Answered) -> tuple[Mapping[str, str], str | None]:
         return {}, str(error)
 
 
-def _section(fact: Fact, answered: Answered, request: Request, texts: Mapping[str, str], problem: str | None) -> Held:
+def _section(
+    fact: Fact, answered: Answered, request: Request, problem: str | None, texts: Mapping[str, str] | None
+) -> Held:
+    """Give one section; `texts` are the node's small files, where it is read from them, and `problem` what is wrong with them."""
     name = fact.section
     frame = answered.frames.get(name)
     before = request.before.get(name)
@@ -96,7 +107,7 @@ def _section(fact: Fact, answered: Answered, request: Request, texts: Mapping[st
         return before
     if frame is not None and frame.status is Status.UNKNOWN:
         return _unknown(frame.text[:500].strip() or "the node does not say why", request)
-    if fact.reads(request.questions):
+    if texts is not None:
         if problem is not None:
             return _unknown(problem, request)
         text = texts.get(name, "")
@@ -122,7 +133,7 @@ def _checks(frames: Mapping[str, Frame]) -> str:
 def _parsed(fact: Fact, text: str, fingerprint: str, request: Request) -> Held:
     name = fact.section
     before = request.before.get(name)
-    digest = Digest(hashlib.sha256(f"{_meaning(fact, request)}\n{text}".encode()).hexdigest())
+    digest = _digest(_meaning(fact, request), text) if len(text) < SHORT else _digest_of(_meaning(fact, request), text)
     if before is not None and before.digest == digest:
         return Held(section=before.section, fingerprint=fingerprint, digest=digest, read_at=request.now)
     known = request.parses.get(name, digest)
@@ -138,6 +149,14 @@ def _parsed(fact: Fact, text: str, fingerprint: str, request: Request) -> Held:
         if name != "files" and not text.endswith(HELD):  # these rest on what this node said before
             request.parses.put(name, digest, known)
     return Held(section=known, fingerprint=fingerprint, digest=digest, read_at=request.now)
+
+
+def _digest_of(meaning: str, text: str) -> Digest:
+    return Digest(hashlib.sha256(f"{meaning}\n{text}".encode()).hexdigest())
+
+
+_digest = lru_cache(maxsize=4096)(_digest_of)
+"""Most nodes say the same little, in every pass."""
 
 
 def _meaning(fact: Fact, request: Request) -> str:

@@ -3,6 +3,7 @@
 The sh text runs inside the node's program (`program.py` says in which order) and may use
 
     say SECTION STATUS TEXT   answer one frame; STATUS is ok or unknown, TEXT of an unknown one is the reason
+    flush                     send what was said so far, before something that takes its time
     first FILE                put the first line of a small file into $v, empty where it cannot be read
     $NL $uid $user            a line feed; who the program runs as
     $boot $init $now          the boot id; systemd or nothing; the node's clock

@@ -1,8 +1,9 @@
 r"""The node's answer as frames: bytes in, (status, text) by section out. Understands no section's content.
 
-A frame is `NONCE SECTION STATUS LENGTH\n`, LENGTH bytes and a line feed; the last one is `NONCE end COUNT\n`. The nonce is new
-for every request, so nothing else the node prints can pass for a frame. A frame counts only if it is whole and followed by
-the end or by the next one; what is cut, odd or doubled is missing, with a reason, and never shorter than it was.
+A frame is `NONCE SECTION STATUS LENGTH\n`, LENGTH bytes and a line feed; the last one is `NONCE end COUNT\n`. Frame
+`unchanged` names the sections that have no frame of their own, since their fingerprint is the one that was held. The nonce is
+new for every request, so nothing else the node prints can pass for a frame. A frame counts only if it is whole and followed
+by the end or by the next one; what is cut, odd or doubled is missing, with a reason, and never shorter than it was.
 """
 
 import re
@@ -35,6 +36,15 @@ class Frame:
 
     status: Status
     text: str
+
+
+_STATUSES: Final = {status.value.encode(): status for status in Status}
+
+_SAME: Final = "unchanged"
+
+_UNCHANGED: Final = Frame(Status.UNCHANGED, "")
+
+_NAME: Final = re.compile(r"[a-z._]{1,40}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +88,28 @@ def read_frames(data: bytes, nonce: str) -> Answered:
         if name in frames:
             doubled.add(name)
         text = data[found.end() : stop].decode("utf-8", "backslashreplace")
-        frames[name] = Frame(Status(found.group(3).decode()), text)
+        frames[name] = Frame(_STATUSES[found.group(3)], text)
         position = stop + 1 if data.startswith(mark, stop + 1) else -1
     if not ended:
         problems.append("the answer is cut: its end is missing")
+    _name_unchanged(frames, doubled)
     if doubled:
         problems.append(f"sections came twice: {', '.join(sorted(doubled))}")
     whole = {name: frame for name, frame in frames.items() if name not in doubled}
     return Answered(frames=whole, problem="; ".join(dict.fromkeys(problems)) or None)
+
+
+def _name_unchanged(frames: dict[str, Frame], doubled: set[str]) -> None:
+    """Put a frame in place for each section that frame `unchanged` names; one that has a frame of its own came twice."""
+    named = frames.pop(_SAME, None)
+    if named is None or _SAME in doubled or named.status is not Status.OK:
+        return
+    for name in named.text.split():
+        if _NAME.fullmatch(name) is None:
+            continue
+        if name in frames:
+            doubled.add(name)
+        frames[name] = _UNCHANGED
 
 
 def _trouble(data: bytes, mark: bytes, start: int, stop: int) -> str | None:

@@ -33,8 +33,9 @@ umask 077
 unset IFS; set +f
 c=0 NL='
 '
-O=
+O= U=
 say() { c=$((c+1)); O="$O$N $1 $2 ${#3}$NL$3$NL"; }
+same() { U="$U $1"; }
 flush() { printf %%s "$O"; O=; }
 first() { v=; [ -f "$1" ] && [ -r "$1" ] && IFS= read -r v <"$1"; }
 %(unset)s
@@ -92,10 +93,13 @@ say texts ok "grep $e$NL$pre$t"
 """
 
 _TAIL = r"""
+[ -z "$U" ] || say unchanged ok "$U"
 O="$O$N end $c$NL"; flush
 """
 
-_SLOW = ("packages", "services", "files", "checks")
+_NOTHING_HELD = f"\n{' '.join(f'held_{name}=-' for name in FACTS)}\n"
+
+_SLOW = ("packages", "files", "checks")
 """Sections that take their time where they are computed: what is known before them is sent before them."""
 
 
@@ -104,10 +108,13 @@ def program(questions: Questions, *, node: Node, nonce: str, only: frozenset[str
 
     Raises ValueError where a question holds a NUL, which no program can carry.
     """
-    body = _body(replace(questions, held={}), only, node.become)
-    held = [f"held_{name}={quote(questions.held.get(name, '-'))}" for name in FACTS]
-    text = f"\nN={quote(nonce)} {' '.join(held)}\n".encode() + body
-    return Program(text=text, become=node.become is Become.SUDO, limits=_limits(questions))
+    body = _body(replace(questions, held={}) if questions.held else questions, only, node.become)
+    mine = "".join(f"held_{name}={quote(text)}\n" for name, text in questions.held.items() if name in FACTS)
+    return Program(
+        text=f"{_NOTHING_HELD}N={quote(nonce)}\n{mine}".encode() + body,
+        become=node.become is Become.SUDO,
+        limits=_limits(questions),
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -154,7 +161,7 @@ def _guarded(fact: Fact, questions: Questions, text: str) -> str:
     if not fact.watch and not fact.hourly(questions) and name != "files":
         return text + "\n"
     announce = "" if fact.keeps else f'[ -z "$at_{name}" ] || say at.{name} ok "$at_{name}"'
-    return f'if [ "$at_{name}" = "$held_{name}" ]; then say {name} unchanged ""; else\n{announce}\n{text}\nfi\n'
+    return f'if [ "$at_{name}" = "$held_{name}" ]; then same {name}; else\n{announce}\n{text}\nfi\n'
 
 
 def _limits(questions: Questions) -> Limits:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC
 
 from reconciler.ids import Digest, NodeId
-from reconciler.inventory.canonical import canonical
+from reconciler.inventory.canonical import canonical, say_the_same
 from reconciler.inventory.observed import Facts
 from reconciler.plan.plan import Plan, PlanItem
 
@@ -15,7 +15,7 @@ _VERSION = 1
 
 
 class FactsDigest:
-    """A digest over the facts of many nodes; facts that are the same records as last time are not read again."""
+    """A digest over the facts of many nodes; facts whose sections are the same records as last time are not read again."""
 
     __slots__ = ("_known",)
 
@@ -34,7 +34,7 @@ class FactsDigest:
 
     def _of(self, node: NodeId, facts: Facts) -> bytes:
         known = self._known.get(node)
-        if known is None or known[0] is not facts:
+        if known is None or not say_the_same(known[0], facts):
             known = (facts, hashlib.sha256(canonical(facts)).digest())
             self._known[node] = known
         return known[1]

@@ -103,6 +103,33 @@ def test_what_is_wrong_is_said(data: bytes, problem: str) -> None:
     assert problem in str(read_frames(data, NONCE).problem)
 
 
+def test_sections_that_did_not_change_stand_in_one_frame() -> None:
+    sections = {"os": (Status.OK, "x"), "unchanged": (Status.OK, " ports packages")}
+    answered = read_frames(framed(sections), NONCE)
+    unchanged = Frame(Status.UNCHANGED, "")
+    assert answered == Answered(frames={"os": Frame(Status.OK, "x"), "ports": unchanged, "packages": unchanged})
+
+
+@pytest.mark.parametrize(
+    ("named", "left"),
+    [
+        pytest.param("ports os", {"ports"}, id="one that has a frame of its own"),
+        pytest.param("ports ports", {"os"}, id="one twice"),
+        pytest.param("../ports \u2028 PORTS", {"os"}, id="what is no section's name"),
+        pytest.param("", {"os"}, id="none"),
+    ],
+)
+def test_a_section_is_unchanged_or_told_and_never_both(named: str, left: set[str]) -> None:
+    answered = read_frames(framed({"os": (Status.OK, "x"), "unchanged": (Status.OK, named)}), NONCE)
+    assert answered.frames.keys() == left
+
+
+def test_a_cut_list_of_what_did_not_change_names_nothing() -> None:
+    full = framed({"os": (Status.OK, "x"), "unchanged": (Status.OK, " ports packages")})
+    for cut in range(full.index(b" packages"), full.index(b" packages") + 9):
+        assert read_frames(full[:cut], NONCE).frames == {"os": Frame(Status.OK, "x")}
+
+
 def test_a_section_that_comes_twice_counts_as_none() -> None:
     one = f"{NONCE} os ok 1\n".encode()
     answered = read_frames(one + b"a\n" + one + b"b\n" + f"{NONCE} end 2\n".encode(), NONCE)

@@ -21,6 +21,7 @@ HELD: Final = "\n-- held"
 
 # A unit file that is a link to another one is an alias: systemctl lists its state under the other's name.
 _SYSTEMD = r"""
+flush
 if l=$(systemctl list-units --all --full --type=service --plain --no-legend --no-pager 2>/dev/null </dev/null); then
   if [ "$at_services" = "$held_services" ]; then say services ok "systemd$NL$l$NL-- held"
   elif f=$(systemctl list-unit-files --full --type=service --no-legend --no-pager 2>/dev/null </dev/null); then
@@ -49,7 +50,7 @@ _SYSV = r"""
 x=sysv
 for s in %(asked)s; do
   if [ -f "/etc/init.d/$s" ] && [ -x "/etc/init.d/$s" ]; then
-    b=disabled
+    flush; b=disabled
     for p in /etc/rc[2345].d/S??"$s" /etc/runlevels/*/"$s"; do [ -e "$p" ] && b=enabled; done
     "/etc/init.d/$s" status >/dev/null 2>&1 </dev/null & k=$!
     (trap 'kill "$z"; exit 0' TERM; sleep 10 & z=$!; wait "$z"; kill -9 "$k") >/dev/null 2>&1 </dev/null & w=$!
