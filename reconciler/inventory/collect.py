@@ -7,13 +7,14 @@ with its last known sections kept. It decides nothing and writes nothing.
 import secrets
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from reconciler.errors import NodeError
 from reconciler.ids import Digest, NodeId
+from reconciler.inventory.crew import Crew
 from reconciler.inventory.decode import Held, Parses, Request, decode
 from reconciler.inventory.facts import FACTS
 from reconciler.inventory.frames import Answered, read_frames
@@ -76,7 +77,7 @@ def collect(
     on_node: Callable[[Node, Collected], None] | None = None,
     clock: Callable[[], datetime] = _now,
 ) -> Mapping[NodeId, Collected]:
-    """Ask every node, `workers` at a time, in the order given; `on_node` hears of each as soon as it has answered.
+    """Ask every node, up to `workers` at a time, in the order given; `on_node` hears of each as soon as it has answered.
 
     With `afresh`, nothing is held for an hour: after something ran on the nodes, what no expectation names is looked at, too.
     """
@@ -94,13 +95,11 @@ def collect(
     if not asked:
         return {}
     found: dict[NodeId, Collected] = {}
-    with ThreadPoolExecutor(max_workers=min(workers, len(asked)), thread_name_prefix="collect") as pool:
-        futures = {pool.submit(one, node): node for node in asked}
-        for future in as_completed(futures):
-            node = futures[future]
-            found[node.id] = future.result()
+    with closing(Crew(asked, one, most=workers).results()) as results:
+        for node, collected in results:
+            found[node.id] = collected
             if on_node is not None:
-                on_node(node, found[node.id])
+                on_node(node, collected)
     return {node.id: found[node.id] for node in asked}
 
 
