@@ -23,6 +23,9 @@ CHUNK = 256 * 1024
 PACKET_HEAD = 64
 """Bytes that paramiko keeps free in a packet."""
 
+MUCH = 32 * 1024
+"""Bytes: where so many came at once there are more, and the node must not wait for us to take them."""
+
 STDERR_KEPT = 64 * 1024
 """Stderr is for messages to people; what is beyond counts towards the answer's limit and is dropped."""
 
@@ -89,8 +92,12 @@ class Exchange:
             fits = length <= min(channel.out_window_size, channel.out_max_packet_size - PACKET_HEAD)
         return together(self._transport) if fits else nullcontext()
 
-    def chunks(self) -> Iterator[bytes]:
-        """Give stdout as it comes, until the program has ended; raises NodeTimeout or AnswerGarbled at a limit."""
+    def chunks(self, *, at_once: bool = True) -> Iterator[bytes]:
+        """Give stdout as it comes, until the program has ended; raises NodeTimeout or AnswerGarbled at a limit.
+
+        Not `at_once`: little is left lying until the end, which spares waking up for each packet.
+        """
+        much = at_once
         last_byte = time.monotonic()
         while True:
             ended = self._channel.eof_received or self._channel.closed
@@ -99,7 +106,7 @@ class Exchange:
                 yield chunk
             now = time.monotonic()
             if any_byte:
-                last_byte = now
+                last_byte, much = now, at_once or len(chunk) >= MUCH
                 self._check_total(now)
                 continue
             if ended:
@@ -110,7 +117,9 @@ class Exchange:
                 raise NodeTimeout(self._node, f"the node sent nothing for {self._idle:g} s")
             if silent >= LOOK_AGAIN and self._channel.exit_status_ready():
                 return  # a background child holds the output open
-            self._ready.wait(min(self._idle - silent, self._ends - now, LOOK_AGAIN))
+            ending = self._channel.status_event
+            awaited = self._ready if much or ending.is_set() else ending
+            awaited.wait(min(self._idle - silent, self._ends - now, LOOK_AGAIN))
 
     def _take(self) -> tuple[bytes, bool]:
         out = self._channel.recv(CHUNK) if self._channel.recv_ready() else b""

@@ -147,7 +147,7 @@ class Started:
         """
         try:
             with node_errors(self._node, "waiting for the answer"):
-                stdout = b"".join(self._exchange.chunks())
+                stdout = b"".join(self._exchange.chunks(at_once=False))
                 status = self._exchange.exit_status()
         finally:
             self._exchange.close()
