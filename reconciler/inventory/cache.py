@@ -110,7 +110,7 @@ def _write(one: Collected) -> bytes:
 
 def _volatile(one: Collected) -> Mapping[str, Mapping[str, JsonValue]]:
     sections = {name: one.facts.sections.get(name) for name in _KEPT}
-    return {name: dict(section.value) for name, section in sections.items() if isinstance(section, Known)}
+    return {name: dict(section.value.items()) for name, section in sections.items() if isinstance(section, Known)}
 
 
 def _read(node: NodeId, content: bytes) -> Collected:

@@ -118,6 +118,16 @@ def test_no_heartbeat_is_stale_and_says_so(host: Host) -> None:
         pytest.param(b"{}", "does not say when the last pass was", id="no fields"),
         pytest.param(b'{"last_pass":"noon","interval":60}', "does not say when the last pass was", id="no instant"),
         pytest.param(b'{"last_pass":"2026-01-02T12:00:00Z","interval":-1}', "does not say", id="no interval"),
+        pytest.param(
+            b'{"last_pass":"2026-01-02T12:00:00Z","interval":1e300}', "does not say", id="an endless interval"
+        ),
+        pytest.param(b'{"last_pass":"2026-01-02T12:00:00Z","interval":1e12}', "does not say", id="beyond the calendar"),
+        pytest.param(
+            b'{"last_pass":"0001-01-01T00:00:00+23:59","interval":60}', "does not say", id="before the calendar"
+        ),
+        pytest.param(
+            b'{"last_pass":"9999-12-31T23:59:59-23:59","interval":60}', "does not say", id="after the calendar"
+        ),
     ],
 )
 def test_garbage_says_what_it_is(host: Host, repo: GitRemote, content: bytes, words: str) -> None:

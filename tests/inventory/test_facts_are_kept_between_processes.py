@@ -11,6 +11,7 @@ from reconciler.errors import NodeUnreachable
 from reconciler.ids import NodeId
 from reconciler.inventory import cache as cache_module
 from reconciler.inventory.cache import Cache
+from reconciler.inventory.canonical import read_canonical
 from reconciler.inventory.collect import Collected, unreachable
 from reconciler.inventory.observed import Facts
 from reconciler.model.known import Known, Unknown
@@ -114,6 +115,12 @@ def test_rows_that_no_pass_wrote_are_as_good_as_none(tmp_path: Path, rows: objec
     assert "markers" in header["volatile"]
     path.write_bytes(json.dumps(header | {"volatile": {"markers": rows}}).encode() + b"\n" + body)
     assert Cache(tmp_path).load() == {}
+
+
+def test_rows_whose_names_somebody_wrote_otherwise_are_kept(tmp_path: Path) -> None:
+    facts = read_canonical(NODE, b'{\n"markers/\\u0061": 1\n}\n')
+    Cache(tmp_path).save({NODE: replace(ANSWERED, facts=facts)})
+    assert Cache(tmp_path).load()[NODE].facts.sections["markers"] == Known({"a": 1})
 
 
 def test_one_changed_byte_is_noticed(tmp_path: Path) -> None:

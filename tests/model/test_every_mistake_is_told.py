@@ -149,6 +149,25 @@ def test_a_mistake_is_told_with_place_value_and_remedy(
     assert any(all(word in line for word in words) for line in told), "\n".join(map(str, found))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('Name: a\nType: SecureString\nValue: "hunter2\n', id="an open quote"),
+        pytest.param("Name: a\nType: SecureString\nValue: hunter2: x\n", id="a colon"),
+        pytest.param("Name: a\nType: SecureString\n\tValue: hunter2\n", id="a tab"),
+        pytest.param("Name: a\nValue: [hunter2\nType: SecureString\n", id="before its type"),
+        pytest.param("Name: a\nType: SecureString\nValue: *hunter2\n", id="an alias of nothing"),
+        pytest.param("Name: a\nType: SecureString\nValue: !hunter2 x\n", id="a tag"),
+        pytest.param("Name: a\nType: SecureString\nValue: {hunter2: x}\n", id="a mapping"),
+        pytest.param("Name: a\nType: SecureString\nValue: a\nhunter2\n", id="a second line"),
+    ],
+)
+def test_a_file_with_a_secret_that_is_no_yaml_is_not_quoted(text: str) -> None:
+    found = errors(FILES | {"state/parameters/p.yaml": text})
+    assert found
+    assert "hunter2" not in "\n".join(map(str, found))
+
+
 def test_all_mistakes_are_told_at_once_and_in_file_order() -> None:
     found = errors(
         FILES

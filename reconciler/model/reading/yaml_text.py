@@ -114,7 +114,7 @@ def _parsed(text: str, mistakes: Mistakes, *, escaped_nul: bool) -> list[Value]:
     try:
         _follow(CSafeLoader(text), building)
     except _Refused as exc:
-        mistakes.error(exc.place, exc.message, value=exc.value, remedy=exc.remedy)
+        mistakes.error(exc.place, exc.message, value=_shown(exc.value, text), remedy=exc.remedy)
         return []
     except YAMLError as exc:
         _explain(exc, text, mistakes)
@@ -268,6 +268,14 @@ def _put(value: Value, building: _Building) -> None:
 _NOTICED_LATE = frozenset({"found unexpected end of stream", "could not find expected ':'"})
 
 
+_NOT_QUOTED = "SecureString"
+"""A file with this word in it may hold a secret in any line: where it is no YAML, nobody can tell which."""
+
+
+def _shown(met: str, text: str) -> str:
+    return "[not shown]" if met and _NOT_QUOTED in text else met
+
+
 def _explain(exc: YAMLError, text: str, mistakes: Mistakes) -> None:
     """Say in our words what libyaml says in its own."""
     problem = str(getattr(exc, "problem", None) or exc)
@@ -277,12 +285,13 @@ def _explain(exc: YAMLError, text: str, mistakes: Mistakes) -> None:
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     lines = text.split("\n")
     met = lines[line - 1] if 0 < line <= len(lines) else ""
+    shown = _shown(met.strip(), text)
     indent = met[: len(met) - len(met.lstrip())]
     if "\t" in indent or "'\\t'" in problem:
         column = indent.index("\t") + 1 if "\t" in indent else column
-        mistakes.error((line, column), "a tab where YAML takes only blanks", value=met, remedy="indent with blanks")
+        mistakes.error((line, column), "a tab where YAML takes only blanks", value=shown, remedy="indent with blanks")
         return
-    mistakes.error((line, column), f"not YAML: {problem}", value=met.strip(), remedy=_hint(cut(met)))
+    mistakes.error((line, column), f"not YAML: {problem}", value=shown, remedy=_hint(cut(met)))
 
 
 def _hint(met: str) -> str:
