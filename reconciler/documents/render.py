@@ -54,7 +54,7 @@ class RenderedStep:
 
     name: str
     action: str
-    script: bytes | None
+    script: bytes | None = field(repr=False)
     interpreter: tuple[str, ...] = ("sh",)
     alternatives: tuple[str, ...] = ()
     """Where some are named: the first that the node has takes the place of the interpreter; without any the step fails."""
@@ -62,7 +62,7 @@ class RenderedStep:
     """What the script is called on the node."""
     timeout: timedelta = DEFAULT_TIMEOUT
     working_directory: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     skip: str | None = None
     """Why it is skipped."""
     fail: str | None = None

@@ -159,7 +159,8 @@ class Association:
     document: DocumentName
     document_version: str = "$DEFAULT"
     targets: tuple[Target, ...] = ()
-    parameters: Mapping[str, JsonValue] = field(default_factory=dict)
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict, repr=False)
+    """In no repr, like scripts and output: a traceback of a bug must not tell them."""
     """As written: lists of strings (SSM's wire form) or native values; `documents.parameters` converts."""
     schedule: str | None = None
     """A valid association schedule (checked when read), UTC."""

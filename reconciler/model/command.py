@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
@@ -26,7 +26,7 @@ class Limits:
 class Program:
     """POSIX sh text that the loader checks (length, checksum) and then runs with stdin closed."""
 
-    text: bytes
+    text: bytes = field(repr=False)
     become: bool = False
     """Run as root by the node's `Become`; with Become none it runs as the login user."""
     limits: Limits = Limits()
@@ -36,8 +36,8 @@ class Program:
 class Answer:
     """What a program printed after the loader's greeting, and how it ended."""
 
-    stdout: bytes
-    stderr: bytes
+    stdout: bytes = field(repr=False)
+    stderr: bytes = field(repr=False)
     exit_status: int
 
 

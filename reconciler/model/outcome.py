@@ -1,6 +1,6 @@
 """What came of a plan item, and what a run folder on a node tells."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
@@ -16,8 +16,8 @@ class StepResult:
     status: str
     """SSM: Success, Failed, TimedOut, Cancelled, Skipped, NotStarted, InProgress."""
     exit_code: int
-    stdout: bytes = b""
-    stderr: bytes = b""
+    stdout: bytes = field(default=b"", repr=False)
+    stderr: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

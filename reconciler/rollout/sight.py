@@ -4,7 +4,7 @@ A node is not trusted: anything odd is a ValueError, and the edge makes an Answe
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 KINDS = ("out", "err")
@@ -57,7 +57,7 @@ class Piece:
     step: int
     kind: str
     offset: int
-    content: bytes
+    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -66,7 +67,10 @@ mainSteps:
 class Watch:
     """Samples every process of the machine, the node's among them: its arguments and its environment."""
 
-    def __init__(self) -> None:
+    def __init__(self, runs: Path) -> None:
+        self._runs = runs
+        self.open_to_others: set[Path] = set()
+        self.scripts = 0
         self.arguments: set[bytes] = set()
         self.environments: dict[bytes, set[bytes]] = {}
         self.samples = 0
@@ -84,6 +88,7 @@ class Watch:
     def _run(self) -> None:
         while not self._over.wait(0.02):
             self.samples += 1
+            self._look_at_files()
             for process in Path("/proc").glob("[0-9]*"):
                 try:
                     command = (process / "cmdline").read_bytes()
@@ -93,6 +98,17 @@ class Watch:
                 self.arguments |= {*CANARY.findall(command)}
                 if found:
                     self.environments.setdefault(command, set()).update(found)
+
+    def _look_at_files(self) -> None:
+        """See who may read what lies in the run folders while the script is at work."""
+        for path in self._runs.rglob("*"):
+            try:
+                if path.is_file() and found_in(path.read_bytes()):
+                    self.scripts += path.name == "script"
+                    if path.stat().st_mode & 0o077:
+                        self.open_to_others.add(path)
+            except OSError:
+                continue
 
 
 @pytest.fixture
@@ -147,9 +163,11 @@ def test_fifty_canaries_stay_where_they_were_put(site: tuple[Site, Fleet], monke
         said[" ".join(arguments)] = done.stdout + done.stderr
         return done.stdout
 
-    with Watch() as watch:
+    with Watch(fleet.nodes[0].root / "var/lib/reconciler/runs") as watch:
         command("once", str(made.repo), check=2)
     assert watch.samples > 20
+    assert watch.scripts > 0
+    assert watch.open_to_others == set()
 
     # Process lists of the manager and of the node, which this machine sees: the manager alone has its own environment.
     assert watch.arguments == set()
@@ -162,6 +180,8 @@ def test_fifty_canaries_stay_where_they_were_put(site: tuple[Site, Fleet], monke
         *(("explain", "web-01", "secrets"), ("inventory", "show", "web-01", "--format", "json"), ("runs", "show", run)),
     ):
         command(*words)
+    for how in ("console", "json"):
+        said[f"the daemon's log, {how}"] = _daemon_log(made, how)
     told = {words: found for words, text in said.items() if (found := found_in(text))}
     assert told == {}
 
@@ -179,6 +199,22 @@ def test_fifty_canaries_stay_where_they_were_put(site: tuple[Site, Fleet], monke
     for path in runs.rglob("*"):
         if path.is_file() and found_in(path.read_bytes()):
             assert path.stat().st_mode & 0o077 == 0, path
+
+
+def _daemon_log(made: Site, how: str) -> str:
+    """Let the daemon make one pass, and give what it logged."""
+    log = made.folder / "daemon.log"
+    log.unlink(missing_ok=True)
+    daemon = made.start("daemon", str(made.repo), "--log-format", how)
+    try:
+        ends = time.monotonic() + 60
+        while "report" not in log.read_text() or "pass" not in log.read_text():
+            assert time.monotonic() < ends, log.read_text()
+            time.sleep(0.1)
+    finally:
+        daemon.terminate()
+        daemon.wait(timeout=60)
+    return log.read_text()
 
 
 def _run_id(made: Site) -> str:
