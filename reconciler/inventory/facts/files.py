@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from reconciler.inventory.fact import Asked, Fact, Rows
+from reconciler.inventory.fact import Asked, Fact, Rows, number
 from reconciler.model.known import JsonValue
 from reconciler.model.questions import Questions
 
@@ -86,11 +86,11 @@ def _row(path: str, line: str, checksum: JsonValue, troubles: tuple[str, ...]) -
     if row["kind"] != "file":
         return row
     if checksum is None:
-        if int(size) > LARGEST:
+        if number(size) > LARGEST:
             return {"unknown": f"the file is larger than {LARGEST} bytes: it is not read"}
         why = next((trouble for trouble in troubles if path in trouble), "no checksum came")
         return {"unknown": f"its content could not be read: {why[:160]}"}
-    return {**row, "size": int(size), "sha256": checksum}
+    return {**row, "size": number(size), "sha256": checksum}
 
 
 def _sums(text: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
