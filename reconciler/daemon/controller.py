@@ -283,6 +283,7 @@ class Controller:
             problems=tuple(problems),
             warnings=self._warnings(base, reports.branch.places),
             dry_run=request.dry_run,
+            lost=done.history.lost,
             report_commit=made,
             commit_words=words,
             seconds=monotonic() - began,

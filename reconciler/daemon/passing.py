@@ -38,6 +38,8 @@ class PassResult:
     warnings: tuple[str, ...]
     """What should be otherwise, and keeps nothing from being in sync; foreign text."""
     dry_run: bool
+    lost: str | None
+    """Why the history of reports is lost: then nothing is known to be in sync, not even a fleet without associations."""
     report_commit: CommitId | None
     """None: nothing changed, or nothing was to be committed."""
     commit_words: str
@@ -46,4 +48,4 @@ class PassResult:
     @property
     def all_in_sync(self) -> bool:
         """Nothing pending, waiting, drifted, failed or unknown."""
-        return all(report.status is Status.COMPLIANT for report in self.reports.values())
+        return self.lost is None and all(report.status is Status.COMPLIANT for report in self.reports.values())

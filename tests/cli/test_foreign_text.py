@@ -192,6 +192,7 @@ NOT_OVER_THE_REPOSITORY = frozenset(
             "locks release",
             "doctor",
         ),
+        *("send-command", "list-commands", "get-command-invocation", "cancel-command"),
         *("inventory tables", "runs show", "runs output", "runs cancel"),
     }
 )

@@ -26,8 +26,8 @@ MEMORY = 600 * 1024
 SHELL = r"""#!/bin/sh
 # A login shell that lies. $2 is the loader's command; the program is on standard input.
 mode=$(cat /etc/hostile-mode)
-nonce=${2##*then echo }
-nonce=${nonce%%;*}
+nonce=${2##*echo }
+nonce=${nonce%%[!0-9a-f]*}
 case $mode in
 forever) printf '%s\n' "$nonce"; exec yes ;;
 forever-without-greeting) exec yes ;;

@@ -19,7 +19,7 @@ from reconciler.model.node import Node
 from reconciler.model.reading.associations import CheckSchedule, read_association
 from reconciler.model.reading.document_files import Library, read_library
 from reconciler.model.reading.fleet import SshDefaults, read_fleet
-from reconciler.model.reading.mistakes import Mistakes, Patience
+from reconciler.model.reading.mistakes import Mistakes, Patience, cut
 from reconciler.model.reading.nodes import read_group, read_node
 from reconciler.model.reading.policies import read_baseline, read_calendar, read_parameter, read_window
 from reconciler.model.reading.signers import read_signer
@@ -191,7 +191,7 @@ def _by_kind(files: Mapping[str, bytes], repository: Repository) -> dict[str, di
 
 
 def _where(path: str) -> str:
-    folder = "/".join(path.split("/")[:2])
+    folder = cut("/".join(path.split("/")[:2]))
     if path.startswith("state/fleet."):
         return "name it state/fleet.yaml"
     return f"put YAML files directly into {folder}/" if path.count("/") > 1 else "move it to where its kind belongs"
