@@ -1,7 +1,7 @@
 """The one place that starts git: an argument list and bytes in, its answer out. It interprets nothing.
 
 What a git of ours is: no settings but those below, no hooks, no prompts, no helpers, a clean environment, its own
-process group, a limit on time, on output and on the size of a file it writes. gitpython starts the process.
+process group, a limit on time, on output and on the size of a file it writes. gitpython tells whether there is a git.
 """
 
 import fcntl
@@ -18,14 +18,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from threading import Timer
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from reconciler.errors import SourceError
 from reconciler.model.secret import Secret
 from reconciler.source.address import RepositoryAddress
-
-if TYPE_CHECKING:  # for the type of one function alone; see there why it is not imported here
-    from git.cmd import Git
 
 QUICK = timedelta(seconds=120)
 """For what touches only this disk: generous, because a cold disk with 10,000 files is slow, and a hang must end."""
@@ -177,30 +174,29 @@ class GitProcess:
     def _started(
         self, arguments: Sequence[str], stdin: bytes | Iterable[bytes], login: Secret | None = None
     ) -> Iterator[subprocess.Popen[bytes]]:
-        program = _gitpython(self.folder.absolute())
+        _require_git()
         environment = self._environment()
         with tempfile.TemporaryFile() as given, _handed_over(login) as held:
             command = (
                 *_limited(self.options),
-                *_without_others(environment),
                 *self._git(),
                 *_asking_for(held),
                 *arguments,
             )
             given.writelines((stdin,) if isinstance(stdin, bytes) else stdin)
             given.seek(0)
-            running = program.execute(
-                list(command),
-                istream=given,
-                as_process=True,
-                shell=False,
+            # Started here and not by gitpython, which gives a process our whole environment beside what it is told: until
+            # `env` had taken it away, other programs of this user could read it under another name than ours.
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder.absolute(),
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 start_new_session=True,
                 env=dict(environment),
                 pass_fds=tuple(each for each in (self.users, held) if each is not None),
             )
-            process: subprocess.Popen[bytes] | None = running.proc
-            if process is None:  # only where the type of gitpython's wrapper allows for it
-                raise SourceError("git could not be started")
             try:
                 yield process
             finally:
@@ -271,12 +267,6 @@ def _limited(options: GitOptions) -> tuple[str, ...]:
     return ("/bin/sh", "-c", f'{limits}; exec "$@"', "sh")
 
 
-def _without_others(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Gitpython adds to the environment and cannot take from it: `env -u` can. Values stand in no argument: a proxy's holds a password."""
-    others = sorted(name for name in {*os.environ, "LANGUAGE", "LC_ALL"} if name not in environment)
-    return ("env", *(part for name in others for part in ("-u", name)))
-
-
 @contextmanager
 def _handed_over(login: Secret | None) -> Iterator[int | None]:
     """Put a login where git alone inherits it: arguments, environments and files of ours are seen by others, or stay."""
@@ -298,12 +288,13 @@ def _asking_for(held: int | None) -> tuple[str, ...]:
     return ("-c", f'credential.helper=!f() {{ test "$1" != get || cat /proc/self/fd/{held}; }}; f')
 
 
-def _gitpython(folder: Path) -> "Git":
+def _require_git() -> None:
+    """Raise SourceError where there is no git that gitpython would take."""
     try:
         from git.cmd import Git  # noqa: PLC0415  importing it runs `git version`: without git that must be our own error
     except ImportError as exc:
         raise SourceError("git cannot be started: install git, or put it on PATH") from exc
-    return Git(str(folder))
+    del Git
 
 
 def _widen(pipe: IO[bytes]) -> None:
