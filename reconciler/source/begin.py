@@ -23,9 +23,10 @@ def begin_repository(
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+        (folder / ".git").mkdir(parents=True)  # git is started in it
     except OSError as exc:
         raise SourceError(f"{folder} cannot be written: {exc.strerror}") from exc
-    git = GitProcess(folder=folder / ".git")
+    git = GitProcess(folder=folder / ".git", environment={"GIT_WORK_TREE": str(folder.absolute())})
     git.ask("init", "--quiet", "--template=", "--initial-branch=main")
     made = Repository(git, parse_address(str(folder), cwd=Path.cwd())).write_commit(
         WriteRequest(parents=(), changes=dict(files), message=message, person=person, when=when)

@@ -187,16 +187,19 @@ class GitProcess:
             given.seek(0)
             # Started here and not by gitpython, which gives a process our whole environment beside what it is told: until
             # `env` had taken it away, other programs of this user could read it under another name than ours.
-            process = subprocess.Popen(
-                command,
-                cwd=self.folder.absolute(),
-                stdin=given,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                env=dict(environment),
-                pass_fds=tuple(each for each in (self.users, held) if each is not None),
-            )
+            try:
+                process = subprocess.Popen(
+                    command,
+                    cwd=self.folder.absolute(),
+                    stdin=given,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                    env=dict(environment),
+                    pass_fds=tuple(each for each in (self.users, held) if each is not None),
+                )
+            except OSError as exc:
+                raise SourceError(f"git cannot be started in {self.folder}: {exc.strerror}") from exc
             try:
                 yield process
             finally:

@@ -1,6 +1,7 @@
 """Our own clone breaks: it is noticed, made anew with what it had alone, and a broken remote is never taken for it."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -257,3 +258,10 @@ def test_a_blob_that_was_cut_is_noticed(remote: GitRemote) -> None:
         with pytest.raises(SourceError):
             repository.read_file(made[0], "nodes/0")
         assert repository.repair() is not None
+
+
+def test_a_clone_that_vanished_is_our_own_error_with_its_folder(remote: GitRemote) -> None:
+    with opened(remote) as repository:
+        shutil.rmtree(repository.folder)
+        with pytest.raises(SourceError, match=f"cannot be started in {repository.folder}"):
+            repository.fetch_state()
