@@ -57,9 +57,20 @@ class Collected:
     host_key: str | None = None
     skew_seconds: float | None = None
     """The node's clock less ours; positive: the node's is ahead."""
+    spoken: "Spoken | None" = field(default=None, init=False, repr=False, compare=False)
+    """What this very answer told, for a program that stayed on the node."""
     kept: Mapping[str, Held] | None = field(default=None, init=False, repr=False, compare=False)
     """The same sections as records, where they are at hand: what is unchanged is then taken over as it is. A record made from
     this one by `replace` is without them, as it must be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A whole answer, as the node remembers it."""
+
+    nonce: str
+    told: Mapping[str, str]
+    """Every fingerprint that it told, then or before: in its next answer it takes them, and no others, for held."""
 
 
 def _now() -> datetime:
@@ -117,15 +128,17 @@ def ask(
     started = clock()
     if before is not None and before.host_key != session.host_key:
         before = None  # another machine may answer here: nothing is held of it
-    asked = questions
+    asked, after = questions, None
     if before is not None:
         held = held_for(before, now=started, node=node.id, questions=questions, afresh=afresh)
         questions = replace(questions, held=held)
+        after = before.spoken.nonce if before.spoken is not None and before.spoken.told == held else None
     nonce = secrets.token_hex(16)
-    answer = session.run(program(questions, node=node, nonce=nonce, only=only))
+    answer = session.run(program(questions, node=node, nonce=nonce, only=only, after=after))
     ended = clock()
     request = Request(questions=asked, only=only, before=_held(before), now=started, parses=_PARSES)
-    sections = decode(_read(answer, nonce), request)
+    answered = _read(answer, nonce)
+    sections = decode(answered, request)
     facts = Facts(node=node.id, sections={name: held.section for name, held in sections.items()})
     collected = Collected(
         facts=facts,
@@ -136,7 +149,10 @@ def ask(
         host_key=session.host_key,
         skew_seconds=_skew(facts, started, ended),
     )
-    object.__setattr__(collected, "kept", sections)  # a new record, which nobody else has seen
+    # A new record, which nobody else has seen.
+    object.__setattr__(collected, "kept", sections)
+    if only is None and answered.problem is None:
+        object.__setattr__(collected, "spoken", Spoken(nonce, {**questions.held, **_told(answered)}))
     return collected
 
 
@@ -195,6 +211,10 @@ def _held(before: Collected | None) -> Mapping[str, Held]:
         for name, section in before.facts.sections.items()
         if name in at
     }
+
+
+def _told(answered: Answered) -> Mapping[str, str]:
+    return {name.removeprefix("at."): frame.text for name, frame in answered.frames.items() if name.startswith("at.")}
 
 
 def _read(answer: Answer, nonce: str) -> Answered:

@@ -14,7 +14,7 @@ from reconciler.inventory.fact import Fact
 from reconciler.inventory.facts import FACTS
 from reconciler.inventory.facts.checks import BATCH, CHECK_SECONDS
 from reconciler.inventory.facts.files import askable
-from reconciler.model.command import Limits, Program
+from reconciler.model.command import Limits, Program, Standing
 from reconciler.model.node import Become, Node
 from reconciler.model.questions import Questions
 from reconciler.model.shell import quote
@@ -22,22 +22,25 @@ from reconciler.model.shell import quote
 VERSION = "1"
 """Of what fingerprints mean: a cache of another version is dropped."""
 
+# `say` keeps the names of the fingerprints it tells in H, for a program that stays (_STAY).
+_SETUP = r"""
+LC_ALL=C LANG=C; export LC_ALL LANG
+PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+umask 077
+NL='
+'
+say() { c=$((c+1)); O="$O$N $1 $2 ${#3}$NL$3$NL"; case $1 in at.*) H="$H ${1#at.}"; esac; }
+same() { U="$U $1"; }
+flush() { printf %s "$O"; O=; }
+first() { v=; [ -f "$1" ] && [ -r "$1" ] && IFS= read -r v <"$1"; }
+"""
+
 # IFS=$NL splits stat's answer at line feeds only; set -f keeps a `*` in a path from being expanded.
 # An empty -wal is what rpm leaves behind when it only reads, so it tells nothing.
 # /proc/self/ stands before each group of paths and ends the one before; its change time is the node's clock.
 _HEAD = r"""
-LC_ALL=C LANG=C; export LC_ALL LANG
-PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-umask 077
-%(login)s
 unset IFS; set +f
-c=0 NL='
-'
-O= U=
-say() { c=$((c+1)); O="$O$N $1 $2 ${#3}$NL$3$NL"; }
-same() { U="$U $1"; }
-flush() { printf %%s "$O"; O=; }
-first() { v=; [ -f "$1" ] && [ -r "$1" ] && IFS= read -r v <"$1"; }
+c=0 O= U= H=
 %(unset)s
 init= dpkg= rpm=
 [ -d /run/systemd/system ] && init=systemd
@@ -97,32 +100,49 @@ _TAIL = r"""
 O="$O$N end $c$NL"; flush
 """
 
+# What was told is what is held from then on: the asker says with the next nonce that he took it all. It leaves with stdin.
+_STAY = rb"""
+cd /
+while :; do
+  ask </dev/null
+  for H in $H; do eval "held_$H=\$at_$H"; done
+  read -r N || exit
+  case $N in ''|*[!0-9a-f]*) exit;; esac
+done
+"""
+
 _NOTHING_HELD = f"\n{' '.join(f'held_{name}=-' for name in FACTS)}\n"
 
 _SLOW = ("packages", "files", "checks")
 """Sections that take their time where they are computed: what is known before them is sent before them."""
 
 
-def program(questions: Questions, *, node: Node, nonce: str, only: frozenset[str] | None = None) -> Program:
+def program(
+    questions: Questions, *, node: Node, nonce: str, only: frozenset[str] | None = None, after: str | None = None
+) -> Program:
     """Give the program for `questions`; with `only`, for these sections and nothing else.
+
+    `after` is the nonce of the last answer, where everything it told is held, and nothing else is.
 
     Raises ValueError where a question holds a NUL, which no program can carry.
     """
-    body = _body(replace(questions, held={}) if questions.held else questions, only, node.become)
+    body = _body(replace(questions, held={}) if questions.held else questions, only)
+    login = b"" if node.become is Become.SUDO else b"unset SUDO_USER SUDO_UID SUDO_GID\n"
     mine = "".join(f"held_{name}={quote(text)}\n" for name, text in questions.held.items() if name in FACTS)
+    begin = f"{_NOTHING_HELD}N={quote(nonce)}\n{mine}{_SETUP}".encode() + login
     return Program(
-        text=f"{_NOTHING_HELD}N={quote(nonce)}\n{mine}".encode() + body,
+        text=begin + body,
         become=node.become is Become.SUDO,
         limits=_limits(questions),
+        standing=None if only is not None else Standing(begin=begin, body=body, stay=_STAY, nonce=nonce, after=after),
     )
 
 
 @lru_cache(maxsize=1024)
-def _body(questions: Questions, only: frozenset[str] | None, become: Become) -> bytes:
+def _body(questions: Questions, only: frozenset[str] | None) -> bytes:
     """Give all but what differs from request to request; nodes with the same questions share it."""
     facts = tuple(fact for fact in FACTS.values() if only is None or fact.section in only)
     head = _HEAD % {
-        "login": "" if become is Become.SUDO else "unset SUDO_USER SUDO_UID SUDO_GID",
         "format": _NAMED if questions.files else _PLAIN,
         "unset": " ".join(["at_self= at_rootrun= at_homerun=", *(f"at_{name}=" for name in FACTS)]),
         **_watch(questions, facts),

@@ -23,6 +23,29 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A program that only looks, in a form that may stay on the node: begun once, it answers each nonce it reads from stdin.
+
+    Its answer ends with the line `NONCE end COUNT`. What it told is what it takes for held in the next answer.
+    """
+
+    begin: bytes = field(repr=False)
+    """What differs from node to node and from request to request: run when it begins, and never again."""
+    body: bytes = field(repr=False)
+    """What one answer takes; programs with an equal body differ in nothing that lasts."""
+    stay: bytes = field(repr=False)
+    """What calls the body, function `ask`, again and again."""
+    nonce: str
+    after: str | None = None
+    """The nonce of the answer that the asker goes by: only where that was the last one, the next nonce is enough."""
+
+    @property
+    def text(self) -> bytes:
+        """The whole of it, first question included."""
+        return b"%sask() {\n%s\n}\n%s" % (self.begin, self.body, self.stay)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """POSIX sh text that the loader checks (length, checksum) and then runs with stdin closed."""
 
@@ -30,6 +53,8 @@ class Program:
     become: bool = False
     """Run as root by the node's `Become`; with Become none it runs as the login user."""
     limits: Limits = Limits()
+    standing: Standing | None = None
+    """The same in a form that may stay; a session that cannot keep it runs `text`, which gives the same answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

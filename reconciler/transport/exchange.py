@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 
 import paramiko
 from paramiko.common import cMSG_CHANNEL_REQUEST
@@ -80,6 +81,28 @@ class Exchange:
             # The loader may have ended already and said why: what it printed is worth more than a broken pipe.
             if not self._channel.closed or not self._transport.is_active():
                 raise
+
+    def say(self, line: bytes) -> None:
+        """Send a short line, and leave stdin open for more."""
+        self._channel.settimeout(self._idle)
+        self._channel.sendall(line)
+
+    def again(self, limits: Limits) -> "Exchange":
+        """Give the same channel for one more question, with limits of its own."""
+        return Exchange(self._node, self._transport, self._channel, limits)
+
+    def has_begun(self, within: timedelta) -> bool:
+        """Wait for the first byte, or the end."""
+        return self._ready.wait(within.total_seconds())
+
+    def end(self) -> None:
+        """End the program's stdin, and give it a moment to end for it."""
+        try:
+            self._channel.shutdown_write()
+        except OSError:
+            return  # it has ended
+        self._channel.status_event.wait(EXIT_WAIT)
+        self._channel.close()
 
     def _in_one_go(self, length: int) -> AbstractContextManager[None]:
         """Let program and end of input leave in one write, where sshd takes them whole.

@@ -327,7 +327,19 @@ class _PooledSession:
     def run(self, program: Program) -> Answer:
         """Run one program to its end."""
         with self._dropped_on_error():
-            return self._start(program, quickly=True).answer()
+            return self._asked(program) or self._start(program, quickly=True).answer()
+
+    def _asked(self, program: Program) -> Answer | None:
+        """Have the program that stays on the node answer, where there is one; a dead kept connection is let go."""
+        if self._connection is None:
+            return None
+        try:
+            return self._connection.ask(program)
+        except NothingSent:
+            if not self._was_kept:
+                raise
+        self._drop()
+        return None
 
     def stream(self, program: Program) -> Iterator[bytes]:
         """Run one program and give its stdout as it comes."""

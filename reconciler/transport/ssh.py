@@ -36,6 +36,7 @@ from reconciler.transport.loader import (
 )
 from reconciler.transport.node_errors import node_errors
 from reconciler.transport.quick_loader import goes_quickly, quick_command, quick_text
+from reconciler.transport.standing import Broken, StandingProgram
 from reconciler.transport.wire import Patience, await_greeting, open_tcp, quiet_transport, wake
 
 
@@ -55,6 +56,8 @@ class SshConnection:
         self._sudo = node.become is Become.SUDO and connection.user != "root"
         self._ways: dict[bool, Way] = {}
         """With sudo, and without: how programs may go, as the last greeting told."""
+        self._staying: StandingProgram | None = None
+        self._may_stay = True
 
     @property
     def node(self) -> NodeId:
@@ -81,7 +84,7 @@ class SshConnection:
             command, text = loader_command(program, nonce, sudo=sudo), program.text
         try:
             with node_errors(self._node.id, "opening a channel"):
-                channel = self._transport.open_session(timeout=self._patience.channel.total_seconds())
+                channel = self._open_session()
                 exchange = Exchange(self._node.id, self._transport, channel, program.limits)
                 exchange.request(command)
         except (NodeUnreachable, NodeTimeout) as error:
@@ -93,6 +96,47 @@ class SshConnection:
             exchange.close()
             raise
         return Started(self, exchange, program, nonce, sudo=sudo, is_quick=is_quick)
+
+    def ask(self, program: Program) -> Answer | None:
+        """Have a program that stays answer, or begin to; None where it cannot be had, and nothing but looking was done.
+
+        Raises NothingSent where the connection turns out dead.
+        """
+        standing, sudo = program.standing, self._sudo and program.become
+        if standing is None or standing.after is None or not self._may_stay:
+            return None
+        if self._staying is not None and self._staying.goes_on_with(standing, sudo=sudo):
+            with node_errors(self._node.id, "waiting for the answer"), contextlib.suppress(Broken):
+                return self._staying.ask(standing.nonce, program.limits, self._patience.channel)
+        self._let_go()
+        try:
+            with node_errors(self._node.id, "opening a channel"):
+                channel = self._open_session()
+        except (NodeUnreachable, NodeTimeout) as error:
+            raise NothingSent(self._node.id, error.problem) from error
+        exchange = Exchange(self._node.id, self._transport, channel, program.limits)
+        with node_errors(self._node.id, "waiting for the answer"), contextlib.suppress(Broken):
+            self._staying = StandingProgram.begin(exchange, standing, new_nonce(), sudo=sudo)
+            return self._staying.answer(standing.nonce)
+        self._let_go()
+        self._may_stay = False
+        return None
+
+    def _let_go(self) -> None:
+        staying, self._staying = self._staying, None
+        if staying is not None:
+            staying.let_go()
+
+    def _open_session(self) -> paramiko.Channel:
+        timeout = self._patience.channel.total_seconds()
+        try:
+            return self._transport.open_session(timeout=timeout)
+        except paramiko.ChannelException:
+            if self._staying is None:
+                raise
+        self._let_go()  # sshd allows so many sessions and no more (MaxSessions)
+        self._may_stay = False
+        return self._transport.open_session(timeout=timeout)
 
     def learn(self, way: Way, *, sudo: bool) -> None:
         """Note how the next program may go."""
