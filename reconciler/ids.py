@@ -17,5 +17,8 @@ CommitId = NewType("CommitId", str)
 Digest = NewType("Digest", str)
 """SHA-256 in hexadecimal, 64 digits, over canonical bytes."""
 
+PatchId = NewType("PatchId", str)
+"""SSM's Id of a patch on Linux: `NAME.ARCH`, one row of a node."""
+
 RunId = NewType("RunId", str)
 """SHA-256 over (fleet, node, association or command, n): no clock in it, so that every daemon reaches the same one."""
