@@ -11,6 +11,10 @@ ANYTHING: Final = "*"
 """SSM: the one wildcard of a filter; it matches also what has no value at all."""
 
 
+PATCH_GROUP_TAGS: Final = ("Patch Group", "PatchGroup")
+"""SSM: both spellings of the tag, with regard to case."""
+
+
 class OperatingSystem(Enum):
     """SSM: OperatingSystem of a baseline, fixed for its life."""
 
@@ -239,5 +243,7 @@ class PatchBaseline:
     """Approved patches that are not installed for now: missing, with the reason."""
     ignores: tuple[PatchEntry, ...] = ()
     """Approved patches whose absence is an accepted risk: not missing, with the reason."""
+    bundled: bool = False
+    """Whether it came with the program: its `default` holds only where the repository has none."""
     file: str = ""
     """Where it stands: FILE:LINE."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from reconciler.ids import AssociationName, BaselineName, CommitId, DocumentName, GroupName, NodeId
 from reconciler.model.association import Association, Target
+from reconciler.model.baseline import PatchBaseline
 from reconciler.model.document import DocumentVersions
 from reconciler.model.fleet import Fleet
 from reconciler.model.known import JsonValue
@@ -24,7 +25,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unevaluated:
-    """A baseline, window or calendar: checked against its schema, carried, and Waiting "not supported yet"."""
+    """A window or calendar: checked against its schema, carried, and Waiting "not supported yet"."""
 
     kind: str
     name: str
@@ -55,7 +56,7 @@ class DesiredState:
     associations: Mapping[AssociationName, Association] = field(default_factory=dict)
     documents: Mapping[DocumentName, DocumentVersions] = field(default_factory=dict)
     parameters: Mapping[str, StoredParameter] = field(default_factory=dict)
-    baselines: Mapping[BaselineName, Unevaluated] = field(default_factory=dict)
+    baselines: Mapping[BaselineName, PatchBaseline] = field(default_factory=dict)
     windows: Mapping[str, Unevaluated] = field(default_factory=dict)
     calendars: Mapping[str, Unevaluated] = field(default_factory=dict)
     known_hosts: str = ""

@@ -8,6 +8,7 @@ import pytest
 from reconciler.bundled import bundled_files
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.model.association import Association, Severity, Target
+from reconciler.model.baseline import OperatingSystem
 from reconciler.model.fleet import Fleet
 from reconciler.model.node import Become, Mode, Transport
 from reconciler.model.read_state import Readings, desired_state, read_state
@@ -168,8 +169,8 @@ def test_what_is_not_acted_on_yet_is_carried() -> None:
             "state/known_hosts": "web ssh-ed25519 AAAA\n",
         }
     )
-    assert [(b.kind, b.name, b.body["PatchGroups"]) for b in state.baselines.values()] == [
-        ("baseline", "debian", ["web"])
+    assert [(b.operating_system, b.name, b.patch_groups) for b in state.baselines.values()] == [
+        (OperatingSystem.DEBIAN, "debian", ("web",))
     ]
     assert [(w.kind, w.name, w.file) for w in state.windows.values()] == [("window", "night", "state/windows/w.yaml:1")]
     assert [*state.calendars] == ["freeze"]
@@ -198,8 +199,12 @@ def test_the_library_itself_is_no_news() -> None:
         "baselines/b.yaml": b"Name: abc\nOperatingSystem: DEBIAN\n",
     }
     _, problems = read_state(bundled, bundled=bundled)
+    assert problems == ()
+    own = bundled["baselines/b.yaml"] + b"Default: true\n"
+    _, problems = read_state({"baselines/b.yaml": own}, bundled=bundled)
     assert [problem.message for problem in problems] == [
-        "baselines are not supported yet: nothing is scanned or installed by them"
+        "baselines are not supported yet: nothing is scanned or installed by them",
+        "this baseline wins over the bundled one",
     ]
 
 

@@ -6,7 +6,9 @@ It looks at mappings as they were met, so that a mistake elsewhere in one of the
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from reconciler.ids import DocumentName
+from reconciler.model.baseline import PATCH_GROUP_TAGS
 from reconciler.model.document import Document, Parameter
+from reconciler.model.reading.baseline_checks import check_baselines
 from reconciler.model.reading.files import Repository, Seen
 from reconciler.model.reading.values import Items, Scalar, Table, Value, is_null
 
@@ -20,6 +22,8 @@ def check_references(repository: Repository) -> None:
     _say_doubles(seen["window"], "Name", "windows with one Name")
     _say_doubles(seen["baseline"], "Name", "baselines with one Name")
     _say_doubles(seen["parameter"], "Name", "parameters with one Name", _root_name)
+    check_baselines(seen["baseline"])
+    _check_patch_groups(seen["node"])
     _check_gateways(seen["node"])
     _check_former_ids(seen["node"])
     _check_dependencies(seen["association"])
@@ -58,6 +62,17 @@ def _by_name(seen: Sequence[Seen], key: str) -> dict[str, Seen]:
 
 
 # ---------------------------------------------------------------- nodes
+
+
+def _check_patch_groups(nodes: Sequence[Seen]) -> None:
+    """Doubt a node in two patch groups by the two spellings of the tag."""
+    for one in nodes:
+        tags = one.table.table("Tags")
+        named = [] if tags is None else [tags.scalar(tag) for tag in PATCH_GROUP_TAGS]
+        if tags is not None and len({name for name in named if name is not None}) > 1:
+            spelled = " and ".join(PATCH_GROUP_TAGS)
+            message = f"{spelled} name two patch groups: the node gets no baseline, and nothing is patched"
+            one.mistakes.lint(tags, message, value="", remedy="keep one of the tags")
 
 
 def _check_gateways(seen: Sequence[Seen]) -> None:

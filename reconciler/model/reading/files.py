@@ -5,23 +5,25 @@ What one file says about another is not looked at here: `cross_checks` does that
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TypeVar, cast
 
 from reconciler.ids import BaselineName, DocumentName
 from reconciler.model.association import Association
+from reconciler.model.baseline import OperatingSystem, PatchBaseline
 from reconciler.model.desired import Group, StoredParameter, Unevaluated
 from reconciler.model.document import DocumentVersions
 from reconciler.model.fleet import Fleet
 from reconciler.model.node import Node
 from reconciler.model.reading.associations import CheckSchedule, read_association
+from reconciler.model.reading.baselines import read_baseline
 from reconciler.model.reading.document_files import Library, read_library
 from reconciler.model.reading.fleet import SshDefaults, read_fleet
 from reconciler.model.reading.mistakes import Mistakes, Patience, cut
 from reconciler.model.reading.nodes import read_group, read_node
-from reconciler.model.reading.policies import read_baseline, read_calendar, read_parameter, read_window
+from reconciler.model.reading.policies import read_calendar, read_parameter, read_window
 from reconciler.model.reading.signers import read_signer
 from reconciler.model.reading.text import decode
 from reconciler.model.reading.values import Table, Value, is_null
@@ -78,11 +80,11 @@ class Repository:
     associations: list[Association] = field(default_factory=list)
     windows: list[Unevaluated] = field(default_factory=list)
     parameters: list[StoredParameter] = field(default_factory=list)
-    own_baselines: list[Unevaluated] = field(default_factory=list)
+    own_baselines: list[PatchBaseline] = field(default_factory=list)
     signers: list[Signer] = field(default_factory=list)
     calendars: dict[str, Unevaluated] = field(default_factory=dict)
     library: Library = field(default_factory=Library)
-    bundled_baselines: dict[BaselineName, Unevaluated] = field(default_factory=dict)
+    bundled_baselines: dict[BaselineName, PatchBaseline] = field(default_factory=dict)
 
     @property
     def documents(self) -> Mapping[DocumentName, DocumentVersions]:
@@ -90,10 +92,19 @@ class Repository:
         return self.library.documents
 
     @property
-    def baselines(self) -> Mapping[BaselineName, Unevaluated]:
+    def baselines(self) -> Mapping[BaselineName, PatchBaseline]:
         """Every baseline by name: the repository's own win over the bundled ones."""
-        own = {BaselineName(baseline.name): baseline for baseline in self.own_baselines}
+        defaults = {one.operating_system for one in self.own_baselines if one.default}
+        own = {one.name: self._in_place_of_bundled(one, defaults) for one in self.own_baselines}
         return self.bundled_baselines | own
+
+    def _in_place_of_bundled(self, own: PatchBaseline, defaults: Collection[OperatingSystem]) -> PatchBaseline:
+        """Let what replaces a bundled default be the default in its place, where no other one is."""
+        bundled = self.bundled_baselines.get(own.name)
+        system = own.operating_system
+        if bundled is None or not bundled.default or bundled.operating_system is not system or system in defaults:
+            return own
+        return replace(own, default=True)
 
     def mistakes(self, file: str) -> Mistakes:
         """Give what is known to be wrong with one file."""
@@ -173,6 +184,7 @@ def read_files(
             repository.calendars[calendar.name] = calendar
     bundled_documents = {path: data for path, data in bundled.items() if path.startswith("documents/")}
     repository.library = read_library(kinds["document"], bundled_documents, repository.mistakes)
+    _say_not_supported(files, bundled, repository)
     _read_bundled_baselines(files, bundled, repository)
     return repository
 
@@ -260,6 +272,14 @@ def _read_fleet(files: Mapping[str, bytes], repository: Repository) -> None:
         repository.fleet, repository.ssh = read_fleet(values[0] if values else None, mistakes)
 
 
+def _say_not_supported(files: Mapping[str, bytes], bundled: Mapping[str, bytes], repository: Repository) -> None:
+    for seen in repository.seen["baseline"]:
+        file = seen.mistakes.file
+        if bundled.get(file) != files[file]:
+            message = "baselines are not supported yet: nothing is scanned or installed by them"
+            seen.mistakes.lint(seen.table, message, value=seen.table.scalar("Name"))
+
+
 def _read_bundled_baselines(files: Mapping[str, bytes], bundled: Mapping[str, bytes], repository: Repository) -> None:
     own = {seen.table.scalar("Name"): seen for seen in repository.seen["baseline"]}
     for path, data in bundled.items():
@@ -270,7 +290,7 @@ def _read_bundled_baselines(files: Mapping[str, bytes], bundled: Mapping[str, by
             record = read_baseline(value, mistakes, require_reasons=False)
             if record is None:
                 continue
-            repository.bundled_baselines[BaselineName(record.name)] = record
             mine = own.get(record.name)
+            repository.bundled_baselines[record.name] = replace(record, bundled=True)
             if mine is not None:
                 mine.mistakes.lint(mine.table, "this baseline wins over the bundled one", value=record.name)

@@ -1,6 +1,5 @@
-"""Baselines, windows, calendars and stored parameters: YAML values -> records that are checked and carried, not yet acted on."""
+"""Windows, calendars and stored parameters: YAML values -> records; windows and calendars are carried, not yet acted on."""
 
-from reconciler.ids import BaselineName
 from reconciler.model.desired import StoredParameter, Unevaluated
 from reconciler.model.known import JsonValue
 from reconciler.model.reading.mistakes import Mistakes
@@ -8,49 +7,7 @@ from reconciler.model.reading.schema import check
 from reconciler.model.reading.text import decode
 from reconciler.model.reading.values import Scalar, Table, Value, as_written, plain_json
 
-EXCEPTIONS = ("RejectedPatches", "Holds", "Ignores")
-_WITH_REASON = ("Owner", "Reason", "Expires")
 _SMALL = 4096
-
-
-def read_baseline(value: Value, mistakes: Mistakes, *, require_reasons: bool) -> Unevaluated | None:
-    """Read one patch baseline; exceptions without owner, reason and end are a lint, or an error where the fleet asks."""
-    if not check("baseline", value, mistakes) or not isinstance(value, Table):
-        return None
-    say = mistakes.error if require_reasons else mistakes.lint
-    for key in EXCEPTIONS:
-        for place, missing in _without_reason(value, key):
-            say(
-                place,
-                f"{key}: without {missing}",
-                remedy="write {Id: ..., Owner: ..., Reason: ..., Expires: 2030-01-31}",
-            )
-    _say_delays(value, mistakes)
-    mistakes.lint(
-        value, "baselines are not supported yet: nothing is scanned or installed by them", value=value.scalar("Name")
-    )
-    return _carried("baseline", BaselineName(value.scalar("Name") or ""), value, mistakes)
-
-
-def _without_reason(value: Table, key: str) -> list[tuple[Value, str]]:
-    found: list[tuple[Value, str]] = [(text, "Owner, Reason and Expires") for text in value.texts(key)]
-    for one in value.tables(key):
-        missing = [name for name in _WITH_REASON if name not in one.entries]
-        if missing:
-            found.append((one, " and ".join(missing)))
-    return found
-
-
-def _say_delays(value: Table, mistakes: Mistakes) -> None:
-    """Each rule has exactly one delay, but for the apt family, where both may be left out."""
-    apt = value.scalar("OperatingSystem") in {"DEBIAN", "UBUNTU", "RASPBIAN"}
-    rules = value.table("ApprovalRules")
-    for rule in [] if rules is None else rules.tables("PatchRules"):
-        delays = rule.entries.keys() & {"ApproveAfterDays", "ApproveUntilDate"}
-        if len(delays) > 1 or (not delays and not apt):
-            mistakes.error(
-                rule, "a rule has one of ApproveAfterDays and ApproveUntilDate", remedy="write ApproveAfterDays: 7"
-            )
 
 
 def read_window(value: Value, mistakes: Mistakes) -> Unevaluated | None:
