@@ -52,8 +52,7 @@ def plan_figures(folder: Path, fleet: Written, *, runs: int) -> Iterator[Figure]
         values=(float(str(again["peak_mib"])),),
         unit="MiB",
         budget=PEAK_BUDGET,
-        note=f"{float(str(runs_made[0][1]['peak_mib'])):.0f} MiB after the first plan; "
-        f"its largest git {float(str(again['git_mib'])):.0f} MiB",
+        note=f"{float(str(runs_made[0][1]['peak_mib'])):.0f} MiB after the first plan",
     )
 
 

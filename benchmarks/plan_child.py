@@ -2,12 +2,11 @@
 
     python -m benchmarks.plan_child REPOSITORY STATE_FOLDER INSTANT
 
-After each plan it writes one line of JSON: seconds of this plan, items, peak memory in MiB of itself and of the largest
-git it started. Its parent takes the time from the process' start to the first line.
+After each plan it writes one line of JSON: seconds of this plan, items, peak memory in MiB of itself (not what
+getrusage tells, which begins with the peak of whoever started it). Its parent takes the time from the process' start to the first line.
 """
 
 import json
-import resource
 import sys
 import time
 from datetime import datetime
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from reconciler.daemon.controller import Controller
 from reconciler.settings import HostSettings
+from tests.support.peak_memory import resident
 
 
 def main() -> None:
@@ -38,8 +38,7 @@ def _plan(controller: Controller, at: datetime) -> None:
         "digest": planned.plan.digest,
         "items": len(planned.plan.items),
         "left_out": len(planned.plan.left_out),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "git_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+        "peak_mib": resident("VmHWM") / 1024,
     }
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()

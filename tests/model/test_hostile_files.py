@@ -1,6 +1,5 @@
 """Files made to hurt: a clear error, never a traceback, a crash, a hang or a gigabyte."""
 
-import resource
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -13,6 +12,7 @@ from reconciler.model.reading.json_text import read_json
 from reconciler.model.reading.mistakes import Mistakes, Patience
 from reconciler.model.reading.yaml_text import read_yaml
 from tests.model.reading import ASSOCIATION, DOCUMENT, FILES, NODE, errors
+from tests.support.peak_memory import growth
 
 MEGABYTE = 1024 * 1024
 LAUGHS = b"a0: &a0 [ha, ha, ha, ha, ha, ha, ha, ha, ha]\n" + b"".join(
@@ -55,10 +55,10 @@ HOSTILE = [
 
 @contextmanager
 def at_most(megabytes: int) -> Iterator[None]:
-    """How far the whole process grew beyond what it ever was, libyaml's memory included."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    yield
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < megabytes * 1024
+    """How far the whole process grows, libyaml's memory included."""
+    with growth() as grown:
+        yield
+    assert grown.kib < megabytes * 1024
 
 
 @pytest.mark.parametrize(("data", "words"), HOSTILE)

@@ -1,6 +1,5 @@
 """Nodes that answer with malice, in one pass with a healthy one: bounded, told in words, believed in nothing else."""
 
-import resource
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,6 +14,7 @@ from reconciler.inventory import program
 from reconciler.model.command import Limits
 from reconciler.model.known import Unknown
 from tests.support.nodes import NodeSpec, TestNode, start_fleet
+from tests.support.peak_memory import growth
 from tests.support.site import APPEND_DOCUMENT, MOTD, Site, bodies
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(600)]
@@ -148,10 +148,9 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> 
             turn_hostile(nodes[each.name])
         (nodes["named"].root / "etc/os-release").unlink()
         (nodes["named"].root / "etc/os-release").write_text(f"ID=debian\nPRETTY_NAME='{WORDS.strip()}'\nNAME=x\n")
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        result = site.once()
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        yield Aftermath(site=site, nodes=nodes, result=result, grown=grown)
+        with growth() as grown:
+            result = site.once()
+        yield Aftermath(site=site, nodes=nodes, result=result, grown=grown.kib)
 
 
 @pytest.mark.parametrize("malice", MALICE, ids=lambda malice: malice.name)

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import resource
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from reconciler.source.git_process import GitOptions
 from reconciler.source.records import ReadLimits, Remote
 from reconciler.source.repository import HEARTBEAT_REF, Repository
 from tests.support.git_remote import GitRemote, make_remote
+from tests.support.peak_memory import growth
 
 MIB = 1024 * 1024
 SMALL = GitOptions(
@@ -137,10 +137,9 @@ def test_a_folder_of_countless_files_is_refused(repository: Repository, remote: 
     many = b"".join(f"100644 blob {blob}\tf{number:07}\0".encode() for number in range(200_000))
     head = set_head(remote, tree(remote, f"040000 tree {tree(remote, many)}\tstate\0".encode()))
     repository.fetch_state()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(SourceError, match=r"limit|more than"):
+    with growth() as grown, pytest.raises(SourceError, match=r"limit|more than"):
         repository.read_files(CommitId(head))
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150 * 1024
+    assert grown.kib < 150 * 1024
     works_on(repository, remote, good)
 
 
