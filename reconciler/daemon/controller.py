@@ -17,6 +17,7 @@ from reconciler.daemon.branches import Branches, believed_reporters
 from reconciler.daemon.clone_health import CloneHealth
 from reconciler.daemon.connections import Connections
 from reconciler.daemon.examination import Examination
+from reconciler.daemon.going import GoingRuns
 from reconciler.daemon.leadership import Leadership
 from reconciler.daemon.offline import OfflinePlans, Planned
 from reconciler.daemon.passing import PassResult, Request
@@ -35,7 +36,8 @@ from reconciler.model.node import Transport
 from reconciler.plan.difference import PlanDifference
 from reconciler.plan.digest import FactsDigest
 from reconciler.reconcile import Asked, Ground, Leading, Pass, World, reconcile
-from reconciler.rollout.output import forget_before
+from reconciler.rollout.node_run import NodeRuns
+from reconciler.rollout.output import OutputKeeper, forget_before
 from reconciler.rollout.settle import Unsettled
 from reconciler.settings import HostSettings
 from reconciler.source.address import parse_address
@@ -80,6 +82,7 @@ class Controller:
         self.connections = Connections(self.key_directory, settings.ssh_config_file())
         self._leadership = Leadership(self.repository, state_dir=state_dir, clock=clock)
         self._held: Mapping[NodeId, Collected] | None = None
+        self._going: GoingRuns | None = None
         self._facts_digest = FactsDigest()
         self._replays = Replays(state_dir / "plans")
         self._cache = Cache(state_dir / "facts" / self.repository.folder.stem)
@@ -104,6 +107,11 @@ class Controller:
         """From one pass to the next."""
         known = self.branches.known_ground
         return known.desired.fleet.interval if known else timedelta(minutes=1)
+
+    @property
+    def going(self) -> GoingRuns | None:
+        """What the last pass left running on nodes; None where nothing is."""
+        return self._going or None
 
     @property
     def reports_branch(self) -> str:
@@ -258,6 +266,7 @@ class Controller:
         )
         problems[:0] = leading.words
         lease = leading.lease
+        self._going = self._left_going(base, done)
         everyone, summary = self._judged(base, reports, accepted, done)
         made, words = (None, "nothing was committed")
         if lease is not None:
@@ -288,6 +297,11 @@ class Controller:
             commit_words=words,
             seconds=monotonic() - began,
         )
+
+    def _left_going(self, base: Ground, done: Pass) -> GoingRuns:
+        left = (*done.settled, *(outcome.record for outcome in done.outcomes if outcome.record is not None))
+        connect = self.connections.pool(base.desired).connect
+        return GoingRuns(left, base.desired, connect, NodeRuns(OutputKeeper(self.outputs)))
 
     def warnings(self, base: Ground) -> tuple[str, ...]:
         """Give what should be otherwise with the key that pushes reports, as found last; asks nobody."""

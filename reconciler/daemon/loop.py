@@ -1,4 +1,4 @@
-"""Passes for ever: on the interval, at once when a local ref moves, with back-off while git cannot be read."""
+"""Passes for ever: on the interval, at once when a ref moves or a lone run ends, with back-off while git cannot be read."""
 
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,13 @@ TIDY_EVERY = 50
 
 SETTLED = timedelta(milliseconds=100)
 """A push moves several refs: wait until they have moved before looking."""
+
+
+FIRST_LOOK = timedelta(seconds=1)
+"""Until runs that go on alone are looked at; as long as the last pass took where that is longer, then twice as long each time."""
+
+SELDOM = timedelta(minutes=1)
+"""The longest time between two such looks."""
 
 
 def serve(controller: Controller, stop: Event, *, take_over: bool = False) -> None:
@@ -55,11 +62,26 @@ def _serve(controller: Controller, stop: Event, *, take_over: bool) -> None:
             pause = controller.interval
             if failures:
                 pause = min(pause, FIRST_BACK_OFF * 2 ** min(failures - 1, 10))
-            left = (began + pause - datetime.now(UTC)).total_seconds()
-            if wake.wait(max(left, 0)) and not stop.is_set():
+            if _was_woken(controller, wake, began + pause, began) and not stop.is_set():
                 stop.wait(SETTLED.total_seconds())
     waiter.join()
     log.info("stopped")
+
+
+def _was_woken(controller: Controller, wake: Event, until: datetime, began: datetime) -> bool:
+    """Wait for the next pass to be due; say whether something woke us.
+
+    It is due at once where a run ended that went on alone: what waits for its slot or its node would else wait for an interval.
+    """
+    look_after = min(max(FIRST_LOOK, datetime.now(UTC) - began), SELDOM)
+    while (left := until - datetime.now(UTC)) > timedelta(0):
+        going = controller.going
+        if wake.wait((left if going is None else min(left, look_after)).total_seconds()):
+            return True
+        if going is not None and going.one_needs_a_pass():
+            return False
+        look_after = min(2 * look_after, SELDOM)
+    return wake.is_set()
 
 
 def _wake_on_stop(stop: Event, wake: Event) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.daemon.passing import PassResult
 from reconciler.drift.finding import Cause, Finding, State
-from tests.passes.test_the_daemon import wait_until
+from tests.passes.test_the_daemon import daemon_of, end, passes, wait_until
 from tests.support.nodes import Fleet, start_fleet
 from tests.support.site import APPEND_DOCUMENT, MOTD, Site, bodies
 
@@ -71,3 +71,29 @@ def test_it_keeps_its_slot_is_waiting_and_is_settled_by_a_later_pass(site: Site,
         (node.root / "tmp/go").touch()
     wait_until(lambda: site.command("once", str(site.repo)).returncode == 0, "it is settled, and the others follow")
     assert ran(fleet) == [2, 2, 2]
+
+
+def test_what_waits_for_a_slot_starts_when_the_run_that_has_it_ends_and_not_an_interval_later(
+    site: Site, fleet: Fleet
+) -> None:
+    """The interval is an hour and nothing is committed: only the end of a run can have begun the next pass."""
+    waits = APPEND_DOCUMENT.replace("sleep '{{ seconds }}'", "until [ -e /tmp/go ]; do sleep 0.1; done")
+    site.commit(
+        {
+            "state/fleet.yaml": "Fleet: example\nInterval: rate(1 hour)\nPassWait: rate(1 second)\n",
+            "documents/Motd.yaml": waits,
+            "state/associations/motd.yaml": MOTD + "MaxConcurrency: '1'\n",
+        }
+    )
+    daemon = daemon_of(site)
+    try:
+        for number in range(1, 4):
+            wait_until(lambda: passes(site) == number, f"pass {number} leaves its run alone")  # noqa: B023  (asked at once)
+            assert sum(ran(fleet)) == number
+            (busy,) = [node for node in fleet.nodes if bodies(node) == 1 and not (node.root / "tmp/go").exists()]
+            (busy.root / "tmp/go").touch()
+        wait_until(lambda: passes(site) == 4, "the last one is settled")
+    finally:
+        assert end(daemon) == 0
+    assert ran(fleet) == [1, 1, 1]
+    assert site.once().outcomes == ()
