@@ -21,6 +21,7 @@ from reconciler.drift.questions import questions
 from reconciler.drift.recheck import recheck
 from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.collect import Collected, collect
+from reconciler.inventory.latecomers import Latecomers
 from reconciler.inventory.observed import Facts
 from reconciler.model.command import Connect
 from reconciler.model.desired import DesiredState
@@ -93,6 +94,8 @@ class World:
     """Hears of run folders that nobody can make sense of."""
     facts_digest: FactsDigest = field(default_factory=FactsDigest)
     """Remembers what earlier passes digested."""
+    latecomers: Latecomers[Collected] | None = None
+    """Who is left to answer late; None: every node is waited for until its own limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +133,12 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
     """Bring the nodes asked for one pass closer to what is desired; what woke us up is not our business."""
     desired = base.desired
     before = collect(
-        [desired.nodes[node] for node in asked.nodes], base.questions, world.connect, before=held, clock=world.clock
+        [desired.nodes[node] for node in asked.nodes],
+        base.questions,
+        world.connect,
+        before=held,
+        clock=world.clock,
+        latecomers=world.latecomers,
     )
     facts = {node: found.facts for node, found in before.items()}
     seen = max((epoch_on(found, desired.fleet.id) for found in facts.values()), default=0)
@@ -208,6 +216,8 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
     now = world.clock()
     history = with_outcomes(history, outcomes, now)
     touched = sorted({outcome.node for outcome in outcomes if outcome.disposition is not Disposition.HELD_BACK})
+    if world.latecomers is not None:
+        world.latecomers.touched(touched)
     again = collect(
         [desired.nodes[node] for node in touched],
         base.questions,
@@ -215,6 +225,7 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
         before=before,
         afresh=True,
         clock=world.clock,
+        latecomers=world.latecomers,
     )
     collected = {**before, **again}
     if not again:

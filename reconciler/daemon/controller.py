@@ -31,6 +31,7 @@ from reconciler.errors import UsageError
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.cache import Cache
 from reconciler.inventory.collect import Collected, collect
+from reconciler.inventory.latecomers import Latecomers
 from reconciler.model.desired import DesiredState
 from reconciler.model.node import Transport
 from reconciler.plan.difference import PlanDifference
@@ -83,6 +84,7 @@ class Controller:
         self._leadership = Leadership(self.repository, state_dir=state_dir, clock=clock)
         self._held: Mapping[NodeId, Collected] | None = None
         self._going: GoingRuns | None = None
+        self._latecomers: Latecomers[Collected] = Latecomers()
         self._facts_digest = FactsDigest()
         self._replays = Replays(state_dir / "plans")
         self._cache = Cache(state_dir / "facts" / self.repository.folder.stem)
@@ -146,7 +148,9 @@ class Controller:
     def close(self) -> None:
         """Let go of lease, connections and the clone; safe to call twice."""
         self._leadership.let_go()
+        self._latecomers.stop()
         self.connections.close()
+        self._latecomers.close()
         self.repository.close()
 
     # Nodes
@@ -255,6 +259,7 @@ class Controller:
                 lead=lead,
                 stop=stop,
                 on_unsettled=lambda met: problems.append(f"{met.node}: a run is not settled: {met.reason}"),
+                latecomers=self._latecomers,
             ),
             Asked(
                 nodes=self.connections.warm_first(base.desired, _asked(request, base)),
@@ -335,6 +340,7 @@ class Controller:
         lead: Callable[[int], Leading | None] = lambda _: None,
         stop: Event | None = None,
         on_unsettled: Callable[[Unsettled], None] = lambda _: None,
+        latecomers: Latecomers[Collected] | None = None,
     ) -> World:
         fleet = base.desired.fleet
         patience = fleet.pass_wait or fleet.interval
@@ -348,6 +354,7 @@ class Controller:
             pauses=self.pauses.read,
             on_unsettled=on_unsettled,
             facts_digest=self._facts_digest,
+            latecomers=latecomers,
         )
 
     def _judged(

@@ -5,6 +5,7 @@ with its last known sections kept. It decides nothing and writes nothing.
 """
 
 import secrets
+import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -12,14 +13,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from reconciler.errors import NodeError
+from reconciler.errors import NodeError, NodeTimeout
 from reconciler.ids import Digest, NodeId
 from reconciler.inventory.crew import Crew
 from reconciler.inventory.decode import Held, Parses, Request, decode
 from reconciler.inventory.facts import FACTS
 from reconciler.inventory.frames import Answered, read_frames
+from reconciler.inventory.latecomers import Late, Latecomers
 from reconciler.inventory.observed import Facts
-from reconciler.inventory.program import program
+from reconciler.inventory.program import patience, program
 from reconciler.model.command import Answer, Connect, Session
 from reconciler.model.known import Known
 from reconciler.model.node import Node
@@ -35,6 +37,9 @@ JITTER: Final = 0.25
 """Of a term: nodes that were first asked in one pass are not all asked in full in one pass again."""
 
 STDERR_SHOWN: Final = 200
+
+SECOND_CHANCE: Final = timedelta(seconds=3)
+"""How long a pass that has all its other answers waits for nodes that let the last one wait, or were away: a login's time."""
 
 _PARSES = Parses()
 
@@ -77,7 +82,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def collect(
+def collect(  # noqa: PLR0913  (all but three by keyword, and none of them is known to the others)
     nodes: Iterable[Node],
     questions: Mapping[NodeId, Questions],
     connect: Connect,
@@ -87,31 +92,97 @@ def collect(
     workers: int = 32,
     on_node: Callable[[Node, Collected], None] | None = None,
     clock: Callable[[], datetime] = _now,
+    latecomers: Latecomers[Collected] | None = None,
 ) -> Mapping[NodeId, Collected]:
     """Ask every node, up to `workers` at a time, in the order given; `on_node` hears of each as soon as it has answered.
 
     With `afresh`, nothing is held for an hour: after something ran on the nodes, what no expectation names is looked at, too.
+    With `latecomers`, nodes that let us wait are left to them, and what they said to the last pass counts; without, every
+    node is waited for until its own limit.
     """
-    asked = tuple(nodes)
-    known = before or {}
+    wanted = tuple(nodes)
+    late = _Lateness(wanted, questions, before or {}, latecomers)
 
     def one(node: Node) -> Collected:
-        last = known.get(node.id)
+        last = late.before.get(node.id)
+        late.begins(node.id)
         try:
             with connect(node) as session:
                 return ask(session, node, questions.get(node.id, Questions()), before=last, afresh=afresh, clock=clock)
         except NodeError as error:
             return unreachable(node.id, error, last, clock())
 
-    if not asked:
-        return {}
+    asked = late.in_turn()
     found: dict[NodeId, Collected] = {}
-    with closing(Crew(asked, one, most=workers).results()) as results:
+    crew = Crew(asked, one, most=workers)
+    with closing(crew.results(enough=None if latecomers is None else lambda: late.is_enough(found))) as results:
         for node, collected in results:
             found[node.id] = collected
             if on_node is not None:
                 on_node(node, collected)
-    return {node.id: found[node.id] for node in asked}
+    if latecomers is not None and not crew.is_done:
+        latecomers.leave(crew, (node.id for node in asked if node.id not in found), questions)
+    return {node.id: found.get(node.id) or late.without(node, clock()) for node in wanted}
+
+
+class _Lateness:
+    """Who is waited for in one asking, how long, and what stands for who is not."""
+
+    def __init__(
+        self,
+        nodes: tuple[Node, ...],
+        questions: Mapping[NodeId, Questions],
+        before: Mapping[NodeId, Collected],
+        latecomers: Latecomers[Collected] | None,
+    ) -> None:
+        names = [node.id for node in nodes]
+        self._nodes = nodes
+        self._questions = questions
+        self._late: Mapping[NodeId, Late[Collected]] = {} if latecomers is None else latecomers.take(names, questions)
+        self.before = {**before, **{node: late.said for node, late in self._late.items()}}
+        self._still_asked = frozenset() if latecomers is None else latecomers.still_asked()
+        self._slow = {node for node in names if node in self._late or self._was_away(node)}
+        self._quick = [node for node in names if node not in self._slow and node not in self._still_asked]
+        self._begun: dict[NodeId, float] = {}
+        self._quick_ones_done: float | None = None
+
+    def _was_away(self, node: NodeId) -> bool:
+        last = self.before.get(node)
+        return last is not None and last.facts.unreachable is not None
+
+    def in_turn(self) -> tuple[Node, ...]:
+        """Give whom to ask, those last that let the last pass wait; who has not answered that one is not asked again."""
+        asked = [node for node in self._nodes if node.id not in self._still_asked]
+        return tuple(sorted(asked, key=lambda node: node.id in self._slow))
+
+    def begins(self, node: NodeId) -> None:
+        """Note that a node's turn has come; from any thread."""
+        self._begun[node] = time.monotonic()
+
+    def is_enough(self, found: Mapping[NodeId, Collected]) -> bool:
+        """Say whether everybody had the time that is theirs: slow ones a moment more than the others took."""
+        now = time.monotonic()
+        if not all(node in found or self._had_its_time(node, now) for node in self._quick):
+            return False
+        self._quick_ones_done = self._quick_ones_done or now
+        return now - self._quick_ones_done >= SECOND_CHANCE.total_seconds()
+
+    def _had_its_time(self, node: NodeId, now: float) -> bool:
+        return node in self._begun and now - self._begun[node] >= self._patience(node).total_seconds()
+
+    def _patience(self, node: NodeId) -> timedelta:
+        return patience(self._questions.get(node, Questions()))
+
+    def without(self, node: Node, now: datetime) -> Collected:
+        """Give what stands for a node that is not waited for: its last answer, its last trouble, or why there is neither."""
+        late, last = self._late.get(node.id), self.before.get(node.id)
+        if last is not None and (self._was_away(node.id) or (late is not None and late.is_answer)):
+            return last
+        seconds = self._patience(node.id).total_seconds()
+        words = (
+            f"the node did not answer within {seconds:g} s: the pass went on without it, its answer counts in the next"
+        )
+        return unreachable(node.id, NodeTimeout(node.id, words), last, now)
 
 
 def ask(

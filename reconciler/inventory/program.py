@@ -190,3 +190,8 @@ def _limits(questions: Questions) -> Limits:
     more = timedelta(seconds=batches * CHECK_SECONDS)
     usual = Limits()
     return replace(usual, idle=usual.idle + more, total=usual.total + more)
+
+
+def patience(questions: Questions) -> timedelta:
+    """Give how long a pass waits for a node's answer: as long as one may be silent. Its own limit, total, is longer."""
+    return _limits(questions).idle

@@ -90,6 +90,8 @@ class ConnectionPool:
         self._lock = threading.Lock()
         self._idle: dict[_Route, SshConnection] = {}
         self._gateways: dict[_Route, _Gateway] = {}
+        self._lent: set[SshConnection] = set()
+        """Those that sessions hold."""
         self._closed = False
         self._pins_read: dict[tuple[NodeId, str | None, int], Pins] = {}
         """Looked up once for each commit: every pass asks for every node."""
@@ -148,10 +150,10 @@ class ConnectionPool:
             session.give_back()
 
     def close(self) -> None:
-        """Close every connection; nothing of the pool is left behind."""
+        """Close every connection, those under a program too; nothing of the pool is left behind."""
         with self._lock:
             self._closed = True
-            closing = list(self._idle.values())
+            closing = [*self._idle.values(), *self._lent]
             gateways = list(self._gateways.values())
             self._idle.clear()
             self._gateways.clear()
@@ -172,17 +174,33 @@ class ConnectionPool:
         if kept is None:
             return None
         if kept.is_alive and self._fits(route, kept):
-            return kept
+            return self.lend(kept)
         kept.close()
         return None
 
     def put(self, route: _Route, connection: SshConnection) -> None:
         """Keep a connection for the next pass, where there is room for it."""
         with self._lock:
+            self._lent.discard(connection)
             has_room = not self._closed and len(self._idle) < self._keep and route not in self._idle
             if has_room and connection.is_alive:
                 self._idle[route] = connection
                 return
+        connection.close()
+
+    def lend(self, connection: SshConnection) -> SshConnection:
+        """Note that a session holds it. Raises NodeUnreachable where the pool was closed meanwhile."""
+        with self._lock:
+            if not self._closed:
+                self._lent.add(connection)
+                return connection
+        connection.close()
+        raise NodeUnreachable(connection.node, "the connections of this process were closed")
+
+    def drop(self, connection: SshConnection) -> None:
+        """Close a connection that a session held."""
+        with self._lock:
+            self._lent.discard(connection)
         connection.close()
 
     def open(self, node: Node) -> SshConnection:
@@ -312,7 +330,7 @@ class _PooledSession:
         self._connection = pool.take(route)
         self._was_kept = self._connection is not None
         if self._connection is None:
-            self._connection = pool.open(node)
+            self._connection = pool.lend(pool.open(node))
 
     @property
     def node(self) -> NodeId:
@@ -349,7 +367,7 @@ class _PooledSession:
     def _start(self, program: Program, *, quickly: bool = False) -> Started:
         """Send a program; a kept connection that turns out dead before any byte was sent is replaced, once."""
         if self._connection is None:
-            self._connection = self._pool.open(self._node)
+            self._connection = self._pool.lend(self._pool.open(self._node))
         was_kept, self._was_kept = self._was_kept, False
         try:
             return self._connection.start(program, quickly=quickly)
@@ -357,7 +375,7 @@ class _PooledSession:
             if not was_kept:
                 raise
             self._drop()
-        self._connection = self._pool.open(self._node)
+        self._connection = self._pool.lend(self._pool.open(self._node))
         return self._connection.start(program)
 
     @contextmanager
@@ -371,7 +389,7 @@ class _PooledSession:
 
     def _drop(self) -> None:
         if self._connection is not None:
-            self._connection.close()
+            self._pool.drop(self._connection)
             self._connection = None
 
     def give_back(self) -> None:
