@@ -11,8 +11,9 @@ from pathlib import Path
 from threading import Event
 
 from reconciler.collector import paused_collector
+from reconciler.documents.content import Contents, Source
 from reconciler.drift.associations import Survey, Surveyor, find_drift
-from reconciler.drift.definitions import Definition, Unrenderable, definitions
+from reconciler.drift.definitions import Definition, Unrenderable, define, definitions
 from reconciler.drift.finding import Cause, Finding
 from reconciler.drift.identity import with_traced
 from reconciler.drift.lost_history import guarded, rebuilt
@@ -37,6 +38,7 @@ from reconciler.plan.shrink import refused
 from reconciler.rollout.fencing import announce, epoch_on
 from reconciler.rollout.run import SecondLook, roll_out
 from reconciler.rollout.settle import Unsettled, settle
+from reconciler.rollout.staging import Read, no_store
 from reconciler.targets.resolve import Targets, means_the_same, resolve_targets
 
 
@@ -63,6 +65,22 @@ def ground(desired: DesiredState, before: Ground | None = None) -> Ground:
         definitions=definitions(desired),
         questions=questions(desired, targets),
     )
+
+
+def sources_of(base: Ground) -> tuple[Source, ...]:
+    """Give what must be looked at before every document of `base` can be rendered."""
+    waiting = (each for each in base.definitions.values() if isinstance(each, Unrenderable))
+    return tuple(dict.fromkeys(source for each in waiting for source in each.sources))
+
+
+def with_contents(base: Ground, contents: Contents) -> Ground:
+    """Render again what only waited for contents, with those that are known now."""
+    again = {
+        name: define(base.desired, base.desired.associations[name], contents)
+        for name, found in base.definitions.items()
+        if isinstance(found, Unrenderable) and found.sources
+    }
+    return replace(base, definitions={**base.definitions, **again}) if again else base
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +114,8 @@ class World:
     """Remembers what earlier passes digested."""
     latecomers: Latecomers[Collected] | None = None
     """Who is left to answer late; None: every node is waited for until its own limit."""
+    read_content: Read = no_store
+    """Gives the files that documents download."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +232,7 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
         target_counts={name: len(members) for name, members in base.targets.members.items()},
         outputs=world.outputs,
         pauses=world.pauses,
+        read=world.read_content,
     )
     now = world.clock()
     history = with_outcomes(history, outcomes, now)

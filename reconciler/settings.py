@@ -3,12 +3,14 @@
 The state repository can narrow them, never widen: a commit that names another fleet, branch or key path gains nothing.
 """
 
+import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import SettingsError
 from reconciler.model.command_rule import CommandRule
+from reconciler.model.host_secret import HostSecret
 from reconciler.model.reading.mistakes import Mistakes
 from reconciler.model.reading.schema import check
 from reconciler.model.reading.signers import read_signer
@@ -17,6 +19,8 @@ from reconciler.model.reading.yaml_text import read_yaml
 from reconciler.model.signer import Signer
 
 DEFAULT_SSH_CONFIG = Path("~/.ssh/config")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 SYSTEM_FILE = Path("/etc/reconciler/host.yaml")
 
 
@@ -45,6 +49,12 @@ class HostSettings:
     report_signers: tuple[Signer, ...] = ()
     """Whose reports count besides those signed with `signing_key`; with either, unsigned ones count for nothing."""
 
+    egress: tuple[Network, ...] = ()
+    """Networks besides the public ones that documents may download from: loopback, link-local and private ones are not."""
+    secrets: tuple[HostSecret, ...] = ()
+    """What documents may log in with where they download: by name, never the value."""
+    known_hosts: Path | None = None
+    """Host keys of the git servers that documents download from; None: ssh's own files."""
     send_command: tuple[CommandRule, ...] = ()
     """Who may send which commands; none: whoever may write the state folder."""
 
@@ -82,6 +92,9 @@ def host_settings(content: bytes, file: str) -> HostSettings:
     table = documents[0] if documents else None
     if not isinstance(table, Table):
         return HostSettings()
+    downloads = table.table("Downloads") or Table({}, {}, 1, 1)
+    egress, host_secrets = _networks(downloads, mistakes), _secrets(downloads, mistakes)
+    known_hosts = downloads.scalar("KnownHosts")
     trusted, reporting = _signers(table, "TrustedSigners", mistakes), _signers(table, "ReportSigners", mistakes)
     if mistakes.found_errors:
         raise SettingsError("\n".join(str(problem) for problem in mistakes.problems))
@@ -97,6 +110,9 @@ def host_settings(content: bytes, file: str) -> HostSettings:
         trusted_signers=trusted,
         signing_key=None if signing_key is None else keys.expanduser() / Path(signing_key).expanduser(),
         report_signers=reporting,
+        egress=egress,
+        secrets=host_secrets,
+        known_hosts=None if known_hosts is None else Path(known_hosts).expanduser(),
         send_command=tuple(map(_command_rule, table.tables("SendCommand"))),
     )
 
@@ -111,6 +127,29 @@ def _command_rule(table: Table) -> CommandRule:
         targets=texts("Targets"),
         max_nodes=table.integer("MaxNodes"),
     )
+
+
+def _networks(table: Table, mistakes: Mistakes) -> tuple[Network, ...]:
+    found: list[Network] = []
+    for scalar in table.texts("Egress"):
+        try:
+            network = ipaddress.ip_network(scalar.text, strict=True)
+        except ValueError:
+            mistakes.error(scalar, "no address or network", remedy="write 10.1.2.3, 10.1.0.0/16 or fd00::/8")
+            continue
+        found.append(network)
+    return tuple(found)
+
+
+def _secrets(table: Table, mistakes: Mistakes) -> tuple[HostSecret, ...]:
+    found: dict[str, HostSecret] = {}
+    for one in table.tables("Secrets"):
+        name = one.scalar("Name") or ""
+        if name in found:
+            mistakes.error(one.entries["Name"], "a second secret of this name", remedy="keep one")
+        hosts = tuple(host.text.lower() for host in one.texts("Hosts"))
+        found[name] = HostSecret(name=name, file=Path(one.scalar("File") or "").expanduser(), hosts=hosts)
+    return tuple(found.values())
 
 
 def _signers(table: Table, key: str, mistakes: Mistakes) -> tuple[Signer, ...]:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from reconciler.commands.request import MOST_BYTES, Request, stop_in_words
+from reconciler.documents.content import Contents, ContentUnknown
 from reconciler.documents.render import RUNBOOK, NotSupportedYet, Rendered, RenderError, render
 from reconciler.drift.definitions import Definition
 from reconciler.errors import UsageError
@@ -79,10 +80,21 @@ class Command:
         )
 
 
-def prepare(request: Request, desired: DesiredState, *, command: UUID, login: str, now: datetime) -> Command:
-    """Find document and nodes, and fill in the parameters. Raises UsageError with SSM's name of the error."""
+def prepare(
+    request: Request,
+    desired: DesiredState,
+    *,
+    command: UUID,
+    login: str,
+    now: datetime,
+    contents: Contents | None = None,
+) -> Command:
+    """Find document and nodes, and fill in the parameters. Raises UsageError with SSM's name of the error.
+
+    ContentUnknown names what it downloads and `contents` does not know.
+    """
     document = _document(request, desired)
-    rendered = _rendered(request, document, desired)
+    rendered = _rendered(request, document, desired, contents)
     nodes = _nodes(request, desired)
     return Command(
         id=command,
@@ -118,14 +130,17 @@ def _document(request: Request, desired: DesiredState) -> Document:
     return document
 
 
-def _rendered(request: Request, document: Document, desired: DesiredState) -> Rendered:
+def _rendered(request: Request, document: Document, desired: DesiredState, contents: Contents | None) -> Rendered:
     try:
         rendered = render(
             document,
             {name: list(values) for name, values in request.parameters.items()},
             stored=desired.parameters,
             documents=desired.documents,
+            contents=contents,
         )
+    except ContentUnknown:
+        raise
     except NotSupportedYet as exc:
         raise UsageError(f"InvalidDocument: {exc}") from exc
     except RenderError as exc:

@@ -27,6 +27,7 @@ from reconciler.plan.plan import Plan, PlanItem
 from reconciler.plan.run_id import run_id
 from reconciler.rollout.flight import Delivery
 from reconciler.rollout.run import roll_out
+from reconciler.rollout.staging import Read, no_store
 
 Tell = Callable[[NodeId, Detail, str], None]
 
@@ -62,6 +63,8 @@ class Surroundings:
     cancelled: Callable[[NodeId], bool]
     tell: Tell
     """Hears of every change of an invocation, from the deciding thread."""
+    read: Read = no_store
+    """Gives the files that the document downloads."""
 
 
 def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> tuple[Invocation, ...]:
@@ -90,6 +93,7 @@ def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> 
         target_counts={association.name: len(command.nodes)},
         outputs=around.outputs,
         pauses=around.pauses,
+        read=around.read,
         delivery=Delivery(
             until=command.deliver_until,
             cancelled=around.cancelled,

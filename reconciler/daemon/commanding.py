@@ -82,7 +82,11 @@ def send(
     base, accepted = controller.branches.in_force()
     reports = controller.branches.look(base.desired)
     reports, accepted, base = controller.branches.agree(reports, accepted, base)
-    command = prepare(request, base.desired, command=uuid4(), login=login, now=controller.clock())
+    command = controller.contents.settle(
+        lambda contents: prepare(
+            request, base.desired, command=uuid4(), login=login, now=controller.clock(), contents=contents
+        )
+    )
     refused = why_not(controller.command_rules, login_name(), command, base.desired)
     if refused is not None:
         raise UsageError(f"AccessDenied: {refused}; nothing was sent")
@@ -127,6 +131,7 @@ def _send(
                 pauses=controller.pauses.read,
                 cancelled=cancel.of,
                 tell=tell,
+                read=controller.contents.read,
             ),
         )
         record = record.with_invocations(invocations, cancelled=cancel.asked)

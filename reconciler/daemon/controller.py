@@ -16,6 +16,7 @@ from reconciler.daemon.accepting import Accepted
 from reconciler.daemon.branches import Branches, believed_reporters
 from reconciler.daemon.clone_health import CloneHealth
 from reconciler.daemon.connections import Connections
+from reconciler.daemon.contents import Contents
 from reconciler.daemon.examination import Examination
 from reconciler.daemon.going import GoingRuns
 from reconciler.daemon.leadership import Leadership
@@ -80,6 +81,7 @@ class Controller:
         self._clone = CloneHealth(self.repository)
         self.branches = Branches(self.repository, settings, clock, reporters)
         self.key_directory = settings.key_directory.expanduser()
+        self.contents = Contents(state_dir / "content", settings)
         self.connections = Connections(self.key_directory, settings.ssh_config_file())
         self._leadership = Leadership(self.repository, state_dir=state_dir, clock=clock)
         self._held: Mapping[NodeId, Collected] | None = None
@@ -89,7 +91,9 @@ class Controller:
         self._replays = Replays(state_dir / "plans")
         self._cache = Cache(state_dir / "facts" / self.repository.folder.stem)
         self._reporter = Reporter(self.repository, clock, on_lost=self._leadership.drop)
-        self._offline = OfflinePlans(self.repository, self.branches.read_state, self.branches.narrowed)
+        self._offline = OfflinePlans(
+            self.repository, self.branches.read_state, self.branches.narrowed, self.contents.recalled
+        )
 
     # What the daemon's loop asks
 
@@ -216,6 +220,7 @@ class Controller:
         asked = Asked(
             nodes=self.connections.warm_first(base.desired, nodes), dry_run=True, allow_shrink=accepted.allow_shrink
         )
+        base, _ = self.contents.settled(base, self.clock())
         done = reconcile(base, reports.read.history, self._collected(), self._world(base), asked)
         return Planned(plan=done.plan, nothing_left=_nothing_left(done))
 
@@ -238,7 +243,8 @@ class Controller:
         began = monotonic()
         reports, accepted, base = self._clone.kept_sound(lambda: self._synced(request), _trouble)
         repaired = self._clone.told()
-        problems = [*repaired, *accepted.problems, *reports.standing.unreachable]
+        base, unfetched = self.contents.settled(base, self.clock())
+        problems = [*repaired, *accepted.problems, *reports.standing.unreachable, *unfetched]
         leading = _Leading()
         if not request.dry_run:
             places, fleet = reports.branch.places, base.desired.fleet
@@ -355,6 +361,7 @@ class Controller:
             on_unsettled=on_unsettled,
             facts_digest=self._facts_digest,
             latecomers=latecomers,
+            read_content=self.contents.read,
         )
 
     def _judged(

@@ -33,10 +33,17 @@ class Planned:
 class OfflinePlans:
     """Makes plans from git alone: the same bytes everywhere."""
 
-    def __init__(self, repository: Repository, read: Read, narrowed: Callable[[DesiredState], DesiredState]) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        read: Read,
+        narrowed: Callable[[DesiredState], DesiredState],
+        recalled: Callable[[Ground], Ground],
+    ) -> None:
         self._repository = repository
         self._read = read
         self._narrowed = narrowed
+        self._recalled = recalled
         self._planner = Planner()
 
     def branch_at(self, commit: CommitId) -> Branch:
@@ -76,7 +83,9 @@ class OfflinePlans:
         allow_shrink: frozenset[AssociationName],
         pauses: Pauses | None = None,
     ) -> Planned:
-        survey, plan = self._planner.plan(base, facts, branch.history, now, allow_shrink=allow_shrink, pauses=pauses)
+        survey, plan = self._planner.plan(
+            self._recalled(base), facts, branch.history, now, allow_shrink=allow_shrink, pauses=pauses
+        )
         left = any(item_status(finding) is not Status.COMPLIANT for finding in survey.noteworthy)
         return Planned(plan=plan, nothing_left=not left)
 

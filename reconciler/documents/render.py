@@ -12,13 +12,28 @@ from datetime import timedelta
 from types import MappingProxyType
 
 from reconciler.documents.actions import ACTIONS, AGENT_ONLY, NOT_YET, support_of
+from reconciler.documents.actions.download_content import DownloadContent, LibraryDocument
 from reconciler.documents.actions.run_document import RunDocument
 from reconciler.documents.compact_json import as_text
+from reconciler.documents.content import (
+    Blobs,
+    Content,
+    Contents,
+    ContentUnavailable,
+    ContentUnknown,
+    Fetched,
+    NothingFetched,
+    Source,
+    Unavailable,
+)
+from reconciler.documents.downloads import Downloads, Placed
 from reconciler.documents.error import InputError, NotSupportedYet, RenderError
+from reconciler.documents.fetched_document import as_json, read_fetched
 from reconciler.documents.interpolation import interpolate, resolve_stored
 from reconciler.documents.parameters import exported, parameter_values
 from reconciler.documents.preconditions import Decision, Move, decide
 from reconciler.documents.script_inputs import DEFAULT_TIMEOUT
+from reconciler.errors import SourceError
 from reconciler.ids import Digest, DocumentName
 from reconciler.model.desired import StoredParameter
 from reconciler.model.document import Document, DocumentVersions, Step
@@ -63,6 +78,8 @@ class RenderedStep:
     timeout: timedelta = DEFAULT_TIMEOUT
     working_directory: str = ""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    needs: Placed | None = None
+    """A file that must lie on the node as it was when this was rendered, or the step fails: the document it is of."""
     skip: str | None = None
     """Why it is skipped."""
     fail: str | None = None
@@ -86,6 +103,9 @@ class Rendered:
     version: str
     digest: Digest
     steps: tuple[RenderedStep, ...]
+    blobs: Blobs = field(default_factory=Blobs)
+    """The files that must be sent along."""
+    fetched: tuple[Fetched, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +126,11 @@ class _Surroundings:
 
     stored: Mapping[str, StoredParameter]
     documents: Mapping[DocumentName, DocumentVersions]
+    contents: Contents
+    downloads: Downloads = field(default_factory=Downloads)
+    fetched: dict[Source, Fetched] = field(default_factory=dict)
+    unknown: dict[Source, None] = field(default_factory=dict)
+    """Sources that nobody has looked at: one rendering names them all."""
     steps: int = MOST_STEPS
     bytes: int = MOST_BYTES
 
@@ -130,15 +155,27 @@ def render(
     *,
     stored: Mapping[str, StoredParameter],
     documents: Mapping[DocumentName, DocumentVersions] = MappingProxyType({}),
+    contents: Contents | None = None,
 ) -> Rendered:
     """Give the steps of `document` with `given` filled in; RenderError where the whole document cannot run.
 
-    Documents that it runs are taken from `documents`, and their steps stand in the place of the step that runs them.
+    Documents that it runs are taken from `documents`, and their steps stand in the place of the step that runs them. What
+    it downloads is in `contents`; ContentUnknown names all that is not.
     """
     if document.schema_version == RUNBOOK:
         raise NotSupportedYet(f"Automation runbooks ({document.name})")
-    steps = _render_document(document, given, _Surroundings(stored=stored, documents=documents), within=(), prefix="")
-    return Rendered(document=document.name, version=document.version, digest=_digest(steps), steps=steps)
+    around = _Surroundings(stored=stored, documents=documents, contents=contents or NothingFetched())
+    steps = _render_document(document, given, around, within=(), prefix="")
+    if around.unknown:
+        raise ContentUnknown(tuple(around.unknown))
+    return Rendered(
+        document=document.name,
+        version=document.version,
+        digest=_digest(steps),
+        steps=steps,
+        blobs=around.downloads.blobs,
+        fetched=tuple(around.fetched.values()),
+    )
 
 
 def _render_document(
@@ -196,6 +233,8 @@ class _StepRendering:
                 yield from inner
                 return
             outcome = inner
+        if isinstance(outcome, DownloadContent):
+            outcome = self._download(outcome)
         yield self.around.take(
             replace(
                 outcome,
@@ -225,8 +264,10 @@ class _StepRendering:
             finally_step=last and flow.get("finallyStep") in (True, "true"),
         )
 
-    def _outcome(self, element: Mapping[str, JsonValue], decision: Decision) -> RenderedStep | RunDocument:
-        """Give one script, or what names another document; inputs that the action refuses make a step that fails."""
+    def _outcome(
+        self, element: Mapping[str, JsonValue], decision: Decision
+    ) -> RenderedStep | RunDocument | DownloadContent:
+        """Give one script, or what needs more than inputs; inputs that the action refuses make a step that fails."""
         action = self.step.action
         match decision.move:
             case Move.SKIP:
@@ -239,7 +280,7 @@ class _StepRendering:
             read = ACTIONS[action].from_inputs(_lower_case(inputs))
         except InputError as error:
             return self._failing(str(error))
-        if isinstance(read, RunDocument):
+        if isinstance(read, (RunDocument, DownloadContent)):
             return read
         return RenderedStep(
             name="",
@@ -257,31 +298,79 @@ class _StepRendering:
         self, number: int, element: Mapping[str, JsonValue], wanted: RunDocument, place: Place
     ) -> tuple[RenderedStep, ...] | RenderedStep:
         """Give the steps of the document that this step runs; as on SSM, one that cannot run fails this step alone."""
-        if wanted.document is None:
+        named = wanted.local or wanted.document
+        if named is None:
             return RenderedStep(name="", action=self.step.action, script=b":\n")
         if len(self.within) >= DEEPEST:
-            return self._failing(
-                f"documents run each other at most {DEEPEST} deep, and {wanted.document} would be deeper"
-            )
-        versions = self.around.documents.get(wanted.document)
-        document = None if versions is None else versions.get(wanted.version)
-        if document is None:
-            what = "" if versions is None else f" of version {wanted.version}"
-            return self._failing(f"there is no document {wanted.document}{what} in the state repository")
-        if document.schema_version == RUNBOOK:
-            return self._failing(f"{wanted.document} is an Automation runbook, not a Command document")
+            return self._failing(f"documents run each other at most {DEEPEST} deep, and {named} would be deeper")
         try:
-            return _render_document(
+            document, placed = self._meant(wanted)
+        except InputError as error:
+            return self._failing(str(error))
+        if document.schema_version == RUNBOOK:
+            return self._failing(f"{named} is an Automation runbook, not a Command document")
+        try:
+            steps = _render_document(
                 document,
                 wanted.parameters,
                 self.around,
                 within=(*self.within, place),
                 prefix=f"{self._name(number, element)}/",
             )
-        except (NotSupportedYet, _TooLarge):
+        except (NotSupportedYet, ContentUnknown, ContentUnavailable, _TooLarge):
             raise
         except RenderError as error:
-            return self._failing(f"{wanted.document}: {error}")
+            return self._failing(f"{named}: {error}")
+        return steps if placed is None else tuple(replace(step, needs=step.needs or placed) for step in steps)
+
+    def _meant(self, wanted: RunDocument) -> tuple[Document, Placed | None]:
+        """Find the document to run; InputError where there is none."""
+        if wanted.document is not None:
+            return self._of_library(wanted.document, wanted.version), None
+        placed = self.around.downloads.find(wanted.local)
+        if placed is None:
+            # What is on the node already nobody has reviewed, and no plan could show it.
+            raise InputError(
+                f"no earlier step of the document downloads {wanted.local}: only what one brings can be run"
+            )
+        made = self.around.downloads.made.get(placed.sha256)
+        try:
+            data = self.around.contents.read(placed.sha256) if made is None else made
+        except SourceError as exc:
+            raise ContentUnavailable(f"{wanted.local}: {exc}") from exc
+        return read_fetched(data, wanted.local), placed
+
+    def _of_library(self, name: DocumentName, version: str) -> Document:
+        versions = self.around.documents.get(name)
+        document = None if versions is None else versions.get(version)
+        if document is None:
+            what = "" if versions is None else f" of version {version}"
+            raise InputError(f"there is no document {name}{what} in the state repository")
+        return document
+
+    def _download(self, wanted: DownloadContent) -> RenderedStep:
+        try:
+            content = self._content(wanted.source)
+        except InputError as error:
+            return self._failing(str(error))
+        if content is None:
+            # Never run: the rendering ends with what nobody has looked at.
+            return self._failing("not looked at yet")
+        script = self.around.downloads.script(content, wanted.destination)
+        return RenderedStep(name="", action=self.step.action, script=script)
+
+    def _content(self, source: Source | LibraryDocument) -> Content | None:
+        if isinstance(source, LibraryDocument):
+            document = self._of_library(source.name, source.version)
+            return self.around.downloads.make(f"{source.name}.json", as_json(document))
+        found = self.around.contents.find(source)
+        if isinstance(found, Unavailable):
+            raise ContentUnavailable(f"{source.shown}: {found.reason}")
+        if found is None:
+            self.around.unknown[source] = None
+            return None
+        self.around.fetched[source] = Fetched(source=source.shown, pin=found.pin, mutable=source.mutable)
+        return found
 
     def _failing(self, reason: str) -> RenderedStep:
         return RenderedStep(name="", action=self.step.action, script=None, fail=f"{self.step.action}: {reason}")
@@ -346,6 +435,7 @@ def _digest(steps: tuple[RenderedStep, ...]) -> Digest:
             step.on_success,
             step.finally_step,
             # Only where there is something to say: the digest of what runs no other document stays what it was.
+            *([[step.needs.path, step.needs.sha256]] if step.needs is not None else []),
             *(
                 [place.group, place.element, place.on_failure, place.on_success, place.finally_step]
                 for place in step.within

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import Enum
 
-from reconciler.documents.render import NotSupportedYet, Rendered, RenderError, render
+from reconciler.documents.content import Contents, ContentUnknown, Source
+from reconciler.documents.render import Rendered, RenderError, render
 from reconciler.ids import AssociationName, Digest
 from reconciler.model.association import Association
 from reconciler.model.desired import DesiredState
@@ -30,14 +31,20 @@ class Unrenderable:
 
     reason: str
     waits: bool = False
+    sources: tuple[Source, ...] = ()
+    """What must be looked at before it can be rendered."""
 
 
-def definitions(desired: DesiredState) -> Mapping[AssociationName, Definition | Unrenderable]:
-    """Render the document of every association once."""
-    return {name: define(desired, desired.associations[name]) for name in sorted(desired.associations)}
+def definitions(
+    desired: DesiredState, contents: Contents | None = None
+) -> Mapping[AssociationName, Definition | Unrenderable]:
+    """Render the document of every association once, with what is known of what it downloads."""
+    return {name: define(desired, desired.associations[name], contents) for name in sorted(desired.associations)}
 
 
-def define(desired: DesiredState, association: Association) -> Definition | Unrenderable:
+def define(
+    desired: DesiredState, association: Association, contents: Contents | None = None
+) -> Definition | Unrenderable:
     """Render one association's document."""
     versions = desired.documents.get(association.document)
     if versions is None:
@@ -49,11 +56,17 @@ def define(desired: DesiredState, association: Association) -> Definition | Unre
             reason=f"document {association.document} has no version {association.document_version} (there are: {there})"
         )
     try:
-        rendered = render(document, association.parameters, stored=desired.parameters, documents=desired.documents)
-    except NotSupportedYet as exc:
-        return Unrenderable(reason=str(exc), waits=True)
+        rendered = render(
+            document,
+            association.parameters,
+            stored=desired.parameters,
+            documents=desired.documents,
+            contents=contents,
+        )
     except RenderError as exc:
-        return Unrenderable(reason=f"document {association.document} cannot be rendered: {exc}")
+        words = str(exc) if exc.waits else f"document {association.document} cannot be rendered: {exc}"
+        sources = exc.sources if isinstance(exc, ContentUnknown) else ()
+        return Unrenderable(reason=words, waits=exc.waits, sources=sources)
     return Definition(digest=_digest(association, rendered), rendered=rendered)
 
 

@@ -51,6 +51,8 @@ class Document:
     digest: Digest
     """SHA-256 of the file's bytes (SSM: Hash)."""
     file: str = ""
+    text: bytes = field(default=b"", repr=False)
+    """The file itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -148,6 +148,7 @@ class _Making:
             reason=finding.reason,
             expected_change=finding.differences,
             opaque=not finding.differences,
+            fetches=rendered.fetched,
             order=order,
             forced=finding.forced,
         )

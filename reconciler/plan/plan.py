@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from reconciler.documents.content import Fetched
 from reconciler.drift.finding import Cause, Difference
 from reconciler.ids import AssociationName, CommitId, Digest, NodeId, RunId
 from reconciler.model.node import Mode
@@ -30,6 +31,8 @@ class PlanItem:
     """True where nobody can tell beforehand what the document will change (no `Expect`)."""
     canary: bool = False
     """Goes first and alone; the rest of its association follows once a second look confirms it."""
+    fetches: tuple[Fetched, ...] = ()
+    """What it brings to the node; `rendered` covers every byte of it."""
     order: int = 0
     forced: bool = False
     """Asked for by hand (`apply`): the re-check looks at holds only."""

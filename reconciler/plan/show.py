@@ -103,7 +103,8 @@ def _item_json(item: PlanItem) -> Mapping[str, object]:
     changes = [
         {"subject": each.subject, "expected": each.expected, "observed": each.observed} for each in item.expected_change
     ]
-    return {**item_fields(item), "reason": item.reason, "expected_change": changes}
+    fetches = [{"source": each.source, "pin": each.pin, "mutable": each.mutable} for each in item.fetches]
+    return {**item_fields(item), "reason": item.reason, "expected_change": changes, "fetches": fetches}
 
 
 def _summary(plan: Plan) -> str:
@@ -154,7 +155,7 @@ def _item_lines(items: tuple[PlanItem, ...], shown: Callable[[str], str]) -> Ite
     """One entry for all nodes that an association runs on for one reason."""
     same: dict[tuple[object, ...], list[PlanItem]] = {}
     for item in items:
-        key = (item.association, item.document, item.cause, item.reason, item.opaque, item.forced)
+        key = (item.association, item.document, item.cause, item.reason, item.opaque, item.forced, item.rendered)
         same.setdefault(key, []).append(item)
     for group in same.values():
         first = group[0]
@@ -162,6 +163,7 @@ def _item_lines(items: tuple[PlanItem, ...], shown: Callable[[str], str]) -> Ite
         head = f"{shown(first.association)} ({shown(first.document)}) on {_nodes((i.node for i in group), shown)}"
         told = [f"{first.cause.value}: {shown(first.reason)}"]
         told += [f"{shown(d.subject)}: {shown(d.observed)} -> {shown(d.expected)}" for d in first.expected_change]
+        told += [f"downloads {shown(each.in_words)}" for each in first.fetches]
         if first.opaque:
             told.append("what it changes cannot be told beforehand (opaque)")
         if canary is not None:

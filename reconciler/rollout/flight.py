@@ -17,6 +17,7 @@ from reconciler.rollout.node_programs import RESUMED_WITHIN, Order
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.record import record_of
 from reconciler.rollout.sight import Refusal, Sight, Standing
+from reconciler.rollout.staging import Read, no_store, stage
 
 REBOOT_PATIENCE = 900.0
 """Seconds that a node may stay away which reboots because its script asked for it."""
@@ -70,6 +71,8 @@ class Tools:
     clock: Callable[[], datetime]
     on_claimed: Callable[[PlanItem], None]
     on_delayed: Callable[[PlanItem, str], None] = lambda _item, _why: None
+    read: Read = no_store
+    """Gives the files that steps download."""
     delivery: Delivery | None = None
     """None: a pass leaves a node that is away or busy to the next one."""
 
@@ -155,6 +158,9 @@ def _start(flight: Flight, session: Session, tools: Tools, wait: int) -> Outcome
     hindered = _hindered(flight, session, tools)
     if hindered is not None:
         return hindered
+    unsent = stage(session, flight.order, tools.read, become=flight.become)
+    if unsent is not None:
+        return outcome_of(flight.item, Disposition.HELD_BACK, unsent, tools.clock())
     flight.attempted = True
     found = tools.runs.start(
         session, flight.order, become=flight.become, wait=wait, on_claimed=lambda: _claimed(flight, tools)

@@ -103,7 +103,7 @@ def start_program(order: Order, *, become: bool, wait: int, held: Held) -> Progr
     files = _files(order)
     head = (
         f"fleet={quote(order.fleet)}\nepoch={order.epoch}\ndigest={order.digest}\nshort={order.run[:16]}\npatience={LOCK_PATIENCE}\n"
-        f"expected={sum(len(content) for _, content in files)}\n"
+        f"expected={sum(len(content) for _, content in files)}\nstaged={int(bool(order.rendered.blobs.sizes))}\n"
         f"{_write_files(order, files)}"
     )
     return _program(order.run, head + ROOT + REPORT + SPAWN, START, become=become, wait=wait, held=held)
@@ -255,7 +255,7 @@ def _launch(order: Order, step: RenderedStep) -> bytes:
         'AWS_SSM_PLATFORM_VERSION=$(. /etc/os-release; printf %s "${VERSION_ID:-}")\n'
         "fi\nexport AWS_SSM_PLATFORM_NAME AWS_SSM_PLATFORM_VERSION\n"
         f"{_HOME}"
-        f"{_change_folder(step.working_directory)}unset OLDPWD\n{exports}{_become(step)}"
+        f"{_require(step)}{_change_folder(step.working_directory)}unset OLDPWD\n{exports}{_become(step)}"
     ).encode("utf-8", "surrogateescape")
 
 
@@ -270,6 +270,19 @@ def _become(step: RenderedStep) -> str:
         search = f'set -- "$({tried})"\n[ -n "$1" ] || {{ printf \'%s\\n\' {reason} >&2; exit 1; }}\n'
         words[0] = '"$1"'
     return f'{search}exec {" ".join(words)} "${{0%/*}}/{step.file}"\n'
+
+
+def _require(step: RenderedStep) -> str:
+    """End the step where the file it is of is not what it was: then nobody has seen what would run."""
+    if step.needs is None:
+        return ""
+    path = step.needs.path
+    file = quote(path) if path.startswith("/") else f'"${{0%/steps/*}}/downloads/"{quote(path)}'
+    words = quote(f"{path} is not on the node as it was downloaded: the document of this step is in it")
+    return (
+        f'[ "$(sha256sum 2>/dev/null <{file})" = "{step.needs.sha256}  -" ] || '
+        f"{{ printf '%s\\n' {words} >&2; exit 1; }}\n"
+    )
 
 
 # The local file first: a directory service that does not answer must not hold a script up.

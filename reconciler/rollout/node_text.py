@@ -5,6 +5,7 @@ POSIX sh (dash, bash, busybox ash) with the tools of coreutils or busybox, `sets
 ROOT/runs/RUN/            the folder's presence is the claim: it appears whole, by one rename, while ROOT/door is held
     manifest, digest      what was asked for; a start with another digest is refused
     plan, runner, steps/N/{spec,launch,script}
+    content/SHA256                what its steps download, sent beforehand into ROOT/runs/.staged.RUN
     begun                 made by `ln`, so only one process ever gets it: whoever made it is the run (or discarded it)
     state                 one line, replaced by rename
     steps/N/{out,err,exit,pid}
@@ -325,6 +326,9 @@ else
     write_files ".new.$run" || { rm -rf ".new.$run"; cannot_write; }
     written=$(cat ".new.$run/manifest" ".new.$run/digest" ".new.$run/plan" ".new.$run/runner" ".new.$run"/steps/*/* | wc -c)
     [ "$((written))" -eq "$expected" ] || { rm -rf ".new.$run"; cannot_write; }
+    if [ "$staged" = 1 ]; then
+        mv ".staged.$run" ".new.$run/content" 2>/dev/null || refuse unstaged "what its steps download is not on the node"
+    fi
     mv ".new.$run" "$run" || cannot_write
 fi
 [ -e "$run/begun" ] || spawn

@@ -26,6 +26,7 @@ from reconciler.rollout.node_programs import Order
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.progress import Canary, Ending, Ramp, Rollout
+from reconciler.rollout.staging import Read, no_store
 from reconciler.rollout.waiting import Waiting
 
 WAIT = 3
@@ -88,6 +89,7 @@ class _Manner:
     ramp: Ramp
     workers: int
     delivery: Delivery | None
+    read: Read
 
 
 def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to the others)
@@ -111,11 +113,13 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
     ramp: Ramp = Ramp.EXPONENTIAL,
     workers: int = 32,
     delivery: Delivery | None = None,
+    read: Read = no_store,
 ) -> tuple[Outcome, ...]:
     """Carry out the plan's items; gives one outcome for each, in the plan's order.
 
     `going` are runs of earlier passes that go on: they keep their slots, and their nodes. Percentages are of `target_counts`;
     without them, of the plan's own items. Nothing is started after `not_after`: our lease has ended. Scripts' whole output is kept below `outputs`; without it, its beginning in memory.
+    What steps download comes from `read`.
     """
     if not plan.items:
         return ()
@@ -136,6 +140,7 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
         ramp=ramp,
         workers=workers,
         delivery=delivery,
+        read=read,
     )
     outcomes = _RollOut(plan.items, desired, definitions, connect, manner).run()
     return tuple(outcomes[item.node, item.association] for item in plan.items)
@@ -209,6 +214,7 @@ class _RollOut:
             on_claimed=lambda item: self._events.put(_Claimed(item=item)),
             on_delayed=lambda item, why: self._events.put(_Delayed(item=item, why=why)),
             delivery=manner.delivery,
+            read=manner.read,
         )
 
     def run(self) -> Mapping[tuple[NodeId, AssociationName], Outcome]:

@@ -94,6 +94,10 @@ class GitOptions:
     """The private key for git over ssh; None: the ssh agent, and what the host's ssh_config says."""
     ssh_known_hosts: Path | None = None
     """Host keys for git over ssh; None: the host's own known_hosts. Always strict."""
+    ssh_choices: tuple[str, ...] = ()
+    """Further `-o` choices of ssh; they come first, and ssh takes the first."""
+    ssh_config: str = ""
+    """Which settings ssh reads, as its `-F` takes it; empty: this host's own."""
     signing_key: Path | None = None
     """The ssh key that our commits are signed with; None: they are not signed."""
     quick: timedelta = QUICK
@@ -127,6 +131,8 @@ class GitProcess:
     """A descriptor every git of ours inherits and holds locked: while one lives, nobody calls its locks stale."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """What git and the programs it starts see besides, for one question."""
+    settings: tuple[str, ...] = ()
+    """Settings beyond ours, which they win over: for a repository that is allowed less."""
 
     def ask(self, *arguments: str, stdin: bytes | Iterable[bytes] = b"", limit: timedelta | None = None) -> bytes:
         """Give what git answers; anything but status 0 is a `SourceError` with git's words."""
@@ -209,7 +215,7 @@ class GitProcess:
                         pipe.close()
 
     def _git(self) -> tuple[str, ...]:
-        settings = (argument for setting in _SETTINGS for argument in ("-c", setting))
+        settings = (argument for setting in (*_SETTINGS, *self.settings) for argument in ("-c", setting))
         return (
             "git",
             "--no-pager",
@@ -241,13 +247,20 @@ class GitProcess:
         }
 
     def _ssh(self) -> str:
-        chosen = ["BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=20", "ClearAllForwardings=yes"]
+        chosen = [
+            *self.options.ssh_choices,
+            "BatchMode=yes",
+            "StrictHostKeyChecking=yes",
+            "ConnectTimeout=20",
+            "ClearAllForwardings=yes",
+        ]
         chosen += ["PermitLocalCommand=no", "ForwardAgent=no", "ServerAliveInterval=15", "ServerAliveCountMax=4"]
         if self.options.ssh_identity is not None:
             chosen += [f'IdentityFile="{self.options.ssh_identity}"', "IdentitiesOnly=yes"]
         if self.options.ssh_known_hosts is not None:
             chosen += [f'UserKnownHostsFile="{self.options.ssh_known_hosts}"']
-        return shlex.join(["ssh", *(part for choice in chosen for part in ("-o", choice))])
+        config = ("-F", self.options.ssh_config) if self.options.ssh_config else ()
+        return shlex.join(["ssh", *config, *(part for choice in chosen for part in ("-o", choice))])
 
 
 OWN_SETTINGS = "reconciler.gitconfig"

@@ -367,9 +367,9 @@ def test_a_document_that_cannot_run_fails_the_step_that_runs_it(step: Step, reas
     assert second.fail is None
 
 
-def test_a_document_that_only_the_node_knows_waits() -> None:
-    with pytest.raises(NotSupportedYet, match="aws:runDocument with documentType LocalPath"):
-        render(a_document(runs("ssmdocument", documentType="LocalPath")), {}, stored={})
+def test_a_document_that_only_the_node_knows_fails_its_step() -> None:
+    found = only(render(a_document(runs("/root/doc.yaml", documentType="LocalPath")), {}, stored={}))
+    assert "no earlier step of the document downloads /root/doc.yaml" in (found.fail or "")
 
 
 def test_documents_run_each_other_three_deep_and_no_deeper() -> None:

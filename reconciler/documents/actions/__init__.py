@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
+from reconciler.documents.actions.download_content import DownloadContent
 from reconciler.documents.actions.run_document import RunDocument
 from reconciler.documents.actions.run_powershell_script import RunPowerShellScript
 from reconciler.documents.actions.run_shell_script import RunShellScript
 from reconciler.documents.preconditions import Support
 
-ACTIONS: Mapping[str, type[RunDocument | RunPowerShellScript | RunShellScript]] = {
-    action.name: action for action in (RunDocument, RunPowerShellScript, RunShellScript)
+ACTIONS: Mapping[str, type[DownloadContent | RunDocument | RunPowerShellScript | RunShellScript]] = {
+    action.name: action for action in (DownloadContent, RunDocument, RunPowerShellScript, RunShellScript)
 }
 
 NOT_ON_LINUX = frozenset(
@@ -21,7 +22,6 @@ NOT_YET = frozenset(
         "aws:configureDocker",
         "aws:configurePackage",
         "aws:domainJoin",
-        "aws:downloadContent",
         "aws:refreshAssociation",
         "aws:runDockerAction",
         "aws:softwareInventory",

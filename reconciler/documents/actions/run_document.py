@@ -1,4 +1,7 @@
-"""aws:runDocument: the steps of another document in the place of one step; which document is known before anything runs."""
+"""aws:runDocument: the steps of another document in the place of one step; which document is known before anything runs.
+
+It is one of the state repository (SSMDocument), or one that an earlier aws:downloadContent step brings (LocalPath).
+"""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from reconciler.documents.compact_json import as_text
-from reconciler.documents.error import InputError, NotSupportedYet
+from reconciler.documents.error import InputError
 from reconciler.ids import DocumentName
 from reconciler.model.known import JsonValue
 from reconciler.model.reading.json_text import read_json
@@ -20,7 +23,7 @@ NOOP = "AWS-Noop"
 MOST_GIVEN = 64 * 1024
 """Bytes of parameters for one inner document: SSM's limit on a document with its parameters."""
 
-_REFERENCE = re.compile(
+REFERENCE = re.compile(
     r"(?:arn:[a-z-]+:ssm:[a-z0-9-]*:\d*:document/)?([a-zA-Z0-9_.-]{3,128})(?::([1-9]\d{0,9}|\$LATEST|\$DEFAULT))?",
     re.ASCII,
 )
@@ -28,11 +31,13 @@ _REFERENCE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDocument:
-    """One document of the state repository, with the values of its parameters; `document` is None for the placeholder."""
+    """Another document, with the values of its parameters; neither `document` nor `local` is given for the placeholder."""
 
     name: ClassVar[str] = "aws:runDocument"
-    document: DocumentName | None
+    document: DocumentName | None = None
     version: str = "$DEFAULT"
+    local: str = ""
+    """LocalPath: where an earlier step put the document; it stands in the place of `document`."""
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @classmethod
@@ -44,16 +49,17 @@ class RunDocument:
         if not isinstance(path, str) or not path:
             raise InputError("the input documentPath is missing: name a document")
         if path == NOOP:
-            return cls(document=None)
+            return cls()
+        parameters = _parameters(inputs.get("documentparameters"))
         if kind == "LocalPath":
-            raise NotSupportedYet("aws:runDocument with documentType LocalPath")
-        reference = _REFERENCE.fullmatch(path)
+            return cls(local=path, parameters=parameters)
+        reference = REFERENCE.fullmatch(path)
         if reference is None:
             raise InputError(f"documentPath {path[:200]!r} is not NAME, NAME:VERSION or a document's ARN")
         return cls(
             document=DocumentName(reference[1]),
             version=reference[2] or "$DEFAULT",
-            parameters=_parameters(inputs.get("documentparameters")),
+            parameters=parameters,
         )
 
 

@@ -74,6 +74,7 @@ def read_document(value: Value, data: bytes, name: DocumentName, version: str, m
         steps=steps,
         digest=Digest(hashlib.sha256(data).hexdigest()),
         file=mistakes.file,
+        text=data,
     )
 
 
@@ -91,6 +92,7 @@ def _runbook(value: Value, data: bytes, name: DocumentName, version: str, mistak
         description=value.scalar("description") or "",
         digest=Digest(hashlib.sha256(data).hexdigest()),
         file=mistakes.file,
+        text=data,
     )
 
 

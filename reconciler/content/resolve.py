@@ -1,0 +1,190 @@
+"""Sources -> what they come to now: fetched into the store, or recalled from it. The one door to everything that fetches."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from reconciler.content.egress import Egress
+from reconciler.content.host_secrets import HostSecrets
+from reconciler.content.store import Known, Store, source_key
+from reconciler.content.web import HttpFetcher
+from reconciler.documents.content import (
+    Content,
+    ContentFile,
+    ContentUnknown,
+    GitSource,
+    HttpSource,
+    Source,
+    Unavailable,
+)
+from reconciler.errors import SourceError, UsageError
+from reconciler.model.secret import Secret
+from reconciler.source.address import RepositoryAddress, Scheme, parse_address
+from reconciler.source.content import ContentRepository, Reach
+
+WORKERS = 4
+MOST_SOURCES = 200
+"""Of one round: each is a connection or two."""
+MOST_ROUNDS = 10
+"""A downloaded document may download another one, and documents run each other three deep."""
+_PORTS = {Scheme.HTTPS: 443, Scheme.SSH: 22}
+
+T = TypeVar("T")
+
+
+class Found:
+    """What was looked at, for one pass: the same question has the same answer to its end."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._found: dict[Source, Content | Unavailable] = {}
+
+    def find(self, source: Source) -> Content | Unavailable | None:
+        """Give what a source came to; None: nobody has looked yet."""
+        return self._found.get(source)
+
+    def read(self, sha256: str) -> bytes:
+        """Give a file of the store."""
+        return self._store.read(sha256)
+
+    def add(self, source: Source, found: Content | Unavailable) -> None:
+        """Take in what a source came to."""
+        self._found[source] = found
+
+
+class Recalled:
+    """What earlier passes of this host found; fetches nothing."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def find(self, source: Source) -> Content | Unavailable | None:
+        """Give what a source came to when it was last looked at."""
+        known = self._store.recall(source)
+        return None if known is None else known.content
+
+    def read(self, sha256: str) -> bytes:
+        """Give a file of the store."""
+        return self._store.read(sha256)
+
+
+class Resolver:
+    """Looks at sources, each once; opened for one pass, one plan or one command."""
+
+    def __init__(self, store: Store, egress: Egress, secrets: HostSecrets, *, known_hosts: Path | None = None) -> None:
+        self._store = store
+        self._egress = egress
+        self._secrets = secrets
+        self._web = HttpFetcher(egress, secrets)
+        self._known_hosts = known_hosts
+        self.contents = Found(store)
+        self.problems: list[str] = []
+        """What could not be refreshed, and stays as it was; foreign text."""
+
+    def settle(self, attempt: Callable[[Found], T]) -> T:
+        """Do what needs contents, as often as it names new sources. Raises ContentUnknown where that does not end."""
+        for _ in range(MOST_ROUNDS):
+            try:
+                return attempt(self.contents)
+            except ContentUnknown as unknown:
+                self.look(unknown.sources)
+        return attempt(self.contents)
+
+    def look(self, sources: Iterable[Source]) -> None:
+        """Look at every source that was not looked at yet."""
+        new = [source for source in dict.fromkeys(sources) if self.contents.find(source) is None]
+        for source in new[MOST_SOURCES:]:
+            self.contents.add(source, Unavailable(reason=f"more than {MOST_SOURCES} sources at once"))
+        new = new[:MOST_SOURCES]
+        with ThreadPoolExecutor(max_workers=max(1, min(WORKERS, len(new))), thread_name_prefix="fetch") as pool:
+            for source, found in zip(new, pool.map(self._look, new), strict=True):
+                self.contents.add(source, found)
+
+    def prune(self, now: datetime) -> None:
+        """Remove what nobody has asked for lately."""
+        self._store.prune(now)
+
+    def _look(self, source: Source) -> Content | Unavailable:
+        known = self._store.recall(source)
+        if known is not None and not source.mutable:
+            return known.content
+        try:
+            fresh = self._git(source) if isinstance(source, GitSource) else self._file(source, known)
+            self._store.remember(source, fresh)
+        except SourceError as exc:
+            if known is None:
+                return Unavailable(reason=str(exc))
+            self.problems.append(f"{exc}; what it was when last seen ({known.content.pin[:30]}) stays in force")
+            return known.content
+        return fresh.content
+
+    def _file(self, source: HttpSource, known: Known | None) -> Known:
+        got = self._web.fetch(source, "" if known is None else known.mark)
+        if got.data is None:
+            if known is None:
+                raise SourceError(f"{source.shown} cannot be fetched: the server answered 304")
+            return known
+        sha256 = hashlib.sha256(got.data).hexdigest()
+        if source.sha256 and source.sha256 != sha256:
+            raise SourceError(f"{source.shown} has SHA-256 {sha256}, and the document says {source.sha256}")
+        self._store.put(got.data)
+        file = ContentFile(path=source.file_name, sha256=sha256, size=len(got.data))
+        return Known(content=Content(pin=f"sha256 {sha256}", files=(file,), single=True), mark=got.mark)
+
+    def _git(self, source: GitSource) -> Known:
+        address = _address(source)
+        host, port = _host(address)
+        reach = Reach(
+            host=host,
+            port=port,
+            addresses=self._egress.addresses(host, port),
+            login=self._login(source, host) if address.scheme is Scheme.HTTPS else None,
+            identity=self._secrets.file(source.key, host) if source.key else None,
+            known_hosts=self._known_hosts,
+        )
+        folder = self._store.repositories / f"{source_key(GitSource(repository=source.repository))[:32]}.git"
+        with ContentRepository.open(address, reach, folder) as repository:
+            commit = source.commit or repository.commit_of(source.ref)
+            repository.bring(commit)
+            single, files = repository.files(commit, source.path)
+        listed = tuple(
+            ContentFile(path=path, sha256=self._store.put(data), size=len(data)) for path, data in files.items()
+        )
+        return Known(content=Content(pin=f"commit {commit}", files=listed, single=single))
+
+    def _login(self, source: GitSource, host: str) -> Secret | None:
+        if not source.username and not source.password:
+            return None
+        lines = list(_login_lines(self._secrets, source, host))
+        return Secret("".join(f"{line}\n" for line in lines))
+
+
+def _login_lines(secrets: HostSecrets, source: GitSource, host: str) -> Iterator[str]:
+    for name, credential in (("username", source.username), ("password", source.password)):
+        value = secrets.reveal(credential, host).reveal()
+        if "\n" in value or "\0" in value:
+            raise SourceError(f"the {name} for {host} has more than one line")
+        yield f"{name}={value}"
+
+
+def _address(source: GitSource) -> RepositoryAddress:
+    try:
+        address = parse_address(source.repository, cwd=Path("/"))
+    except UsageError as exc:
+        raise SourceError(str(exc)) from exc
+    if address.is_local or address.login is not None:
+        raise SourceError(f"{address.shown} is no address that documents may download from")
+    return address
+
+
+def _host(address: RepositoryAddress) -> tuple[str, int]:
+    """Give the server of an address that read."""
+    if "://" not in address.shown:
+        host = address.shown.partition(":")[0].rpartition("@")[2]
+        return host.lower(), _PORTS[Scheme.SSH]
+    parts = urlsplit(address.shown)
+    return (parts.hostname or "").lower(), parts.port or _PORTS[address.scheme]

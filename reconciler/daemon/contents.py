@@ -1,0 +1,55 @@
+"""What documents download, for passes, plans and commands of this host: the one store, and who may be asked for what."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from reconciler.content.egress import Egress
+from reconciler.content.host_secrets import HostSecrets
+from reconciler.content.resolve import MOST_ROUNDS, Found, Recalled, Resolver
+from reconciler.content.store import Store
+from reconciler.reconcile import Ground, sources_of, with_contents
+from reconciler.settings import HostSettings
+
+T = TypeVar("T")
+
+
+class Contents:
+    """Opens a resolver for each pass: what a mutable source comes to is asked anew each time, and once in a pass."""
+
+    def __init__(self, folder: Path, settings: HostSettings) -> None:
+        self._store = Store(folder)
+        self._egress = Egress(allowed=settings.egress)
+        self._secrets = HostSecrets(known={secret.name: secret for secret in settings.secrets})
+        self._known_hosts = settings.known_hosts
+
+    def settled(self, base: Ground, now: datetime) -> tuple[Ground, tuple[str, ...]]:
+        """Fetch what the associations of `base` download; gives it with them rendered, and what could not be refreshed."""
+        if not sources_of(base):
+            return base, ()
+        resolver = self._resolver()
+        settled = base
+        for _ in range(MOST_ROUNDS):
+            settled = with_contents(base, resolver.contents)
+            wanted = sources_of(settled)
+            if not wanted:
+                break
+            resolver.look(wanted)
+        resolver.prune(now)
+        return settled, tuple(resolver.problems)
+
+    def recalled(self, base: Ground) -> Ground:
+        """Render what earlier passes of this host have looked at; fetches nothing."""
+        return with_contents(base, Recalled(self._store))
+
+    def settle(self, attempt: Callable[[Found], T]) -> T:
+        """Do what needs contents that only the attempt itself names. Raises ContentUnknown where that does not end."""
+        return self._resolver().settle(attempt)
+
+    def read(self, sha256: str) -> bytes:
+        """Give a file that was fetched. Raises SourceError where it is gone, or was changed."""
+        return self._store.read(sha256)
+
+    def _resolver(self) -> Resolver:
+        return Resolver(self._store, self._egress, self._secrets, known_hosts=self._known_hosts)

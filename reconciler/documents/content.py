@@ -1,0 +1,197 @@
+"""What a document fetches: where from, and what it came to. Records, and how steps ask for them; nothing is fetched here.
+
+A source is known from the rendered inputs alone. What it came to (`Content`) is resolved before planning: files by their
+SHA-256, so that the rendered digest covers every byte that will reach a node.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import ClassVar, Protocol
+
+from reconciler.documents.error import RenderError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A value as written, or the name of a secret of the management host (`{{ssm-secure:NAME}}`); neither where there is none."""
+
+    literal: str = field(default="", repr=False)
+    secret: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether there is one."""
+        return bool(self.literal or self.secret)
+
+
+NO_CREDENTIAL = Credential()
+
+
+class Authentication(Enum):
+    """SSM: authMethod of an HTTP download."""
+
+    NONE = "None"
+    BASIC = "Basic"
+    DIGEST = "Digest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitSource:
+    """A file, a folder or all of a git repository, at a commit or at a ref."""
+
+    repository: str
+    """`https://...`, `ssh://...` or `user@host:path`, without a login."""
+    ref: str = ""
+    """A full ref; empty: the remote's HEAD."""
+    commit: str = ""
+    """A full commit id: nothing else can ever be meant by it."""
+    path: str = ""
+    username: Credential = NO_CREDENTIAL
+    password: Credential = NO_CREDENTIAL
+    key: Credential = NO_CREDENTIAL
+
+    @property
+    def mutable(self) -> bool:
+        """Whether it may come to something else tomorrow."""
+        return not self.commit
+
+    @property
+    def shown(self) -> str:
+        """For people; foreign text."""
+        at = self.commit[:12] or self.ref or "HEAD"
+        return f"{self.repository} at {at}{f', {self.path}' if self.path else ''}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSource:
+    """One file of a web server."""
+
+    url: str
+    sha256: str = ""
+    """What it must be; empty: whatever is there."""
+    insecure: bool = False
+    """SSM: allowInsecureDownload."""
+    authentication: Authentication = Authentication.NONE
+    username: Credential = NO_CREDENTIAL
+    password: Credential = NO_CREDENTIAL
+
+    @property
+    def mutable(self) -> bool:
+        """Whether it may come to something else tomorrow."""
+        return not self.sha256
+
+    @property
+    def shown(self) -> str:
+        """For people; foreign text. A query may hold a signature, and is left out."""
+        bare, query, _ = self.url.partition("?")
+        return f"{bare}{'?...' if query else ''}"
+
+    @property
+    def file_name(self) -> str:
+        """What the file is called in a folder. SSM: `download` and something random; here the same each time."""
+        return f"download{hashlib.sha256(self.url.encode()).hexdigest()[:12]}"
+
+
+Source = GitSource | HttpSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentFile:
+    """One file of a content."""
+
+    path: str
+    """Below the destination; of a single file its own name."""
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a source came to."""
+
+    pin: str
+    """`commit ID` or `sha256 DIGEST`."""
+    files: tuple[ContentFile, ...]
+    single: bool = False
+    """The source names one file, and no folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unavailable:
+    """A source that could not be resolved, and never was."""
+
+    reason: str
+
+
+class Contents(Protocol):
+    """What is known of sources; asking fetches nothing."""
+
+    def find(self, source: Source) -> Content | Unavailable | None:
+        """Give what a source came to; None: nobody has looked yet."""
+        ...
+
+    def read(self, sha256: str) -> bytes:
+        """Give a file's bytes. Raises SourceError where they are not there, or are not these."""
+        ...
+
+
+class NothingFetched:
+    """Knows of nothing: for whoever never fetches."""
+
+    def find(self, source: Source) -> Content | Unavailable | None:
+        """Know of nothing."""
+        del source
+        return None
+
+    def read(self, sha256: str) -> bytes:
+        """Raise: there is nothing."""
+        raise KeyError(sha256)
+
+
+class ContentUnknown(RenderError):
+    """The document cannot be rendered before somebody has looked at these sources."""
+
+    waits: ClassVar[bool] = True
+
+    def __init__(self, sources: tuple[Source, ...]) -> None:
+        super().__init__(sources)
+        self.sources = sources
+
+    def __str__(self) -> str:
+        """Name the first of them."""
+        return f"what it downloads was not looked at yet, and only a pass or a live plan does: {self.sources[0].shown}"
+
+
+class ContentUnavailable(RenderError):
+    """What it downloads could not be fetched: what uses it waits."""
+
+    waits: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        """Say what went wrong where."""
+        return f"what it downloads cannot be fetched: {self.args[0]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """One content that a rendered document brings to its nodes, for the plan."""
+
+    source: str
+    """Foreign text."""
+    pin: str
+    mutable: bool
+
+    @property
+    def in_words(self) -> str:
+        """Say what it is, and whether it may be something else tomorrow."""
+        return f"{self.source}: {self.pin}{' (mutable: nothing pins it)' if self.mutable else ''}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blobs:
+    """The files that a run needs on its node, each by its SHA-256."""
+
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    made: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Those of them that the rendering itself made: they are in no store."""

@@ -1,0 +1,255 @@
+"""Documents that download: the management host fetches, nodes without a network get the files over their SSH connection."""
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from itertools import count
+
+import pytest
+
+from reconciler.model.outcome import RunRecord
+from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.site import Site
+from tests.support.web_server import WebServer, web_server
+
+pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
+
+NUMBERS = count(1)
+SERVER = "127.0.0.5"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
+    with start_fleet(tmp_path_factory.mktemp("nodes"), count=1) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[WebServer]:
+    with web_server(SERVER) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Site:
+    made = Site(tmp_path_factory.mktemp("site"), fleet)
+    made.standard(fleet.nodes, "Fleet: example\nInterval: rate(1 hour)\n")
+    made.write({"state/associations/motd.yaml": None, "documents/Motd.yaml": None})
+    with made.settings.open("a") as settings:
+        settings.write(f"Downloads: {{Egress: [{SERVER}]}}\n")
+    return made
+
+
+@pytest.fixture
+def node(fleet: Fleet) -> TestNode:
+    return fleet.nodes[0]
+
+
+def association(name: str, document: str, parameters: str = "{}") -> dict[str, str | None]:
+    text = f"AssociationName: {name}\nName: {document}\nParameters: {parameters}\nTargets: [{{Key: 'tag:Role', Values: [web]}}]\n"
+    return {f"state/associations/{name}.yaml": text}
+
+
+def apply(site: Site, document: str, parameters: str = "{}", **documents: str) -> RunRecord:
+    """Commit documents and an association with one of them, and run a pass: one run is what comes of it."""
+    name = f"run-{next(NUMBERS)}"
+    site.commit(
+        {**{f"documents/{n}.yaml": text for n, text in documents.items()}, **association(name, document, parameters)}
+    )
+    result = site.once()
+    (outcome,) = [one for one in result.outcomes if one.association == name]
+    assert outcome.record is not None, (outcome, result.problems)
+    site.commit({f"state/associations/{name}.yaml": None})
+    return outcome.record
+
+
+def results(record: RunRecord) -> Sequence[str]:
+    return [f"{step.name} {step.status} {step.exit_code}" for step in record.steps]
+
+
+def downloading(url: str, destination: str, command: str, *more: str) -> str:
+    return f"""\
+schemaVersion: '2.2'
+mainSteps:
+  - name: get
+    action: aws:downloadContent
+    inputs:
+      sourceType: HTTP
+      sourceInfo: '{{"url": "{url}", "allowInsecureDownload": true}}'
+      destinationPath: '{destination}'
+  - name: use
+    action: aws:runShellScript
+    inputs: {{runCommand: ['{command}']}}
+""" + "".join(more)
+
+
+def test_bytes_of_any_kind_arrive_as_they_were(site: Site, server: WebServer) -> None:
+    data = bytes(range(256)) * 40 + random.Random(1).randbytes(1_200_000)
+    server.files["/data.bin"] = data
+    found = apply(
+        site,
+        "Get",
+        Get=downloading(
+            f"{server.url}/data.bin", "in/data.bin", "sha256sum in/data.bin; stat -c %a in in/data.bin; pwd"
+        ),
+    )
+    assert results(found) == ["get Success 0", "use Success 0"], found.steps
+    said = found.steps[1].stdout.decode().splitlines()
+    assert said[:3] == [f"{hashlib.sha256(data).hexdigest()}  in/data.bin", "700", "700"]
+    assert said[3].endswith("/downloads")
+    assert found.steps[0].stdout.decode() == f"Content downloaded to {said[3]}/in/data.bin\n"
+
+
+@pytest.mark.parametrize(
+    ("destination", "command", "shown"),
+    [
+        pytest.param("", "cat download*", "content", id="nothing: into the run's downloads"),
+        pytest.param("some/folder/", "cat some/folder/download*", "content", id="a relative folder"),
+        pytest.param("some/name", "cat some/name", "content", id="a relative file"),
+        pytest.param("/opt/app/", "cat /opt/app/download*", "content", id="an absolute folder"),
+        pytest.param("/opt/app-file", "cat /opt/app-file", "content", id="an absolute file"),
+        pytest.param("/var", "cat /var/download*; rm /var/download*", "content", id="a folder that is there"),
+        pytest.param("/opt/it's $(id) here", "cat /opt/it*here", "content", id="a name that a shell would take apart"),
+    ],
+)
+def test_the_destination_is_ssms(site: Site, server: WebServer, destination: str, command: str, shown: str) -> None:
+    server.files["/file"] = b"content"
+    written = destination.replace("'", "''")
+    found = apply(site, "Get", Get=downloading(f"{server.url}/file", written, command))
+    assert results(found) == ["get Success 0", "use Success 0"], (found.steps[0].stderr, found.steps[1].stderr)
+    assert found.steps[1].stdout.decode() == shown
+
+
+def test_a_changed_file_is_a_change_and_the_same_one_runs_nothing(
+    site: Site, server: WebServer, node: TestNode
+) -> None:
+    server.files["/script.sh"] = b"#!/bin/sh\necho first\n"
+    get = downloading(f"{server.url}/script.sh", "script.sh", "./script.sh")
+    site.commit({"documents/Script.yaml": get, **association("script", "Script")})
+    planned = site.command("plan", str(site.repo)).stdout
+    assert f"downloads {server.url}/script.sh: sha256" in planned
+    assert "(mutable: nothing pins it)" in planned
+    (first,) = site.once().outcomes
+    assert first.record is not None
+    assert first.record.steps[1].stdout == b"first\n"
+    assert site.once().outcomes == ()
+    server.files["/script.sh"] = b"#!/bin/sh\necho second\n"
+    (second,) = site.once().outcomes
+    assert second.record is not None
+    assert (second.record.steps[1].stdout, second.record.cause) == (b"second\n", "Pending")
+    del server.files["/script.sh"]
+    gone = site.once()
+    assert gone.outcomes == ()
+    assert any("stays in force" in problem for problem in gone.problems), gone.problems
+    assert not [path for path in (node.root / "var/lib/reconciler/runs").iterdir() if "staged" in path.name]
+    site.commit({"state/associations/script.yaml": None})
+
+
+def test_what_cannot_be_fetched_waits_and_says_why(site: Site) -> None:
+    get = downloading("http://127.0.0.1:1/x", "x", "true")
+    site.commit({"documents/Never.yaml": get, **association("never", "Never")})
+    done = site.once()
+    assert done.outcomes == ()
+    (left,) = [each for each in done.plan.left_out if each.association == "never"]
+    assert "127.0.0.1, which is no public address" in left.reason
+    site.commit({"state/associations/never.yaml": None})
+
+
+def test_a_plan_without_nodes_fetches_nothing(site: Site, server: WebServer) -> None:
+    server.files["/unseen"] = b"x"
+    server.asked.clear()
+    site.commit(
+        {"documents/Unseen.yaml": downloading(f"{server.url}/unseen", "x", "true"), **association("unseen", "Unseen")}
+    )
+    site.command("validate", str(site.repo), check=0)
+    site.command("document", "validate", str(site.repo / "documents"), check=0)
+    site.command("plan", str(site.repo), "--base", "HEAD~1", "--head", "HEAD")
+    assert server.asked == []
+    site.commit({"state/associations/unseen.yaml": None})
+
+
+SCRIPT = '#!/bin/sh\necho "$1 and $2 in $(basename $(pwd))"\n'
+
+
+@pytest.mark.parametrize(("directory", "shown"), [("", "downloads"), ("scripts/", "scripts")])
+def test_the_bundled_document_for_remote_scripts(site: Site, server: WebServer, directory: str, shown: str) -> None:
+    server.files["/it.sh"] = SCRIPT.encode()
+    info = f'{{"url": "{server.url}/it.sh", "allowInsecureDownload": "true"}}'
+    parameters = f"{{sourceType: [HTTP], sourceInfo: ['{info}'], commandLine: ['download* one two'], workingDirectory: ['{directory}']}}"
+    found = apply(site, "AWS-RunRemoteScript", parameters)
+    assert results(found) == [
+        "downloadContent Success 0",
+        "runPowerShellScript Skipped 0",
+        "runShellScript Success 0",
+    ], found
+    assert found.steps[2].stdout.decode() == f"one and two in {shown}\n"
+
+
+DOCUMENT = """\
+schemaVersion: '2.2'
+parameters:
+  word: {type: String, default: default}
+mainSteps:
+  - name: speak
+    action: aws:runShellScript
+    inputs: {runCommand: ['echo "{{ word }}"']}
+"""
+
+
+def test_the_bundled_document_for_documents_that_lie_elsewhere(site: Site, server: WebServer) -> None:
+    server.files["/document"] = DOCUMENT.encode()
+    info = f'{{"url": "{server.url}/document", "allowInsecureDownload": "true"}}'
+    found = apply(
+        site,
+        "AWS-RunDocument",
+        f"{{sourceType: [HTTP], sourceInfo: ['{info}'], documentParameters: ['{{\"word\": \"given\"}}']}}",
+    )
+    assert results(found) == ["downloadContent Success 0", "runDocument/speak Success 0"], found
+    assert found.steps[1].stdout == b"given\n"
+
+
+def test_the_bundled_document_runs_one_of_the_repository_too(site: Site) -> None:
+    found = apply(
+        site, "AWS-RunDocument", '{sourceType: [SSMDocument], sourceInfo: [\'{"name": "Inner"}\']}', Inner=DOCUMENT
+    )
+    assert results(found) == ["downloadContent Success 0", "runDocument/speak Success 0"], found
+    assert found.steps[1].stdout == b"default\n"
+
+
+def test_a_document_that_was_changed_on_the_node_does_not_run(site: Site, server: WebServer) -> None:
+    server.files["/document"] = DOCUMENT.encode()
+    run = """\
+  - name: inner
+    action: aws:runDocument
+    inputs: {documentType: LocalPath, documentPath: doc.yaml}
+"""
+    found = apply(site, "Get", Get=downloading(f"{server.url}/document", "doc.yaml", "echo >>doc.yaml", run))
+    assert results(found) == ["get Success 0", "use Success 0", "inner/speak Failed 1"]
+    assert b"is not on the node as it was downloaded" in found.steps[2].stderr
+
+
+def test_a_command_downloads_too(site: Site, server: WebServer) -> None:
+    server.files["/file"] = b"for a command\n"
+    site.commit({"documents/Get.yaml": downloading(f"{server.url}/file", "x", "cat x")})
+    done = site.command(
+        "send-command", "--document-name", "Get", "--targets", "Key=tag:Role,Values=web", "--repo", str(site.repo)
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+
+
+def test_a_file_of_the_store_that_was_changed_reaches_no_node(site: Site, server: WebServer) -> None:
+    server.files["/kept"] = b"reviewed"
+    sha256 = hashlib.sha256(b"reviewed").hexdigest()
+    site.commit({"documents/Kept.yaml": downloading(f"{server.url}/kept", "x", "cat x"), **association("kept", "Kept")})
+    site.command("plan", str(site.repo))
+    stored = site.state_dir / "content/files" / sha256[:2] / sha256
+    stored.write_bytes(b"swapped!")
+    server.answers["/kept"] = lambda handler: handler.send_error(503)
+    done = site.once()
+    assert [one.record for one in done.outcomes if one.record is not None] == []
+    assert not stored.exists()
+    del server.answers["/kept"]
+    (outcome,) = site.once().outcomes
+    assert outcome.record is not None
+    assert outcome.record.steps[1].stdout == b"reviewed"
+    site.commit({"state/associations/kept.yaml": None})
