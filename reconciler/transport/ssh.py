@@ -76,7 +76,9 @@ class SshConnection:
         """
         nonce = new_nonce()
         sudo = self._sudo and program.become
-        way = self._ways.get(sudo, Way.NONE)
+        way = self._ways.get(
+            sudo, Way.PIPE
+        )  # until it is known, tried: where it does not work, nothing of the program ran
         is_quick = quickly and goes_quickly(program, way)
         if is_quick:
             command, text = quick_command(nonce, way, sudo=sudo), quick_text(program, nonce)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from reconciler.model.reading import schema
+from reconciler.model.reading.explanation import explain
 from reconciler.model.reading.mistakes import Mistakes
-from reconciler.model.reading.schema import explain
 from reconciler.model.reading.schema_compiler import KINDS, fits, load
 from reconciler.model.reading.values import Value
 from reconciler.model.reading.yaml_text import read_yaml
