@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import MappingProxyType
 
-from reconciler.documents.actions import ACTIONS, AGENT_ONLY, NOT_YET, support_of
+from reconciler.documents.actions import ACTIONS, ALONE, LEFT_OUT, NOT_YET, support_of
 from reconciler.documents.actions.download_content import DownloadContent, LibraryDocument
 from reconciler.documents.actions.run_document import RunDocument
 from reconciler.documents.compact_json import as_text
@@ -389,10 +389,10 @@ def _decision(
         precondition=step.precondition,
         values=resolved,
     )
-    if decision.move is Move.RUN and step.action in AGENT_ONLY and inner:
+    if decision.move is Move.RUN and step.action in ALONE and inner:
         return Decision(move=Move.FAIL, reason=f"{step.action}: it cannot stand in a document that another one runs")
-    if decision.move is Move.RUN and step.action in AGENT_ONLY:
-        return Decision(move=Move.SKIP, reason=f"{step.action}: there is no agent here to update")
+    if decision.move is Move.RUN and step.action in LEFT_OUT:
+        return Decision(move=Move.SKIP, reason=f"{step.action}: {LEFT_OUT[step.action]}")
     if decision.move is Move.RUN and step.action in NOT_YET:
         raise NotSupportedYet(step.action)
     return decision

@@ -36,8 +36,8 @@ class ScriptInputs:
         """Read a step's inputs."""
         return cls(
             lines=_lines(inputs.get("runcommand")),
-            timeout=_timeout(inputs.get("timeoutseconds")),
-            working_directory=_working_directory(inputs.get("workingdirectory")),
+            timeout=read_timeout(inputs.get("timeoutseconds")),
+            working_directory=read_working_directory(inputs.get("workingdirectory")),
             environment=_environment(inputs.get("environment")),
         )
 
@@ -62,7 +62,8 @@ def _lines(value: JsonValue) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _timeout(value: JsonValue) -> timedelta:
+def read_timeout(value: JsonValue) -> timedelta:
+    """Read `timeoutSeconds`; what is no number of seconds in the range is an hour. SSM: ValidateExecutionTimeout."""
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
@@ -71,7 +72,8 @@ def _timeout(value: JsonValue) -> timedelta:
     return timedelta(seconds=seconds) if LEAST_TIMEOUT <= seconds <= MOST_TIMEOUT else DEFAULT_TIMEOUT
 
 
-def _working_directory(value: JsonValue) -> str:
+def read_working_directory(value: JsonValue) -> str:
+    """Read `workingDirectory`, empty where it is missing."""
     text = "" if value is None else as_text(value)
     if "\0" in text:
         raise InputError("workingDirectory cannot hold a NUL character")

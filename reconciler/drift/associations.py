@@ -14,6 +14,7 @@ from reconciler.drift.finding import Cause, Finding, State
 from reconciler.drift.identity import history_of, still_counts, twins
 from reconciler.drift.judge import Forced, Judge
 from reconciler.drift.quiet import NEVER, QuietRules
+from reconciler.drift.refreshed import is_asked_for, wishes_on
 from reconciler.drift.rule import Rule, rules
 from reconciler.drift.view import Alike, View, is_committed_of
 from reconciler.ids import AssociationName, NodeId
@@ -203,7 +204,7 @@ class _OneFleet:
             else still_counts(recorded, facts)
         )
         noted = asked
-        if self.judge.forced is None and not self._has_runs(facts, view):
+        if self.judge.forced is None and not self._has_runs(facts, view) and not self._has_wishes(facts, view, names):
             rows = {} if known is None else alike_rows(known.applied)
             noted = self.quiet.not_quiet(node.id, asked, rows, view)
             until = min(until, self.quiet.until(asked))
@@ -213,6 +214,11 @@ class _OneFleet:
             made = self.judge.findings(around, noted, in_sync=frozenset(names).difference(noted))
             found = [made[name] for name in names if name in made]
         return found, _Kept(facts=facts, known=recorded, names=names, noted=frozenset(noted), until=until)
+
+    def _has_wishes(self, facts: Facts, view: View, names: tuple[AssociationName, ...]) -> bool:
+        """Whether the node tells of a wish for one of its associations; committed facts never do."""
+        wishes = wishes_on(facts) if view.content is None else {}
+        return bool(wishes) and any(is_asked_for(name, wishes, self.judge.rules[name].definition) for name in names)
 
     @staticmethod
     def _has_runs(facts: Facts, view: View) -> bool:

@@ -9,6 +9,7 @@ from reconciler.drift.expectations import Verdict
 from reconciler.drift.finding import Cause, Finding, State
 from reconciler.drift.gates import Gate, Running, dependency_gate, held, lost, mode_words, paused, running_on
 from reconciler.drift.identity import history_of, known_as_another
+from reconciler.drift.refreshed import ACTION, is_asked_for, wishes_on
 from reconciler.drift.rule import Rule
 from reconciler.drift.standing import Case, Standing, standing
 from reconciler.drift.view import View
@@ -16,7 +17,7 @@ from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import Applied, History, NodeHistory, RunStatus
-from reconciler.model.known import Known, Observed, Unknown
+from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.node import Mode, Node, least_intervening
 from reconciler.model.pause import Pauses
 
@@ -33,6 +34,7 @@ class Around:
     known: NodeHistory | None
     held: Observed[Gate | None]
     running: Observed[Mapping[AssociationName, Running]]
+    wishes: Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,7 @@ class Judge:
             known=known,
             held=held(facts, self.now),
             running=running_on(facts, self.desired.fleet.id),
+            wishes=wishes_on(facts),
         )
 
     def _in_dependency_order(self, names: tuple[AssociationName, ...]) -> tuple[AssociationName, ...]:
@@ -107,15 +110,23 @@ class Judge:
             applied, run = self._in_progress(applied, around)
         verdict = None if rule.expect is None else rule.expect.verdict(around.view)
         found = self._stand(rule, node, applied, verdict, run)
-        forced = (
-            self.forced is not None
-            and self.forced(name, node)
-            and isinstance(rule.definition, Definition)
-            and run is None
-        )
-        if forced:
-            found = _by_hand(found)
-        return self._decide(rule, around, found, states, forced=forced, run=run)
+        by = self._asked_by(rule, around) if run is None else None
+        if by is not None:
+            found = _by_hand(found, by)
+        return self._decide(rule, around, found, states, forced=by is not None, run=run)
+
+    def _asked_by(self, rule: Rule, around: Around) -> str | None:
+        """Tell what asks for a run whatever is found; None where nothing does."""
+        name = rule.association.name
+        if not isinstance(rule.definition, Definition):
+            return None
+        if self.forced is not None and self.forced(name, around.node.id):
+            return "apply"
+        mode = least_intervening(self.desired.fleet.mode, around.node.mode, rule.association.mode)
+        # What could not run anyway is no different for having been wished for.
+        if mode is not Mode.ENFORCE or rule.association.unsupported:
+            return None
+        return ACTION if is_asked_for(name, around.wishes, rule.definition) else None
 
     def _in_progress(self, applied: Applied, around: Around) -> tuple[Applied, Running | None]:
         """Judge a run that history says goes on, while the node shows no such folder."""
@@ -219,12 +230,12 @@ class Judge:
         return Known(Gate(reason=found.waits, until=found.until) if found.waits is not None else None)
 
 
-def _by_hand(found: Standing) -> Standing:
+def _by_hand(found: Standing, by: str) -> Standing:
     cause = Cause.PENDING if found.cause in (Cause.IN_SYNC, Cause.UNKNOWN) else found.cause
     return replace(
         found,
         cause=cause,
-        reason=f"asked for by apply; {found.reason}",
+        reason=f"asked for by {by}; {found.reason}",
         act=True,
         waits=None,
         until=None,

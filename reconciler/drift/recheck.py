@@ -69,7 +69,7 @@ def judge_again(association: Association, item: Item, facts: Facts, now: datetim
         case Known(value=gate) if gate is not None:
             return Recheck(still_needed=None, reason=gate.reason)
     if item.forced:
-        return Recheck(still_needed=True, reason="asked for by apply")
+        return Recheck(still_needed=True, reason="asked for by apply or aws:refreshAssociation")
     if association.expect is None:
         return Recheck(still_needed=True, reason="it expects nothing that could hold already")
     return _by_expectations(association, association.expect, facts, opaque=item.opaque)

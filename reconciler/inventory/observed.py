@@ -20,11 +20,12 @@ files      PATH (as asked)                  null where there is none, else {"kin
                                             "size": 1, "mode": "0644", "owner": "root", "group": "root"}
 sysctls    KEY (as asked)                   text, null where the kernel has none
 checks     questions.Check.key              exit status (int)
-custom     "Custom:TYPE"                    list of flat text maps
+custom     "Custom:TYPE", "AWS:File"        list of flat text maps
 holds      NAME of the hold file            its text, at most 500 characters
 runs       RUN ID                           {"manifest": text, "state": text} of a run folder left on the node; volatile
 markers    ASSOCIATION                      text of its marker: one line of JSON, what was last applied; volatile
 epochs     FLEET                            the highest epoch of its leaders that the node knows (int); volatile
+refresh    ASSOCIATION, or "*" for all      "ask": a run was asked for on the node; "done": it has begun; volatile
 clock      epoch, uptime                    seconds; volatile
 ========== ================================ =====================================================================
 
@@ -57,9 +58,10 @@ SECTIONS: Final = (
     "runs",
     "markers",
     "epochs",
+    "refresh",
     "clock",
 )
-VOLATILE: Final = frozenset({"runs", "markers", "epochs", "clock"})
+VOLATILE: Final = frozenset({"runs", "markers", "epochs", "refresh", "clock"})
 """Sections that are never committed."""
 VOLATILE_ROWS: Final = frozenset({("identity", "boot_id"), ("identity", "acknowledged")})
 """Rows of other sections that are never committed."""

@@ -13,6 +13,7 @@ ROOT/runs/RUN/            the folder's presence is the claim: it appears whole, 
 ROOT/markers/FLEET@ASSOCIATION, ROOT/acknowledged@FLEET
                       what was last applied, and how many runs are known to be reported: of this fleet alone
 ROOT/epochs/FLEET         the highest epoch of this fleet's leaders that was ever heard of here
+ROOT/refresh/FLEET        associations that a step asked to be run: "ask NAME" (`*`: all), "done NAME" since
 ROOT/door                 held for the moment of a start; ROOT/lock: held by the runner for the whole document
 """
 

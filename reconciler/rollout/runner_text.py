@@ -65,6 +65,13 @@ elif ! printf '%32768s' '' >reserve || ! put state "started $epoch $$ $start"; t
     let_go "$root/lock"
     not_started "no space left on the node"
 fi
+asked=$root/refresh/$fleet
+if [ -z "$resumed" ] && [ -f "$asked" ]; then # whoever wished for this run has it now
+    {
+        grep -v -x -F -e "ask $association" -e "done $association" "$asked"
+        ! grep -q -x -F 'ask *' "$asked" || printf 'done %s\n' "$association"
+    } 2>/dev/null >"$asked.tmp" && mv -f "$asked.tmp" "$asked"
+fi
 read -r up_start rest </proc/uptime
 durable begun state . ..
 

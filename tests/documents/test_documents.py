@@ -430,5 +430,5 @@ def test_the_table_of_actions_is_the_folder() -> None:
         and isinstance(node.value, ast.Constant)
     }
     assert named == set(ACTIONS)
-    assert not set(ACTIONS) & (actions.NOT_YET | actions.NOT_ON_LINUX | actions.AGENT_ONLY)
+    assert not set(ACTIONS) & (actions.NOT_YET | actions.NOT_ON_LINUX | set(actions.LEFT_OUT))
     assert support_of("aws:nothing") is Support.UNKNOWN

@@ -124,7 +124,7 @@ def test_real_nodes_tell_what_is_on_them(site: Site) -> None:
     for name, found in first.items():
         assert found.error is None, name
         unknown = {key for key in FACTS if isinstance(found.facts.section(key), Unknown)}
-        assert unknown == ({"runs", "markers", "epochs"} if name == site.fleet.nodes[1].name else set())
+        assert unknown == ({"runs", "markers", "epochs", "refresh"} if name == site.fleet.nodes[1].name else set())
         assert found.skew_seconds == pytest.approx(0, abs=5)
     here = first[NodeId(plain.name)]
     assert value(here, "identity", "user") == "ops"

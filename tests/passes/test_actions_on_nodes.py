@@ -2,19 +2,16 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from itertools import count
+from collections.abc import Iterator
 
 import pytest
 
 from reconciler.daemon.passing import PassResult
-from reconciler.model.outcome import RunRecord
+from tests.passes.applying import apply, results
 from tests.support.nodes import Fleet, TestNode, start_fleet
 from tests.support.site import Site
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
-
-NUMBERS = count(1)
 
 
 @pytest.fixture(scope="module")
@@ -34,26 +31,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Site:
 @pytest.fixture
 def node(fleet: Fleet) -> TestNode:
     return fleet.nodes[0]
-
-
-def apply(site: Site, name: str, parameters: str = "{}", **documents: str) -> RunRecord:
-    """Commit documents and an association with one of them, and run a pass: one run is what comes of it."""
-    association = f"run-{next(NUMBERS)}"
-    site.commit(
-        {
-            **{f"documents/{each}.yaml": text for each, text in documents.items()},
-            f"state/associations/{association}.yaml": f"AssociationName: {association}\nName: {name}\n"
-            f"Parameters: {parameters}\nTargets: [{{Key: 'tag:Role', Values: [web]}}]\n",
-        }
-    )
-    result = site.once()
-    (outcome,) = [one for one in result.outcomes if one.association == association]
-    assert outcome.record is not None, (outcome, result.problems)
-    return outcome.record
-
-
-def results(record: RunRecord) -> Sequence[str]:
-    return [f"{step.name} {step.status} {step.exit_code}" for step in record.steps]
 
 
 POWERSHELL = """\

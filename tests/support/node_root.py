@@ -99,14 +99,15 @@ def ensure_root(cache: Path | None = None) -> Path:
     root = directory / key
     if root.is_dir():
         return root
-    with _locked(directory / f"{key}.lock"):
+    with locked(directory / f"{key}.lock"):
         if not root.is_dir():
             _build(archive, root)
     return root
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, so that of several processes one makes what all want."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -33,6 +33,7 @@ from pathlib import Path
 from tests.support.host_keys import KeyPair, new_key_pair
 from tests.support.node_layers import write_layers
 from tests.support.node_root import NodesUnavailable, ensure_root, search_path
+from tests.support.package_layer import ensure_layer
 
 __all__ = ["Fleet", "NodeSpec", "NodesUnavailable", "TestNode", "start_fleet"]
 
@@ -46,11 +47,15 @@ _SESSIONS = r"^sshd(-session)?: [a-z_][a-z0-9_-]*( \[|@)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSpec:
-    """What kind of node is wanted. `disk_mb` limits what it can write, and is real: beyond it is no space left."""
+    """What kind of node is wanted. `disk_mb` limits what it can write, and is real: beyond it is no space left.
+
+    `packages` are installed on it beforehand, from the archive this machine is set to use.
+    """
 
     name: str
     systemd: bool = False
     disk_mb: int | None = None
+    packages: tuple[str, ...] = ()
 
 
 class TestNode:
@@ -269,7 +274,8 @@ class Fleet:
             if spec.systemd
             else ["/usr/sbin/node-init"]
         )
-        lower = [str(layer) for layer in (*layers, self._root)]
+        more = (ensure_layer(self._root, spec.packages),) if spec.packages else ()
+        lower = [str(layer) for layer in (*layers, *more, self._root)]
         answer = self.ask("add", name=spec.name, lower=lower, init=init, disk_mb=spec.disk_mb)
         root = Path(f"/proc/{self._supervisor.pid}/root{answer['root']}")
         address = self._network.take()

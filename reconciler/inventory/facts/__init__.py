@@ -19,6 +19,7 @@ from reconciler.inventory.facts import (
     os_release,
     packages,
     ports,
+    refresh,
     runs,
     services,
     sysctls,
@@ -45,6 +46,7 @@ FACTS: Mapping[str, Fact] = {
         runs.FACT,
         markers.FACT,
         epochs.FACT,
+        refresh.FACT,
         files.FACT,
         checks.FACT,
     )

@@ -1,4 +1,4 @@
-"""Custom inventory: JSON files that people or programs leave on the node, in SSM's format."""
+"""Custom inventory: JSON files that people, programs or steps of `aws:softwareInventory` leave on the node, in SSM's format."""
 
 import re
 from collections.abc import Mapping
@@ -13,6 +13,8 @@ from reconciler.model.questions import Questions
 
 FOLDERS: Final = ("/etc/reconciler/inventory.d/*.json", "/var/lib/amazon/ssm/*/inventory/custom/*.json")
 MOST_FILES: Final = 20
+OURS: Final = "/reconciler/inventory/"
+"""In the paths of what a step of `aws:softwareInventory` left: it counts for itself."""
 MOST_ENTRIES: Final = 10_000
 MOST_ATTRIBUTES: Final = 50
 LONGEST_NAME: Final = 64
@@ -20,19 +22,24 @@ LONGEST_VALUE: Final = 4096
 
 _VERSION = re.compile(r"[0-9]{1,6}\.[0-9]{1,6}")
 _TYPE = re.compile(r"Custom:.{1,93}")
+_OUR_TYPE = "AWS:File"
 
 
 def _reads(questions: Questions) -> str:
     if not questions.custom:
         return ""
-    return f'for p in {" ".join(FOLDERS)}; do [ -e "$p" ] && set -- "$@" "custom:$p"; done'
+    mine = (
+        '[ "$rootstate" != ok ] || for p in "$root"/inventory/*.json; do [ -e "$p" ] && set -- "$@" "custom:$p"; done'
+    )
+    return f'for p in {" ".join(FOLDERS)}; do [ -e "$p" ] && set -- "$@" "custom:$p"; done\n{mine}'
 
 
 def parse(stdout: str, _: Asked) -> Rows:
     """Read every file by itself: one that is wrong is an unknown row under its path and takes nothing else with it."""
     found = files(stdout)
-    if len(found) > MOST_FILES:
-        raise ValueError(f"{len(found)} custom inventory files: at most {MOST_FILES} are allowed, so none is read")
+    others = sum(OURS not in path for path in found)
+    if others > MOST_FILES or len(found) > 2 * MOST_FILES + 1:
+        raise ValueError(f"{others} custom inventory files: at most {MOST_FILES} are allowed, so none is read")
     rows: dict[str, JsonValue] = {}
     for path, lines in sorted(found.items()):
         match lines:
@@ -42,7 +49,7 @@ def parse(stdout: str, _: Asked) -> Rows:
                 rows[f"Custom:{path}"] = {"unknown": why}
             case Known(text):
                 try:
-                    name, entries = item("\n".join(text or ()))
+                    name, entries = item("\n".join(text or ()), ours=OURS in path)
                 except ValueError as error:
                     rows[f"Custom:{path}"] = {"unknown": f"{path}: {error}"}
                     continue
@@ -51,8 +58,8 @@ def parse(stdout: str, _: Asked) -> Rows:
     return rows
 
 
-def item(text: str) -> tuple[str, JsonValue]:
-    """Read one file: its type, and its entries. Raises ValueError saying what is wrong."""
+def item(text: str, *, ours: bool = False) -> tuple[str, JsonValue]:
+    """Read one file: its type, and its entries; `ours` may list files as well. Raises ValueError saying what is wrong."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -60,7 +67,7 @@ def item(text: str) -> tuple[str, JsonValue]:
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004  (foreign text is wrong, not the caller)
     name = value.get("TypeName")
-    if not isinstance(name, str) or _TYPE.fullmatch(name) is None:
+    if not isinstance(name, str) or (_TYPE.fullmatch(name) is None and not (ours and name == _OUR_TYPE)):
         raise ValueError("TypeName must begin with Custom: and have at most 100 characters")
     version = value.get("SchemaVersion")
     if not isinstance(version, str) or _VERSION.fullmatch(version) is None:
