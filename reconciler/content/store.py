@@ -55,7 +55,7 @@ class Store:
         sha256 = hashlib.sha256(data).hexdigest()
         path = self._file(sha256)
         if not path.is_file():
-            _write(path, data)
+            self._write(path, data)
         return sha256
 
     def read(self, sha256: str) -> bytes:
@@ -73,7 +73,7 @@ class Store:
     def remember(self, source: Source, known: Known) -> None:
         """Keep what a source came to."""
         value = {"version": _VERSION, "mark": known.mark, **asdict(known.content)}
-        _write(self._source(source), orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+        self._write(self._source(source), orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
 
     def recall(self, source: Source) -> Known | None:
         """Give what a source came to last; None where nobody looked, or where files of it are gone."""
@@ -92,7 +92,7 @@ class Store:
         if not self._folder.is_dir() or _age(marker, now) < PRUNED_EVERY:
             return
         with suppress(OSError):
-            _write(marker, b"")
+            self._write(marker, b"")
             needed = set(self._still_needed(now))
             for path in (self._folder / "files").glob("*/*"):
                 # What was written a moment ago may belong to a source that is not remembered yet.
@@ -109,6 +109,11 @@ class Store:
                 continue
             with suppress(ValueError, KeyError, TypeError):
                 yield from (file.sha256 for file in _read_known(orjson.loads(path.read_bytes())).content.files)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        with suppress(OSError):  # whatever is wrong with it, the file in it says
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(path, data)
 
     def _has(self, file: ContentFile) -> bool:
         try:
