@@ -79,6 +79,13 @@ def compare_rpm(left: str, right: str) -> int:
     return rpmvercmp(left_release, right_release)
 
 
+@lru_cache(maxsize=_CACHED)
+def compare_rpm_labels(left: str, right: str) -> int:
+    """Compare two of `[EPOCH:]VERSION[-RELEASE]` as labels: without a release sorts below the same one with it."""
+    found = compare_rpm(left, right)
+    return found or _sign("-" in left, "-" in right)
+
+
 def _rpm_parts(version: str) -> tuple[int, str, str | None]:
     epoch, colon, rest = version.strip().partition(":")
     if not colon or not (epoch.isascii() and epoch.isdigit()):
@@ -119,3 +126,10 @@ def _sign(left: int, right: int) -> int:
 
 COMPARE: Mapping[str, Callable[[str, str], int]] = {"debian": compare_dpkg, "rpm": compare_rpm, "suse": compare_rpm}
 """By package family, as the facts name it; another family has no order that we know."""
+
+COMPARE_LABELS: Mapping[str, Callable[[str, str], int]] = {
+    **COMPARE,
+    "rpm": compare_rpm_labels,
+    "suse": compare_rpm_labels,
+}
+"""The same for whole versions of packages, where a missing release is not a question left open."""

@@ -1,0 +1,45 @@
+"""Which baseline applies to a node, and why: takes its tags and operating system, gives one baseline or the reason for none. Pure.
+
+SSM: a patch group's baseline for the node's operating system, else the default for it, else the predefined one.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from reconciler.model.baseline import PATCH_GROUP_TAGS, OperatingSystem, PatchBaseline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """The baseline of one node; None: nothing is scanned or installed by one, and `reason` says why."""
+
+    baseline: PatchBaseline | None
+    group: str = ""
+    """The patch group the node is in; empty: none."""
+    reason: str
+
+
+def resolve_baseline(
+    tags: Mapping[str, str], system: OperatingSystem | None, baselines: Iterable[PatchBaseline]
+) -> Resolution:
+    """Find the one baseline of a node."""
+    named = [(tag, tags[tag]) for tag in PATCH_GROUP_TAGS if tag in tags]
+    if len({group for _, group in named}) > 1:
+        told = " and ".join(f"{tag}: {group}" for tag, group in named)
+        return Resolution(baseline=None, reason=f"two patch groups at once ({told}): keep one of the tags")
+    group = named[0][1] if named else ""
+    if system is None:
+        return Resolution(
+            baseline=None, group=group, reason="Systems Manager has no baselines for its operating system"
+        )
+    mine = sorted((one for one in baselines if one.operating_system is system), key=lambda one: (one.bundled, one.name))
+    for one in mine:
+        if group and group in one.patch_groups:
+            reason = f"patch group {group} ({named[0][0]}) is served by {one.name}"
+            return Resolution(baseline=one, group=group, reason=reason)
+    outside = f"no baseline for {system.value} serves patch group {group}; " if group else "it is in no patch group; "
+    default = next((one for one in mine if one.default), None)
+    if default is None:
+        return Resolution(baseline=None, group=group, reason=f"{outside}{system.value} has no default baseline")
+    kind = "bundled default" if default.bundled else "default"
+    return Resolution(baseline=default, group=group, reason=f"{outside}{default.name} is the {kind} for {system.value}")
