@@ -1,5 +1,6 @@
 """A repository in a few words, for tests: its files as text, read at once."""
 
+import hashlib
 from collections.abc import Mapping
 
 from reconciler.model.desired import DesiredState
@@ -14,6 +15,7 @@ parameters:
 mainSteps:
   - {action: 'aws:runShellScript', name: say, inputs: {runCommand: ['echo {{ text }}']}}
 """
+DIGEST = hashlib.sha256(DOCUMENT.encode()).hexdigest()
 ASSOCIATION = """AssociationName: motd
 Name: Motd
 Targets: [{Key: 'tag:Role', Values: [web]}]

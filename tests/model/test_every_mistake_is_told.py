@@ -4,7 +4,7 @@ import pytest
 
 from reconciler.errors import DesiredStateError
 from reconciler.model.read_state import desired_state, read_state
-from tests.model.reading import ASSOCIATION, DOCUMENT, FILES, NODE, as_bytes, errors, lints, problems
+from tests.model.reading import ASSOCIATION, DIGEST, DOCUMENT, FILES, NODE, as_bytes, errors, lints, problems
 
 NODE_FILE = "state/nodes/web.yaml"
 MOTD = "state/associations/motd.yaml"
@@ -82,6 +82,10 @@ def case(name: str, file: str, text: str | bytes, place: tuple[int, int], *words
         case("no document", MOTD, ASSOCIATION.replace("Name: Motd", "Name: Motdd"), (2, 7), "no such document", "mean Motd?"),
         case("no version", MOTD, ASSOCIATION + "DocumentVersion: '7'\n", (5, 18), "no such version", "7", "or one of 1"),
         case("version 0", MOTD, ASSOCIATION + "DocumentVersion: 0\n", (5, 18), "not a document's version"),
+        case("another content", MOTD, ASSOCIATION + f"DocumentHash: {'0' * 64}\n", (5, 15), "is not what is pinned", DIGEST),
+        case("half a hash", MOTD, ASSOCIATION + "DocumentHash: abc\n", (5, 15), "not a SHA-256", "sha256sum"),
+        case("Sha1", MOTD, ASSOCIATION + f"DocumentHash: {DIGEST}\nDocumentHashType: Sha1\n", (6, 19), "Sha1", "not taken"),
+        case("a kind of nothing", MOTD, ASSOCIATION + "DocumentHashType: Sha256\n", (5, 19), "pins nothing", "DocumentHash"),
         case("an ARN", MOTD, ASSOCIATION.replace("Name: Motd", "Name: arn:aws:ssm:::document/Motd"), (2, 7), "without an ARN"),
         case("no such parameter", MOTD, ASSOCIATION.replace("text:", "texts:"), (4, 14), "no such parameter", "mean text?"),
         case("a needed parameter", MOTD, ASSOCIATION.replace("text: [hello]", ""), (4, 13), "needs the parameter text"),

@@ -13,13 +13,18 @@ from reconciler.model.fleet import Fleet
 from reconciler.model.node import Become, Mode, Transport
 from reconciler.model.read_state import Readings, desired_state, read_state
 from reconciler.problem import Gravity
-from tests.model.reading import ASSOCIATION, DOCUMENT, FILES, NODE, as_bytes, lints, reads
+from tests.model.reading import ASSOCIATION, DIGEST, DOCUMENT, FILES, NODE, as_bytes, lints, reads
 
 ROOT = Path(__file__).parents[2]
 
 
 def association(more: str) -> Association:
     return reads(FILES | {"state/associations/motd.yaml": ASSOCIATION + more}).associations[AssociationName("motd")]
+
+
+@pytest.mark.parametrize("written", [DIGEST, DIGEST.upper(), f"'{DIGEST}'\nDocumentHashType: Sha256"])
+def test_a_document_that_is_what_is_pinned_is_taken(written: str) -> None:
+    assert association(f"DocumentHash: {written}\n").document == "Motd"
 
 
 def test_an_empty_repository_is_valid() -> None:

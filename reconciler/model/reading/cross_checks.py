@@ -193,7 +193,23 @@ def _check_document(one: Seen, repository: Repository) -> None:
         place = one.table.entries["DocumentVersion"]
         one.mistakes.error(place, f"{name} has no such version", remedy=f"write $DEFAULT, $LATEST or one of {known}")
         return
+    _check_hash(one, document)
     _check_parameters(one, document)
+
+
+def _check_hash(one: Seen, document: Document) -> None:
+    """Hold the pin against the file's bytes, as `sha256sum` gives them; a kind without a hash pins nothing."""
+    pinned, kind = one.table.scalar("DocumentHash"), one.table.entries.get("DocumentHashType")
+    if pinned is None:
+        if kind is not None:
+            one.mistakes.error(kind, "DocumentHashType without DocumentHash pins nothing", remedy="add DocumentHash")
+        return
+    if pinned.lower() != document.digest:
+        message = (
+            f"{document.name}, version {document.version}, is not what is pinned: it has SHA-256 {document.digest}"
+        )
+        remedy = "review the change, then pin that; or pin the version that was meant (DocumentVersion)"
+        one.mistakes.error(one.table.entries["DocumentHash"], message, remedy=remedy)
 
 
 def _check_parameters(one: Seen, document: Document) -> None:
