@@ -12,12 +12,14 @@ import sys
 import time
 from pathlib import Path
 
+from reconciler.collector import collect_rarely
 from reconciler.daemon.controller import Controller
 from reconciler.daemon.passing import Request
 from reconciler.settings import HostSettings
 
 
 def main() -> None:
+    collect_rarely()
     repository, state_dir, keys = sys.argv[1:]
     settings = HostSettings(key_directory=Path(keys))
     controller = Controller(repository, settings=settings, state_dir=Path(state_dir))

@@ -12,12 +12,14 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+from reconciler.collector import collect_rarely
 from reconciler.daemon.controller import Controller
 from reconciler.settings import HostSettings
 from tests.support.peak_memory import resident
 
 
 def main() -> None:
+    collect_rarely()
     repository, state_dir, instant = sys.argv[1:]
     at = datetime.fromisoformat(instant)
     controller = Controller(repository, settings=HostSettings(), state_dir=Path(state_dir))

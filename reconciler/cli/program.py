@@ -1,6 +1,5 @@
 """The `reconciler` program: puts the command groups together, and turns what they raise into exit codes."""
 
-import gc
 import io
 import logging
 import sys
@@ -25,6 +24,7 @@ from reconciler.cli import (
 )
 from reconciler.cli.exits import Exit
 from reconciler.cli.output import say, shown
+from reconciler.collector import collect_rarely
 from reconciler.errors import DesiredStateError, ReconcilerError, UsageError
 
 EPILOG = """Exit codes: 0 done, nothing left; 1 no answer; 2 something is pending, waiting, drifted, failed or unknown; 64 usage;
@@ -78,13 +78,9 @@ for _group in (
     _group.register(app)
 
 
-_YOUNG = 50_000
-"""Objects made before garbage is looked for: Python's 700 makes it walk through what imports leave a hundred times, in vain."""
-
-
 def main() -> None:
     """Run the command line and end the process with one of `Exit`'s codes."""
-    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+    collect_rarely()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -10,6 +10,9 @@ _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _NUMBERS = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?", re.DOTALL)
 """A last part that is a number: resolvers take such a name for an IPv4 address in an old form, octal and hexadecimal included."""
 _LONGEST_NAME = 253
+_BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_USUAL = re.compile(rf"(?:22[0-3]|2[01][0-9]|1[0-9]{{2}}|[1-9][0-9]?)(?:\.{_BYTE}){{3}}")
+"""The IPv4 addresses of single machines, 1.0.0.0 to 223.255.255.255: what most nodes have needs no longer look."""
 
 
 def address_trouble(text: str) -> tuple[str, str] | None:
@@ -44,11 +47,15 @@ def is_ip_address(text: str) -> bool:
 
 def _is_one_machine(text: str) -> bool:
     """Say whether an address is no wildcard, broadcast or group: the kernel takes 0.0.0.0 for this machine itself."""
+    if _USUAL.fullmatch(text):
+        return True
     address = ipaddress.ip_address(text)
     return not (address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255")
 
 
 def _is_ip(text: str) -> bool:
+    if _USUAL.fullmatch(text):
+        return True
     if "%" in text and not re.fullmatch(r"[0-9A-Fa-f:.]+%[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}", text):
         return False
     try:

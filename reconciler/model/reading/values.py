@@ -49,7 +49,10 @@ class Table(NamedTuple):
     def scalar(self, key: str) -> str | None:
         """Give the text of a scalar entry; None where it is missing, null, or no scalar."""
         found = self.entries.get(key)
-        return found.text if isinstance(found, Scalar) and not is_null(found) else None
+        if type(found) is not Scalar:  # asked twenty times a node, and no subclass exists
+            return None
+        text = found.text
+        return None if found.plain and text in NULLS else text
 
     def texts(self, key: str) -> list[Scalar]:
         """Give the scalars of a list entry; a single scalar counts as a list of one."""
