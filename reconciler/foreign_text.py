@@ -45,6 +45,28 @@ def fit(text: str | bytes, sink: Sink, *, limit: int = LIMIT) -> str:
     return _NEUTRALISE[sink](_visible(shown[:limit])) + more
 
 
+def json_escaped(text: bytes) -> bytes:
+    """Give JSON in which nothing is obeyed or hidden where it is looked at: the same value, in JSON's own escapes.
+
+    What an escape stands for is a fixed list, and no table of the Python that runs this: the same value, the same bytes.
+    """
+    if text.isascii() and b"\x7f" not in text:
+        return text
+    return _UNSEEN.sub(lambda match: _json_escape(match[0]), text.decode()).encode()
+
+
+_UNSEEN = re.compile(
+    "[\x7f-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""DEL and C1, bidirectional and other formats, variation selectors and tags, letters that show nothing."""
+
+
+def _json_escape(char: str) -> str:
+    units = char.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
 def _visible(text: str) -> str:
     """Write every character that is not plainly seen as an escape."""
     if _PLAIN.fullmatch(text):

@@ -3,6 +3,7 @@
 import csv
 import html.parser
 import io
+import json
 import re
 import unicodedata
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from reconciler.foreign_text import Sink, fit
+from reconciler.foreign_text import Sink, fit, json_escaped
 from tests.support.hostile_strings import hostile_strings
 
 HOSTILE = [pytest.param(text, id=name) for name, text in hostile_strings().items()]
@@ -37,6 +38,25 @@ def test_what_comes_out_is_one_visible_line(text: str, sink: Sink) -> None:
 @given(st.text() | st.binary(), st.sampled_from(list(Sink)))
 def test_any_input_comes_out_as_one_visible_line(text: str | bytes, sink: Sink) -> None:
     assert all(map(is_seen, fit(text, sink)))
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_json_that_is_kept_hides_nothing_and_says_the_same(text: str) -> None:
+    made = json_escaped(json.dumps({text: [text]}, ensure_ascii=False).encode("utf-8", "replace"))
+    assert {char for char in made.decode() if unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp"}} == set()
+    assert json.loads(made) == json.loads(json.dumps({text: [text]}, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+@given(st.text(st.characters(blacklist_categories=["Cs"])))
+def test_any_json_that_is_kept_says_the_same(text: str) -> None:
+    made = json_escaped(json.dumps(text, ensure_ascii=False).encode())
+    assert json.loads(made) == text
+    assert {char for char in made.decode() if unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp"}} == set()
+
+
+def test_json_that_is_kept_keeps_letters_as_they_are() -> None:
+    kept = '{\n  "Zürich 東京 नमस्ते 👍": 1\n}\n'.encode()
+    assert json_escaped(kept) == kept
 
 
 @pytest.mark.parametrize("sink", list(Sink))

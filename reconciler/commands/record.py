@@ -13,7 +13,7 @@ from reconciler.commands.command import Command
 from reconciler.commands.request import masked
 from reconciler.commands.statuses import Detail, Verdict, aggregate
 from reconciler.compliance.encode import instant, moment, text_of, whole_of, whole_second
-from reconciler.foreign_text import Sink, fit
+from reconciler.foreign_text import Sink, fit, json_escaped
 from reconciler.ids import CommitId, NodeId, RunId
 
 VERSION = 1
@@ -182,7 +182,8 @@ def encode_record(record: CommandRecord) -> bytes:
         "Command": command_json(record),
         "Invocations": {each.node: invocation_json(record, each) for each in record.invocations},
     }
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+    return json_escaped(orjson.dumps(value, option=options))
 
 
 def command_in(path: str) -> UUID | None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import orjson
 
 from reconciler.errors import SourceError
+from reconciler.foreign_text import json_escaped
 from reconciler.model.known import JsonValue
 from reconciler.source.records import RefResult, RefRule, RefUpdate, Remote
 from reconciler.source.repository import Repository
@@ -67,7 +68,8 @@ def instant_of(value: JsonValue) -> datetime | None:
 
 def replacement(repository: Repository, ref: str, value: Mapping[str, JsonValue], seen: str | None) -> RefUpdate:
     """Write the record as a blob of our clone; the update moves the ref to it, if the ref still holds `seen`."""
-    blob = repository.write_blob(orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE))
+    content = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+    blob = repository.write_blob(json_escaped(content))
     return RefUpdate(ref=ref, new=blob, rule=RefRule.COMPARE_AND_SWAP, expected=seen)
 
 

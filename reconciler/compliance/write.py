@@ -10,6 +10,7 @@ from reconciler.compliance.page import page
 from reconciler.compliance.paths import inventory_path, node_path
 from reconciler.compliance.report import FleetSummary, NodeReport, Status
 from reconciler.drift.finding import Cause
+from reconciler.foreign_text import json_escaped
 from reconciler.ids import NodeId
 from reconciler.inventory.canonical import canonical, say_the_same
 from reconciler.model.history import RunStatus
@@ -34,7 +35,7 @@ def lines(value: Mapping[str, Any]) -> bytes:
 
 
 def _json(value: object) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return json_escaped(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
 
 
 def node_file(report: NodeReport) -> bytes:

@@ -16,6 +16,7 @@ from collections.abc import ItemsView, Iterator, Mapping
 
 import orjson
 
+from reconciler.foreign_text import json_escaped
 from reconciler.ids import NodeId
 from reconciler.inventory.observed import SECTIONS, VOLATILE, VOLATILE_ROWS, Facts
 from reconciler.inventory.rows import Rows, lines_of
@@ -140,7 +141,7 @@ class CommittedRows(Mapping[str, JsonValue]):
         self._section = section
 
     def __getitem__(self, key: str) -> JsonValue:
-        mark = b"%s: " % orjson.dumps(f"{self._section}/{key}")
+        mark = b"%s: " % json_escaped(orjson.dumps(f"{self._section}/{key}"))
         line = _first(self._content, mark)
         if line is None:
             raise KeyError(key)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import orjson
 
+from reconciler.foreign_text import json_escaped
 from reconciler.model.known import JsonValue
 
 
@@ -49,7 +50,9 @@ def lines_of(section: str, rows: Mapping[str, JsonValue], left_out: frozenset[st
     dumps = orjson.dumps
     return b",\n".join(
         sorted(
-            b"%s: %s" % (dumps(f"{section}/{key}"), dumps(value, default=_plain, option=orjson.OPT_SORT_KEYS))
+            json_escaped(
+                b"%s: %s" % (dumps(f"{section}/{key}"), dumps(value, default=_plain, option=orjson.OPT_SORT_KEYS))
+            )
             for key, value in rows.items()
             if key not in left_out
         )

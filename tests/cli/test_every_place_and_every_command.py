@@ -3,15 +3,21 @@
 import json
 import re
 import signal
+import socket
+import subprocess
+import threading
 import time
 import unicodedata
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
 from tests.cli.commands import Answer, Host
+from tests.support.git_over_ssh import git_over_ssh
 from tests.support.hostile_strings import hostile_strings
 from tests.support.nodes import TestNode, start_fleet
 from tests.support.site import Site, nodes_yaml
@@ -24,6 +30,8 @@ ONE_LINE = [re.sub(r"[\n\r\0:\"'\\\t ]", "", text)[:200] for text in TEXTS]
 """As a line of passwd, of os-release and of dpkg-query takes it."""
 RUNNERS = re.compile(r"^\s*::[\w-]*[g-z][\w-]*|##\w*\[", re.IGNORECASE)
 REPO = "state-repository"
+HIDDEN = {"Cc", "Cf", "Zl", "Zp"}
+"""Control and format characters, and the separators that some programs take for a new line."""
 
 
 def quoted(text: str) -> str:
@@ -61,6 +69,64 @@ TELLS = """#!/bin/sh
 """
 
 
+UNITS = """#!/bin/sh
+case $* in *list-units*) cat /etc/hostile/units;; *) exec /usr/bin/systemctl "$@";; esac
+"""
+
+
+def speak_in_units(node: TestNode) -> None:
+    """Let a node name its units by the corpus, where systemd itself would refuse most of it, and truly where it would not."""
+    (node.root / "etc/hostile").mkdir()
+    rows = "".join(f"x{text}.service loaded active running {text}\n" for text in ONE_LINE)
+    (node.root / "etc/hostile/units").write_text(rows)
+    (node.root / "usr/local/bin/systemctl").write_text(UNITS)
+    (node.root / "usr/local/bin/systemctl").chmod(0o755)
+
+
+def refuse(connection: socket.socket) -> None:
+    """Say the corpus where sshd would greet."""
+    with connection, suppress(OSError):
+        connection.sendall("\r\n".join(TEXTS).encode()[:60_000])
+        connection.recv(1)
+
+
+@contextmanager
+def a_liar() -> Iterator[int]:
+    """A server that is no sshd; gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ended = threading.Event()
+
+        def serve() -> None:
+            while not ended.is_set():
+                with suppress(TimeoutError):
+                    refuse(server.accept()[0])
+
+        server.settimeout(0.2)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            ended.set()
+            thread.join()
+
+
+def hostile_remote(site: Site, bare: Path) -> list[str]:
+    """Let a remote name its branches after the corpus, and refuse pushes with its words; gives the branches."""
+    (bare / "words").write_text("\n".join(TEXTS))
+    made: list[str] = []
+    for text in ONE_LINE:
+        name = re.sub(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|/+$|^/+|\.lock$|\.$", "", text)[:60].strip("/.")
+        if name and not name.startswith("-") and name not in made:
+            with suppress(subprocess.CalledProcessError):
+                site.git("update-ref", f"refs/heads/{name}", "main", repo=bare)
+                made.append(name)
+    (bare / "hooks").mkdir(exist_ok=True)
+    (bare / "hooks/pre-receive").write_text(f"#!/bin/sh\ncat {bare}/words {bare}/words >&2\nexit 1\n")
+    (bare / "hooks/pre-receive").chmod(0o755)
+    return made
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """A management host over one hostile node and a hostile repository."""
@@ -93,24 +159,28 @@ def turn_hostile(node: TestNode) -> None:
     asked.write_text(TELLS)
     asked.chmod(0o755)
     (node.root / "home/ops/.bashrc").write_text("cat /etc/hostile/words; cat /etc/hostile/words >&2\n")
+    (etc / "hostile/banner").write_text("\n".join(TEXTS))
+    node.configure_sshd("Banner /etc/hostile/banner\n")
     node.run(["sh", "-c", r"printf 'h<b>[x](y)\033[31m::error::' >/proc/sys/kernel/hostname"], check=False)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
-    with start_fleet(folder / "nodes", count=1) as fleet:
-        (node,) = fleet.nodes
+    with start_fleet(folder / "nodes", count=2, systemd=1) as fleet, a_liar() as port:
+        node, units = fleet.nodes
         turn_hostile(node)
+        speak_in_units(units)
         site = Site(folder / "site", fleet)
         tags = "".join(f"  T{n:02}: {quoted(text[:200])}\n" for n, text in enumerate(TEXTS[:40]))
         site.commit({"state/fleet.yaml": "Fleet: example\n"})
         site.commit(
             {
-                "state/nodes/web.yaml": nodes_yaml(fleet.nodes).replace(
-                    "Tags: {Role: web}", f"Tags:\n  Role: web\n{tags}"
-                ),
-                "state/known_hosts": fleet.known_hosts.strip() + " ::error::comment<b>##vso[x]\n",
+                "state/nodes/web.yaml": nodes_yaml([node]).replace("Tags: {Role: web}", f"Tags:\n  Role: web\n{tags}"),
+                "state/nodes/units.yaml": nodes_yaml([units], prefix="units"),
+                "state/nodes/liar.yaml": f"Id: liar\nAddress: 127.0.0.1\nPort: {port}\nUser: ops\nIdentityFile: fleet\n",
+                "state/known_hosts": fleet.known_hosts.strip()
+                + f" ::error::comment<b>##vso[x]\n[127.0.0.1]:{port} {' '.join(node.host_key_line.split()[1:])}\n",
                 "state/associations/hostile.yaml": ASSOCIATION,
                 "state/associations/::error::,x ##vso[a]\u202e<b>.yaml": "# such a name\n",
                 "documents/Hostile.yaml": DOCUMENT,
@@ -191,10 +261,33 @@ def test_every_command_shows_the_corpus_and_obeys_none_of_it(place: Place) -> No
         assert_no_markup(ran(place, *form.replace("plan", f"plan {REPO}").split(), "--format", "markdown").out)
     for line in ran(place, "validate", REPO, "--format", "github").out.splitlines():
         assert re.match(r"::(error|warning) file=[^,]*,line=\d+,col=\d+::", line) or not RUNNERS.search(line)
+    states = ran(place, "nodes", REPO, "--format", "json").document()["nodes"]
+    facts = ran(place, "inventory", "show", "units-01", "--repo", REPO, "--format", "json").document()["facts"]
+    assert "unknown/services" in facts or any(key.startswith("services/x") for key in facts)
+    assert "liar" in str(states)
     facts = ran(place, "inventory", "show", "web-01", "--repo", REPO, "--format", "json").document()["facts"]
     assert [entry["Text"] for entry in facts["custom/Custom:Rack"]] == TEXTS, "as they were said, to the letter"
     assert {"unknown/packages", "unknown/users", "unknown/os"}.isdisjoint(facts), "the node was believed in all of it"
     assert sum(key.startswith(("packages/x", "users/u")) for key in facts) > len(TEXTS)
+
+
+def test_what_a_remote_says_and_calls_its_branches_is_shown(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over a real ssh, where a hook answers our push with the corpus, on the channel that git shows people as it comes."""
+    with git_over_ssh(tmp_path) as served:
+        monkeypatch.setenv("PATH", served.ssh_first_on_path(tmp_path / "bin", served.pushes))
+        place.site.git("push", "--quiet", str(served.remote.path), "main:main")
+        served.remote.commit({"state/fleet.yaml": b"Fleet: example\nReports: {Remote: origin}\n"})
+        branches = hostile_remote(place.site, served.remote.path)
+        assert len(branches) > 10
+        refused = ran(place, "once", served.url)
+        assert "remote: " in refused.out + refused.err, "what the hook said"
+        ran(place, "status", served.url, "--format", "json")
+        for branch in branches[:6]:
+            ran(place, "plan", served.url, "--base", "HEAD~1", "--head", branch)
+        served.remote.git("symbolic-ref", "HEAD", f"refs/heads/{branches[0]}")
+        ran(place, "validate", served.url)
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
@@ -220,9 +313,12 @@ def test_what_is_committed_is_text_and_no_markup(place: Place) -> None:
     assert_no_markup(place.site.git("show", "compliance:README.md"))
     for path in place.site.git("ls-tree", "-r", "--name-only", "compliance").splitlines():
         content = place.site.git("show", f"compliance:{path}")
-        assert not re.search(r"[\x00-\x09\x0b-\x1f]", content), path
+        assert {char for char in content if unicodedata.category(char) in HIDDEN} <= {"\n"}, path
         if path.endswith(".json"):
             json.loads(content)
+    for ref in ("refs/reconciler/heartbeat", "refs/reconciler/lease"):
+        content = place.site.git("cat-file", "blob", ref)
+        assert {char for char in content if unicodedata.category(char) in HIDDEN} == set(), ref
     messages = place.site.git("log", "--format=%B", "compliance")
     assert_harmless(messages)
     assert not re.search(r"(?<!\w)@\w|#\d|\[skip|://", messages)

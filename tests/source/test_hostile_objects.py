@@ -2,7 +2,10 @@
 
 import hashlib
 import os
+import resource
 import struct
+import subprocess
+import time
 import zlib
 from collections.abc import Iterator
 from datetime import timedelta
@@ -68,14 +71,32 @@ def pack(objects: list[bytes]) -> bytes:
     return body + hashlib.sha1(body, usedforsecurity=False).digest()
 
 
-def packed(kind: int, size: int, data: bytes, base: bytes = b"") -> bytes:
-    """One object of a pack, as large as it says."""
+def object_head(kind: int, size: int) -> bytes:
+    """What stands before an object in a pack."""
     head, size = bytearray([kind << 4 | size & 15]), size >> 4
     while size:
         head[-1] |= 0x80
         head.append(size & 0x7F)
         size >>= 7
-    return bytes(head) + base + zlib.compress(data)
+    return bytes(head)
+
+
+def packed(kind: int, size: int, data: bytes, base: bytes = b"") -> bytes:
+    """One object of a pack, as large as it says."""
+    return object_head(kind, size) + base + zlib.compress(data)
+
+
+def zeros(size: int) -> tuple[str, bytes]:
+    """A blob of `size` zeros, a multiple of a mebibyte: its name, and itself compressed, without ever holding it."""
+    one = bytes(MIB)
+    name = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    compress = zlib.compressobj(9)
+    first = compress.compress(one) + compress.flush(zlib.Z_FULL_FLUSH)
+    again = compress.compress(one) + compress.flush(zlib.Z_FULL_FLUSH)
+    for _ in range(size // MIB):
+        name.update(one)
+    last = b"\x03\x00" + struct.pack(">HH", size % 65521, 1)  # an empty block, and Adler-32 of nothing but zeros
+    return name.hexdigest(), first + again * (size // MIB - 1) + last
 
 
 def varint(value: int) -> bytes:
@@ -99,6 +120,34 @@ def test_a_blob_that_unpacks_to_more_than_the_disk_may_hold_is_read_past(
     assert found.files == {}
     assert "larger than" in found.problems[0].message
     works_on(repository, remote, good)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_a_blob_of_ten_gibibytes_is_read_past(remote: GitRemote, tmp_path: Path) -> None:
+    """Under the limits that hold outside of tests: 10 MB on the line and on the disk, and never in memory."""
+    good, size = remote.tip(), 10 * 2**30
+    name, stream = zeros(size)
+    (tmp_path / "bomb.pack").write_bytes(pack([object_head(3, size) + stream]))
+    with (tmp_path / "bomb.pack").open("rb") as bomb:
+        subprocess.run(["git", "index-pack", "--stdin"], cwd=remote.path, stdin=bomb, check=True, capture_output=True)
+    root = tree(remote, f"100644 blob {name}\tbig\0".encode())
+    head = set_head(remote, tree(remote, f"040000 tree {root}\tstate\0".encode()))
+    address = parse_address(str(remote.path), cwd=tmp_path)
+    with Repository.open(address, state_dir=tmp_path / "daemon", options=GitOptions()) as repository:
+        began = time.monotonic()
+        with growth() as grown:
+            repository.fetch_state()
+            found = repository.read_files(CommitId(head))
+        assert found.files == {}
+        assert "larger than" in found.problems[0].message
+        assert grown.kib < 50 * 1024
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        print(f"{time.monotonic() - began:.0f} s; we grew by {grown.kib} KiB, no git was larger than {children} KiB")  # noqa: T201 - a long run tells its figures
+        remote.git("update-ref", "refs/heads/main", good)
+        again = remote.commit({"state/y": b"2"})
+        repository.fetch_state()
+        assert dict(repository.read_files(CommitId(again)).files) == {"state/x": b"1", "state/y": b"2"}
 
 
 def test_a_delta_that_asks_for_gigabytes_is_refused(repository: Repository, remote: GitRemote, tmp_path: Path) -> None:
@@ -131,10 +180,11 @@ def test_a_pack_larger_than_the_disk_may_hold_is_refused_and_cleared_away(
     works_on(repository, remote, good)
 
 
-def test_a_folder_of_countless_files_is_refused(repository: Repository, remote: GitRemote) -> None:
+@pytest.mark.parametrize("entries", [200_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
+def test_a_folder_of_countless_files_is_refused(repository: Repository, remote: GitRemote, entries: int) -> None:
     good = remote.tip()
     blob = remote.git("rev-parse", "main:state/x")
-    many = b"".join(f"100644 blob {blob}\tf{number:07}\0".encode() for number in range(200_000))
+    many = b"".join(f"100644 blob {blob}\tf{number:07}\0".encode() for number in range(entries))
     head = set_head(remote, tree(remote, f"040000 tree {tree(remote, many)}\tstate\0".encode()))
     repository.fetch_state()
     with growth() as grown, pytest.raises(SourceError, match=r"limit|more than"):
