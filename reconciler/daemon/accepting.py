@@ -1,7 +1,7 @@
 """Which commit of the state repository is in force, and what it says: the last good one, whatever happens to the branch."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from reconciler.schedule.association import association_lints, parse_association
 from reconciler.schedule.error import ScheduleError
 from reconciler.settings import HostSettings
 from reconciler.source.accept import Acceptance, Candidate, InForce, accept
+from reconciler.source.local import earlier_in_checkout
 from reconciler.source.records import CommitRecord, ReadLimits
 from reconciler.source.repository import Repository
 from reconciler.source.signature import Signature
@@ -147,6 +148,7 @@ class StateBranch:
             bundled=bundled_files(),
             check_schedule=check_schedule,
             readings=self._readings,
+            earlier=lambda names: self._repository.earlier_contents(commit, document_paths(names)),
         )
         more = (*snapshot.problems, *_no_state(snapshot.files), *_known_hosts_problems(desired))
         problems = tuple(sorted((*more, *problems)))
@@ -275,9 +277,24 @@ def repository_root(folder: Path) -> Path:
 def read_folder(folder: Path) -> tuple[DesiredState | None, tuple[Problem, ...]]:
     """Read a checkout as it lies on disk, committed or not; nothing is run."""
     files, problems = folder_files(folder)
-    desired, found = read_state(files, bundled=bundled_files(), check_schedule=check_schedule)
+    desired, found = read_state(
+        files, bundled=bundled_files(), check_schedule=check_schedule, earlier=lambda names: _earlier(folder, names)
+    )
     known = _known_hosts_problems(desired)
     return desired, tuple(sorted((*problems, *_no_state(files), *found, *known)))
+
+
+def _earlier(folder: Path, names: Collection[str]) -> Mapping[str, tuple[tuple[str, bytes], ...]] | None:
+    """Give what a checkout's documents held before; None where its history is not whole, or cannot be read."""
+    try:
+        return earlier_in_checkout(folder, document_paths(names))
+    except SourceError:
+        return None
+
+
+def document_paths(names: Collection[str]) -> tuple[str, ...]:
+    """Give every path that documents of these names may have had as single files, and their names by them."""
+    return tuple(f"documents/{name}.{ending}" for name in sorted(names) for ending in ("json", "yaml", "yml"))
 
 
 def _known_hosts_problems(desired: DesiredState | None) -> tuple[Problem, ...]:

@@ -10,14 +10,16 @@ from reconciler.commit.branch import ReportsBranch, Standing, read_branch
 from reconciler.commit.heartbeat import Heartbeat, NoHeartbeat, look_at_heartbeat
 from reconciler.commit.places import find_places
 from reconciler.compliance.read import Branch, read_branch_files
-from reconciler.daemon.accepting import Accepted, StateBranch
+from reconciler.daemon.accepting import Accepted, StateBranch, document_paths
 from reconciler.daemon.reporting import Reports
 from reconciler.errors import DesiredStateError, SourceError, UsageError
-from reconciler.ids import CommitId, NodeId
+from reconciler.ids import CommitId, DocumentName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import History
 from reconciler.model.node import Mode, Transport
+from reconciler.model.reading.document_files import read_document_file
+from reconciler.model.reading.document_versions import with_earlier
 from reconciler.model.signer import Signer
 from reconciler.problem import Problem
 from reconciler.reconcile import Ground, ground
@@ -80,6 +82,21 @@ class Branches:
     def read_state(self, commit: CommitId) -> tuple[DesiredState | None, tuple[Problem, ...]]:
         """Read the state at one commit: None with every mistake where it does not validate."""
         return self._state.read(commit)
+
+    def with_numbers(self, desired: DesiredState, name: str) -> DesiredState:
+        """Give the state with the versions that a document of one file had: for who names one by its number.
+
+        Raises SourceError where the history is not whole.
+        """
+        found = desired.documents.get(DocumentName(name))
+        if found is None or desired.commit is None or len(found.versions) > 1:
+            return desired
+        (document,) = found.versions.values()
+        earlier = self._repository.earlier_contents(desired.commit, document_paths([name])).get(name)
+        if not earlier:
+            return desired  # a folder of versions, or a bundled one
+        versions = with_earlier(found, earlier, document.text, read_document_file)
+        return replace(desired, documents={**desired.documents, found.name: versions})
 
     def accept(self, commit: CommitId) -> None:
         """Remember a commit as accepted: a pass was made by it."""

@@ -8,10 +8,11 @@ from reconciler.ids import CommitId
 from reconciler.model.desired import DesiredState
 from reconciler.model.reading.associations import CheckSchedule
 from reconciler.model.reading.cross_checks import check_references
+from reconciler.model.reading.document_versions import Earlier
 from reconciler.model.reading.files import Readings, Repository, read_files
 from reconciler.problem import Gravity, Problem
 
-__all__ = ["CheckSchedule", "Readings", "desired_state", "read_state"]
+__all__ = ["CheckSchedule", "Earlier", "Readings", "desired_state", "read_state"]
 
 
 def read_state(
@@ -22,13 +23,15 @@ def read_state(
     bundled: Mapping[str, bytes] | None = None,
     check_schedule: CheckSchedule | None = None,
     readings: Readings | None = None,
+    earlier: Earlier | None = None,
 ) -> tuple[DesiredState | None, tuple[Problem, ...]]:
     """Read a whole repository, path by path; None where anything but lints was found. Problems come in file order.
 
-    Whoever reads one repository again and again hands in the same `readings`, and only what changed is read anew.
+    Whoever reads one repository again and again hands in the same `readings`, and only what changed is read anew. `earlier`
+    knows git's history: it is asked for the documents that something names by a version's number, and for no other.
     """
     with paused_collector():
-        repository = read_files(files, bundled or {}, check_schedule, readings)
+        repository = read_files(files, bundled or {}, check_schedule, readings, earlier)
         check_references(repository)
         problems = repository.problems()
     if any(problem.gravity is Gravity.ERROR for problem in problems):

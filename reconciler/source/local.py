@@ -2,12 +2,13 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from reconciler.errors import SourceError, UsageError
 from reconciler.source.address import RepositoryAddress, Scheme, parse_address, remote_name
+from reconciler.source.file_history import earlier_contents
 from reconciler.source.git_process import GitProcess
 
 _MAX_POINTER = 4096
@@ -41,6 +42,13 @@ def git_folder(path: Path) -> Path:
     pointed = path / _pointer(inside, "gitdir: ")
     common = pointed / "commondir"
     return pointed / _pointer(common, "") if common.is_file() else pointed
+
+
+def earlier_in_checkout(folder: Path, paths: Collection[str]) -> Mapping[str, tuple[tuple[str, bytes], ...]]:
+    """Give every content that files of a checkout had up to its HEAD. Raises SourceError where it has no whole history."""
+    if not (folder / ".git").exists():
+        raise SourceError(f"{folder} is no checkout")
+    return earlier_contents(GitProcess(folder=git_folder(folder)), "HEAD", paths)
 
 
 def remote_address(git: GitProcess, repository: RepositoryAddress, name: str) -> RepositoryAddress:

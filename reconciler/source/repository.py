@@ -5,7 +5,7 @@ holds is executed: see `git_process.py`.
 """
 
 import shutil
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -28,6 +28,7 @@ from reconciler.source.clone import (
     open_clone,
     take_alone,
 )
+from reconciler.source.file_history import earlier_contents
 from reconciler.source.git_process import Finished, GitOptions, GitProcess, other_side
 from reconciler.source.git_text import import_stream, read_changes, read_push_result, read_remote_refs
 from reconciler.source.local import clear_stale_ref_locks, locate, remote_address
@@ -479,6 +480,10 @@ class Repository:
         if older == newer:
             return 0
         return int(self._git.ask("rev-list", "--count", newer, *(() if older is None else (f"^{older}",))))
+
+    def earlier_contents(self, commit: CommitId, paths: Collection[str]) -> Mapping[str, tuple[tuple[str, bytes], ...]]:
+        """Give every content that files had up to `commit`, oldest first; see `file_history`."""
+        return earlier_contents(self._git, commit, paths)
 
     def merge_base(self, one: CommitId, other: CommitId) -> CommitId | None:
         """Give the last commit both descend from; None: they have nothing in common."""

@@ -191,6 +191,12 @@ def _check_document(one: Seen, repository: Repository) -> None:
     if document is None:
         known = ", ".join(sorted(versions.versions, key=int)[:20])
         place = one.table.entries["DocumentVersion"]
+        if repository.history_unknown:
+            message = "which content this version has stands in git's history, and all of it is not here"
+            one.mistakes.lint(
+                place, message, remedy="fetch the whole history (`git fetch --unshallow`) to have it checked"
+            )
+            return
         one.mistakes.error(place, f"{name} has no such version", remedy=f"write $DEFAULT, $LATEST or one of {known}")
         return
     _check_hash(one, document)

@@ -6,9 +6,11 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from reconciler.ids import DocumentName
 from reconciler.model.document import Document, DocumentVersions
+from reconciler.model.reading.document_versions import Contents, with_earlier
 from reconciler.model.reading.documents import read_document
 from reconciler.model.reading.json_text import read_json
 from reconciler.model.reading.mistakes import Mistakes
@@ -49,15 +51,24 @@ class _Named:
 
 
 def read_library(
-    own: Mapping[str, bytes], bundled: Mapping[str, bytes], mistakes_of: Callable[[str], Mistakes]
+    own: Mapping[str, bytes],
+    bundled: Mapping[str, bytes],
+    mistakes_of: Callable[[str], Mistakes],
+    earlier: Contents = MappingProxyType({}),
 ) -> Library:
-    """Read the repository's own documents, then the bundled ones whose names are still free."""
+    """Read the repository's own documents, then the bundled ones whose names are still free.
+
+    `earlier` holds what single files held before: their versions are counted from the first on.
+    """
     library = Library()
     mine = _by_name(own, mistakes_of)
     theirs = _by_name(bundled, Mistakes)
     for name, named in mine.items():
         _say_name(name, named, own, bundled if name in theirs else None, mistakes_of)
         _add(library, name, named, own, mistakes_of)
+        found = library.documents.get(DocumentName(name))
+        if found is not None and named.single and name in earlier:
+            library.documents[found.name] = with_earlier(found, earlier[name], own[named.first], read_document_file)
     for name, named in theirs.items():
         if name not in mine:
             _add(library, name, named, bundled, mistakes_of)

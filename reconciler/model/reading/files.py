@@ -20,6 +20,7 @@ from reconciler.model.node import Node
 from reconciler.model.reading.associations import CheckSchedule, read_association
 from reconciler.model.reading.baselines import read_baseline
 from reconciler.model.reading.document_files import Library, read_library
+from reconciler.model.reading.document_versions import Earlier, numbered_documents
 from reconciler.model.reading.fleet import SshDefaults, read_fleet
 from reconciler.model.reading.mistakes import Mistakes, Patience, cut
 from reconciler.model.reading.nodes import read_group, read_node
@@ -84,6 +85,8 @@ class Repository:
     signers: list[Signer] = field(default_factory=list)
     calendars: dict[str, Unevaluated] = field(default_factory=dict)
     library: Library = field(default_factory=Library)
+    history_unknown: bool = False
+    """Some document is named by a version's number, and git's history could not be asked which content that is."""
     bundled_baselines: dict[BaselineName, PatchBaseline] = field(default_factory=dict)
 
     @property
@@ -162,6 +165,7 @@ def read_files(
     bundled: Mapping[str, bytes],
     check_schedule: CheckSchedule | None,
     readings: Readings | None = None,
+    earlier: Earlier | None = None,
 ) -> Repository:
     """Read every file by its kind; the fleet's settings first, since nodes take defaults from them."""
     repository = Repository()
@@ -183,7 +187,13 @@ def read_files(
         if calendar is not None:
             repository.calendars[calendar.name] = calendar
     bundled_documents = {path: data for path, data in bundled.items() if path.startswith("documents/")}
-    repository.library = read_library(kinds["document"], bundled_documents, repository.mistakes)
+    associations = [
+        (one.table.scalar("Name"), one.table.scalar("DocumentVersion")) for one in repository.seen["association"]
+    ]
+    numbered = numbered_documents(kinds["document"], associations, kinds["association"].values())
+    versions = earlier(numbered) if earlier is not None and numbered else {}
+    repository.library = read_library(kinds["document"], bundled_documents, repository.mistakes, versions or {})
+    repository.history_unknown = versions is None
     _say_not_supported(files, bundled, repository)
     _read_bundled_baselines(files, bundled, repository)
     return repository
