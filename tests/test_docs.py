@@ -29,6 +29,7 @@ SECTIONS = {
     "fleet": ("Fleet",),
     "group": ("Groups",),
     "host": ("Host settings",),
+    "ledger-seed": ("Ledger seeds",),
     "node": ("Nodes",),
     "parameter": ("Parameters",),
     "signer": ("Signers",),

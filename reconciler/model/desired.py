@@ -9,6 +9,7 @@ from reconciler.model.baseline import PatchBaseline
 from reconciler.model.document import DocumentVersions
 from reconciler.model.fleet import Fleet
 from reconciler.model.known import JsonValue
+from reconciler.model.ledger_seed import LedgerSeed
 from reconciler.model.node import Node
 from reconciler.model.signer import Signer
 from reconciler.problem import Problem
@@ -59,6 +60,8 @@ class DesiredState:
     baselines: Mapping[BaselineName, PatchBaseline] = field(default_factory=dict)
     windows: Mapping[str, Unevaluated] = field(default_factory=dict)
     calendars: Mapping[str, Unevaluated] = field(default_factory=dict)
+    ledger_seeds: tuple[LedgerSeed, ...] = ()
+    """Reviewed dates of package versions; laid over the ledger."""
     known_hosts: str = ""
     """`state/known_hosts` as written; `transport.known_hosts` indexes it."""
     signers: tuple[Signer, ...] = ()

@@ -74,6 +74,7 @@ def _desired(
         windows={window.name: window for window in repository.windows},
         calendars=repository.calendars,
         known_hosts=files.get("state/known_hosts", b"").decode("utf-8", "replace"),
+        ledger_seeds=tuple(repository.ledger_seeds),
         signers=tuple(repository.signers),
         lints=lints,
     )

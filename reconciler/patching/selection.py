@@ -108,18 +108,20 @@ def _selection(
     baseline = grounds.baseline
     hold = matching_entry(baseline.holds, best.patch, grounds.today)
     target, in_the_way = _target(best, wanted, newer, grounds, compare)
-    reason = f"approved {best.patch.version} is missing: {best.approval.reason}"
+    holds = []
     if hold is not None:
-        target, in_the_way = None, f"held by {told_entry(hold)}"
-    elif row.hold:
-        in_the_way = "held on the node itself"
+        target = None
+        holds.append(f"held by {told_entry(hold)}")
+    if row.hold:
+        holds.append("held on the node itself")
+    said = [f"approved {best.patch.version} is missing: {best.approval.reason}", *holds, in_the_way]
     return Selection(
         approved=best.approval,
         target=target,
         installed=mine,
         skipped=tuple(one.approval for one in wanted if one is not best),
         hold=hold,
-        reason=f"{reason}; {in_the_way}" if in_the_way else reason,
+        reason="; ".join(filter(None, said)),
     )
 
 

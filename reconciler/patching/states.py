@@ -101,7 +101,7 @@ class Judge:
 
 def judge_rows(node: NodePatches, judge: Judge, run: InstallRun | None = None) -> tuple[PatchRow, ...]:
     """Give the rows of one node, sorted by title."""
-    offers = _offers(node, judge)
+    offers = offers_of(node, judge)
     rows: list[PatchRow] = []
     for installed in _rows(node):
         mine = [one for key in _keys(installed, node) for one in offers.get(key, ())]
@@ -115,7 +115,8 @@ def not_applicable(node: NodePatches, judge: Judge) -> int:
     return len({patch.id for patch in node.available if patch.id not in have and judge.approval(patch).is_approved})
 
 
-def _offers(node: NodePatches, judge: Judge) -> Mapping[PatchId, Sequence[Offer]]:
+def offers_of(node: NodePatches, judge: Judge) -> Mapping[PatchId, Sequence[Offer]]:
+    """Give everything that is or was on offer for a node, with its verdict, by row."""
     found: dict[PatchId, list[Offer]] = {}
     for patch in node.available:
         deferred = bool(node.deferred) and patch.title in node.deferred

@@ -41,6 +41,7 @@ EVERYTHING = {
     "window": "Name: abc\nSchedule: rate(1 day)\nDuration: 2\nCutoff: 1\nAllowUnassociatedTargets: false\nTargets: [{}]\nTasks: [{}]\n",
     "parameter": "Name: /a/b\nType: String\nValue: x\nDescription: y\n",
     "host": "{}\n",
+    "ledger-seed": "Archive: A-b\nSource: snapshot\nVersions: [{Package: a, Version: 1-1, Arch: amd64, Checksum: 'sha256:0', Date: '2025-01-01'}]\n",
     "signer": "Name: ann\nSshKey: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA ann\n"
     "Expires: '2030-01-31'\nRevoked: false\n",
 }  # fmt: skip

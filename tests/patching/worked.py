@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,11 @@ def cases() -> Iterable[tuple[str, str, Mapping[str, Any]]]:
             yield section, case["name"], case
 
 
-def baseline_of(given: Mapping[str, Any] | str) -> PatchBaseline:
-    text = given if isinstance(given, str) else json.dumps({"Name": "worked", **given}, default=str)
-    (found,) = reads({"baselines/b.yaml": text}).baselines.values()
-    return found
+def baseline_of(given: Mapping[str, Any]) -> PatchBaseline:
+    said = {"Name": "worked", **given}
+    bundled = said.pop("bundled", False)
+    (found,) = reads({"baselines/b.yaml": json.dumps(said, default=str)}).baselines.values()
+    return replace(found, bundled=bundled)
 
 
 class Worked:
@@ -47,6 +49,11 @@ class Worked:
             Gone(patch=self._patch(one, entries), since=at(str(one["gone"])), kept=one.get("kept", False))
             for one in case.get("gone", ())
         )
+        for archive, titles in case.get("seen_in", {}).items():
+            for patch in self.available:
+                if patch.title in titles:
+                    entry = LedgerEntry(first_seen=at(str(titles[patch.title])), node=NodeId("web-01"))
+                    entries.setdefault(archive, {})[key_of(patch)] = entry
         self.grounds = Grounds(
             baseline=baseline_of(case["baseline"]),
             ledger=Ledger(archives=entries),

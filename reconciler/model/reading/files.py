@@ -16,12 +16,14 @@ from reconciler.model.baseline import OperatingSystem, PatchBaseline
 from reconciler.model.desired import Group, StoredParameter, Unevaluated
 from reconciler.model.document import DocumentVersions
 from reconciler.model.fleet import Fleet
+from reconciler.model.ledger_seed import LedgerSeed
 from reconciler.model.node import Node
 from reconciler.model.reading.associations import CheckSchedule, read_association
 from reconciler.model.reading.baselines import read_baseline
 from reconciler.model.reading.document_files import Library, read_library
 from reconciler.model.reading.document_versions import Earlier, numbered_documents
 from reconciler.model.reading.fleet import SshDefaults, read_fleet
+from reconciler.model.reading.ledger_seeds import read_ledger_seed
 from reconciler.model.reading.mistakes import Mistakes, Patience, cut
 from reconciler.model.reading.nodes import read_group, read_node
 from reconciler.model.reading.policies import read_calendar, read_parameter, read_window
@@ -46,6 +48,7 @@ _KINDS: Mapping[str, re.Pattern[str]] = {
     "window": re.compile(r"state/windows/[^/]+\.ya?ml"),
     "calendar": re.compile(r"state/calendars/[^/]+\.ics"),
     "parameter": re.compile(r"state/parameters/(?:[^/]+/)*[^/]+\.ya?ml"),
+    "ledger-seed": re.compile(r"state/ledger-seeds/[^/]+\.ya?ml"),
     "document": re.compile(r"documents/[^/]+\.(?:ya?ml|json)|documents/[^/]+/(?:[^/]+\.(?:ya?ml|json)|default)"),
     "baseline": re.compile(r"baselines/[^/]+\.ya?ml"),
 }
@@ -82,6 +85,7 @@ class Repository:
     windows: list[Unevaluated] = field(default_factory=list)
     parameters: list[StoredParameter] = field(default_factory=list)
     own_baselines: list[PatchBaseline] = field(default_factory=list)
+    ledger_seeds: list[LedgerSeed] = field(default_factory=list)
     signers: list[Signer] = field(default_factory=list)
     calendars: dict[str, Unevaluated] = field(default_factory=dict)
     library: Library = field(default_factory=Library)
@@ -251,6 +255,7 @@ def _readers(
         ),
         "window": each("window", repository.windows, read_window),
         "parameter": each("parameter", repository.parameters, read_parameter),
+        "ledger-seed": each("ledger-seed", repository.ledger_seeds, read_ledger_seed),
         "signer": each("signer", repository.signers, read_signer),
         "baseline": each(
             "baseline",

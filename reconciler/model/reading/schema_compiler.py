@@ -17,7 +17,19 @@ from reconciler.model.reading.values import NULLS, Items, Scalar, Table, Value, 
 Fits: TypeAlias = Callable[[Value], bool]
 Schema: TypeAlias = Mapping[str, Any] | bool
 
-KINDS = ("node", "fleet", "group", "association", "document", "baseline", "window", "parameter", "host", "signer")
+KINDS = (
+    "node",
+    "fleet",
+    "group",
+    "association",
+    "document",
+    "baseline",
+    "window",
+    "parameter",
+    "host",
+    "signer",
+    "ledger-seed",
+)
 
 
 @cache
