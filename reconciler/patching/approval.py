@@ -11,10 +11,10 @@ from enum import Enum
 from typing import Final
 
 from reconciler.model.baseline import ComplianceLevel, PatchBaseline, PatchEntry, PatchRule, ReleaseDates
+from reconciler.model.patch import Patch
 from reconciler.patching.entries import matching_entry, told_entry
 from reconciler.patching.filters import Candidate, candidates, first_mismatch
 from reconciler.patching.ledger import DateSource, Ledger
-from reconciler.patching.patch import Patch
 
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from reconciler.model.baseline import PatchEntry
-from reconciler.patching.patch import Family, Installed, Patch
+from reconciler.model.patch import Family, Installed, Patch
 
 _VERSION: Final = "version:"
 _GLOB: Final = re.compile(r"[*?\[]")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.model.baseline import ANYTHING, FilterKey, PatchFilter, SecurityIndex
-from reconciler.patching.patch import Family, Index, Notice, Patch
+from reconciler.model.patch import Family, Index, Notice, Patch
 from reconciler.patching.products import product_matches
 
 _SAME_WORDS: Final = {"medium": "moderate", "high": "important", "urgent": "critical"}

@@ -14,7 +14,7 @@ from typing import Final
 
 from reconciler.ids import NodeId
 from reconciler.model.ledger_seed import LedgerKey, LedgerSeed
-from reconciler.patching.patch import Index, Patch
+from reconciler.model.patch import Index, Patch
 
 MOST_NEW_OF_ONE_NODE: Final = 50_000
 """A node with two archives of 65,000 packages offers 5,000 of what it has; more in one pass is no package index."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler.ids import PatchId
-from reconciler.patching.patch import Family, Installed, Patch
+from reconciler.model.patch import Family, Installed, Patch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,10 @@ from functools import cmp_to_key
 from typing import Any
 
 from reconciler.model.baseline import PatchEntry, PhasedUpdates, Supersede
+from reconciler.model.patch import Installed, Patch
 from reconciler.patching.approval import Approval, ApprovalStatus, Grounds, approval_date, released
 from reconciler.patching.entries import matching_entry, told_entry
 from reconciler.patching.filters import candidates
-from reconciler.patching.patch import Installed, Patch
 from reconciler.patching.versions import COMPARE_LABELS
 
 

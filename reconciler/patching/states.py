@@ -6,10 +6,10 @@ from enum import Enum
 
 from reconciler.ids import PatchId
 from reconciler.model.baseline import ComplianceLevel, RejectedPatchesAction
+from reconciler.model.patch import Family, Installed, InstallState, Patch, patch_title
 from reconciler.patching.approval import Approval, Grounds, approve
 from reconciler.patching.entries import installed_entry, told_entry
 from reconciler.patching.node_patches import InstallRun, NodePatches
-from reconciler.patching.patch import Family, Installed, InstallState, Patch, patch_title
 from reconciler.patching.selection import Offer, Selection, select
 from reconciler.patching.versions import COMPARE_LABELS
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from reconciler.patching.patch import Family, Index, Installed, Notice, Patch
+from reconciler.model.patch import Family, Index, Installed, Notice, Patch
 
 SECURITY = Index(
     repository="mirror.example",

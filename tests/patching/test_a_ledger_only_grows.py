@@ -7,6 +7,7 @@ import pytest
 
 from reconciler.ids import NodeId
 from reconciler.model.ledger_seed import LedgerKey, LedgerSeed, SeedSource
+from reconciler.model.patch import Index, Patch
 from reconciler.patching.clock import ClockReadings, clock_doubt, trusted_now
 from reconciler.patching.ledger import (
     DateSource,
@@ -17,7 +18,6 @@ from reconciler.patching.ledger import (
     with_sightings,
 )
 from reconciler.patching.ledger_files import ledger_path, read_ledger, write_ledger
-from reconciler.patching.patch import Index, Patch
 from tests.patching.rows import BASEOS, MAIN, SECURITY, a_deb, an_rpm, at
 
 WEB, DB = NodeId("web-01"), NodeId("db-01")

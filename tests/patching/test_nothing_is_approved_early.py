@@ -10,11 +10,11 @@ import pytest
 
 from reconciler.ids import BaselineName, NodeId
 from reconciler.model.baseline import OperatingSystem, PatchBaseline, PatchRule, ReleaseDates, Supersede
+from reconciler.model.patch import Family, Patch
 from reconciler.patching.approval import Grounds
 from reconciler.patching.ledger import Ledger, LedgerFinding, reviewed_growth, with_sightings
 from reconciler.patching.ledger_files import read_ledger, write_ledger
 from reconciler.patching.node_patches import Gone, NodePatches
-from reconciler.patching.patch import Family, Patch
 from reconciler.patching.states import Judge, PatchRow, PatchState, judge_rows
 from reconciler.patching.versions import compare_dpkg, compare_rpm_labels
 from tests.patching.rows import a_deb, a_notice, an_rpm, at, installed

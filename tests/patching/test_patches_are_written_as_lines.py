@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.patching.patch import Family, Index, Installed, InstallState, Notice, Patch, patch_title
-from reconciler.patching.patch_lines import (
+from reconciler.model.patch import Family, Index, Installed, InstallState, Notice, Patch, patch_title
+from reconciler.model.patch_lines import (
     PatchTable,
     installed_line,
     notice_line,

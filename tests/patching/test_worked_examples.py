@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from reconciler.model.baseline import OperatingSystem, SecurityIndex
+from reconciler.model.patch import Index
 from reconciler.patching.entries import matching_entry
 from reconciler.patching.filters import candidates, first_mismatch
 from reconciler.patching.node_compliance import summarize
-from reconciler.patching.patch import Index
 from reconciler.patching.products import product_matches
 from reconciler.patching.states import Judge, PatchRow, judge_rows, not_applicable
 from reconciler.patching.versions import compare_dpkg, compare_rpm_labels, rpmvercmp

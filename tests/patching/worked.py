@@ -11,10 +11,10 @@ import yaml
 
 from reconciler.ids import NodeId, PatchId
 from reconciler.model.baseline import PatchBaseline
+from reconciler.model.patch import Family, Index, Installed, InstallState, Notice, Patch
 from reconciler.patching.approval import Grounds
 from reconciler.patching.ledger import Ledger, LedgerEntry, key_of
 from reconciler.patching.node_patches import Gone, InstallRun, NodePatches
-from reconciler.patching.patch import Family, Index, Installed, InstallState, Notice, Patch
 from tests.model.reading import reads
 from tests.patching.rows import BASEOS, MAIN, SECURITY, at
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final, TypeVar
 
-from reconciler.patching.patch import Family, Index, Installed, InstallState, Notice, Patch
+from reconciler.model.patch import Family, Index, Installed, InstallState, Notice, Patch
 
 T = TypeVar("T")
 
