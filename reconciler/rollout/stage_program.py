@@ -47,7 +47,7 @@ def stage_program(run: RunId, wanted: Iterable[str], parts: Iterable[Part], *, b
     """Add parts to the files of a run that is about to start, and tell which of `wanted` are not there yet."""
     parts = tuple(parts)
     lines = "".join(
-        f"printf '{_octal(part.data)}' 2>/dev/null {'>' if part.first else '>>'}{part.file}.part || return 1\n"
+        f"printf '{octal(part.data)}' 2>/dev/null {'>' if part.first else '>>'}{part.file}.part || return 1\n"
         for part in parts
     )
     text = (
@@ -57,7 +57,7 @@ def stage_program(run: RunId, wanted: Iterable[str], parts: Iterable[Part], *, b
     return Program(text=text.encode(), become=become)
 
 
-def _octal(data: bytes) -> str:
+def octal(data: bytes) -> str:
     """Give bytes as printf's format: what is no plain text stands as octal digits, which every shell's printf knows."""
     return data.decode("latin-1").translate(_OCTAL)
 

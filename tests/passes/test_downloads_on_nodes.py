@@ -8,6 +8,7 @@ from itertools import count
 import pytest
 
 from reconciler.model.outcome import RunRecord
+from tests.support.git_remote import make_remote
 from tests.support.nodes import Fleet, TestNode, start_fleet
 from tests.support.site import Site
 from tests.support.web_server import WebServer, web_server
@@ -253,3 +254,48 @@ def test_a_file_of_the_store_that_was_changed_reaches_no_node(site: Site, server
     assert outcome.record is not None
     assert outcome.record.steps[1].stdout == b"reviewed"
     site.commit({"state/associations/kept.yaml": None})
+
+
+def test_a_script_from_git_runs_at_the_commit_of_the_plan(
+    site: Site, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = make_remote(tmp_path_factory.mktemp("git") / "scripts.git")
+    tip = remote.commit({"web/run.sh": b"#!/bin/sh\n. ./words\necho $word $1\n", "web/words": b"word=hello\n"})
+    with web_server(SERVER, tls=tmp_path_factory.mktemp("tls"), git=remote.path.parent) as serving:
+        monkeypatch.setenv("SSL_CERT_FILE", str(serving.authority))
+        info = f'{{"repository": "{serving.url}/git/scripts.git", "path": "web", "getOptions": "commitID:{tip}"}}'
+        parameters = f"{{sourceType: [Git], sourceInfo: ['{info}'], commandLine: ['run.sh world']}}"
+        site.commit(association("from-git", "AWS-RunRemoteScript", parameters))
+        result = site.once()
+        (item,) = result.plan.items
+        assert [each.in_words for each in item.fetches] == [
+            f"{serving.url}/git/scripts.git at {tip[:12]}, web: commit {tip}"
+        ]
+        (outcome,) = result.outcomes
+        assert outcome.record is not None
+        assert results(outcome.record) == [
+            "downloadContent Success 0",
+            "runPowerShellScript Skipped 0",
+            "runShellScript Success 0",
+        ], outcome.record.steps
+        assert outcome.record.steps[2].stdout == b"hello world\n"
+        asked = len(serving.asked)
+        assert site.once().outcomes == ()
+        assert len(serving.asked) == asked  # a commit is what it is: nobody is asked again
+    site.commit({"state/associations/from-git.yaml": None})
+
+
+def test_what_an_interrupted_sender_left_is_sent_anew(site: Site, server: WebServer, node: TestNode) -> None:
+    server.files["/file"] = b"whole"
+    sha256 = hashlib.sha256(b"whole").hexdigest()
+    site.commit({"documents/Left.yaml": downloading(f"{server.url}/file", "x", "cat x"), **association("left", "Left")})
+    with site.controller() as controller:
+        (item,) = controller.plan(limit=()).plan.items
+    staged = node.root / "var/lib/reconciler/runs" / f".staged.{item.run}"
+    staged.mkdir(mode=0o700)
+    (staged / f"{sha256}.part").write_bytes(b"wh")
+    (outcome,) = site.once().outcomes
+    assert outcome.record is not None
+    assert outcome.record.steps[1].stdout == b"whole"
+    assert not staged.exists()
+    site.commit({"state/associations/left.yaml": None})
