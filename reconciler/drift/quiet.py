@@ -37,6 +37,11 @@ class QuietRule:
         self._settled: dict[int, Applied] = {}
         """By `id`, the records (kept here, so that no other one gets it) that are settled on whatever node they stand for."""
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether the time alone may end its quiet: where nothing is expected, a schedule says when it runs."""
+        return self.expect is None and self._rule.expression is not None
+
     def is_settled(self, node: NodeId, row: Applied | None) -> bool:
         """Whether history leaves nothing to be done: applied as written, went well, not due again."""
         if id(row) in self._settled:
@@ -107,10 +112,15 @@ class QuietRules:
         self._expecting: dict[int, tuple[Names, Names, Names]] = {}
         self._settled: dict[tuple[int, int], tuple[Names, Rows]] = {}
         self._holding: dict[tuple[int, int], Names] = {}
+        self._timed: dict[int, tuple[Names, tuple[QuietRule, ...]]] = {}
 
     def until(self, names: Names) -> datetime:
         """Give until when what was found quiet stays so, as far as schedules go."""
-        return min((self._rules[name].until for name in names), default=NEVER)
+        known = self._timed.get(id(names))
+        if known is None:
+            rules = (self._rules[name] for name in names)
+            known = self._timed[id(names)] = names, tuple(rule for rule in rules if rule.is_timed)
+        return min((rule.until for rule in known[1]), default=NEVER)
 
     def not_quiet(self, node: NodeId, names: Names, rows: Rows, view: View) -> Names:
         """Give those of `names` of which more is to be said than that they are in sync."""

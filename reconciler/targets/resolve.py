@@ -111,9 +111,14 @@ def resolve_targets(desired: DesiredState) -> Targets:
 def _by_node(
     nodes: tuple[NodeId, ...], members: Mapping[AssociationName, tuple[NodeId, ...]]
 ) -> dict[NodeId, tuple[AssociationName, ...]]:
-    lists: dict[NodeId, list[AssociationName]] = {node: [] for node in nodes}
+    everywhere = tuple(name for name, meant in members.items() if len(meant) == len(nodes))
+    others: dict[NodeId, list[AssociationName]] = {}
     for name, meant in members.items():
-        for node in meant:
-            lists[node].append(name)
-    interned: dict[tuple[AssociationName, ...], tuple[AssociationName, ...]] = {}
-    return {node: interned.setdefault(found, found) for node, names in lists.items() for found in (tuple(names),)}
+        if len(meant) < len(nodes):
+            for node in meant:
+                others.setdefault(node, []).append(name)
+    shared: dict[tuple[AssociationName, ...], tuple[AssociationName, ...]] = {(): tuple(sorted(everywhere))}
+    for names in map(tuple, others.values()):
+        if names not in shared:
+            shared[names] = tuple(sorted((*everywhere, *names)))
+    return {node: shared[tuple(others.get(node, ()))] for node in nodes}
