@@ -21,7 +21,7 @@ from reconciler.source.local import earlier_in_checkout
 from reconciler.source.records import CommitRecord, ReadLimits
 from reconciler.source.repository import Repository
 from reconciler.source.signature import Signature
-from reconciler.source.snapshot import STATE_ROOTS
+from reconciler.source.snapshot import STATE_ROOTS, name_problem
 from reconciler.source.trust import Trust, trusted
 from reconciler.transport.known_hosts import parse as parse_known_hosts
 
@@ -241,7 +241,10 @@ def folder_files(folder: Path) -> tuple[dict[str, bytes], tuple[Problem, ...]]:
     for root in STATE_ROOTS:
         for path in sorted((folder / root).rglob("*")):
             name = path.relative_to(folder).as_posix()
-            if path.is_symlink():
+            misnamed = None if path.is_dir() and not path.is_symlink() else name_problem(name)
+            if misnamed is not None:
+                problems.append(misnamed)
+            elif path.is_symlink():
                 problems.append(
                     Problem(
                         file=name,

@@ -11,6 +11,7 @@ from reconciler.commit.heartbeat import Heartbeat, NoHeartbeat, look_at_heartbea
 from reconciler.commit.places import find_places
 from reconciler.compliance.read import Branch, read_branch_files
 from reconciler.daemon.accepting import Accepted, StateBranch, document_paths
+from reconciler.daemon.clone_health import CloneHealth
 from reconciler.daemon.reporting import Reports
 from reconciler.errors import DesiredStateError, SourceError, UsageError
 from reconciler.ids import CommitId, DocumentName, NodeId
@@ -42,8 +43,10 @@ class Branches:
         settings: HostSettings,
         clock: Callable[[], datetime],
         reporters: tuple[Signer, ...] = (),
+        clone: CloneHealth | None = None,
     ) -> None:
         self._repository = repository
+        self._clone = clone or CloneHealth(repository)
         self._settings = settings
         self._clock = clock
         self._state = StateBranch(repository, settings, clock)
@@ -60,7 +63,13 @@ class Branches:
         return self._ground
 
     def in_force(self, accept_rewind: str | None = None) -> tuple[Ground, Accepted]:
-        """Fetch and decide what is in force. Raises DesiredStateError or SourceError where nothing is."""
+        """Fetch and decide what is in force. Raises DesiredStateError or SourceError where nothing is.
+
+        Where that is our own clone's fault, it is made anew: every command begins here.
+        """
+        return self._clone.kept_sound(lambda: self._in_force(accept_rewind))
+
+    def _in_force(self, accept_rewind: str | None) -> tuple[Ground, Accepted]:
         known = self._repository.ref(ACCEPTED_REF)
         self._rewind = None if accept_rewind is None else CommitId(accept_rewind)
         accepted = self._state.look(
@@ -148,7 +157,10 @@ class Branches:
     # The compliance branch
 
     def look(self, desired: DesiredState) -> Reports:
-        """Fetch the compliance branch, and read it where it moved."""
+        """Fetch the compliance branch, and read it where it moved; our own clone is made anew where it broke."""
+        return self._clone.kept_sound(lambda: self._look(desired))
+
+    def _look(self, desired: DesiredState) -> Reports:
         places = find_places(self._repository, desired.fleet.reports_remote)
         known = self._reports
         if known is None or known.branch.branch != desired.fleet.reports_branch or known.branch.places != places:

@@ -79,7 +79,7 @@ class Controller:
         )
         self._rights = PushRights(repository=self.repository, folder=state_dir, silenced=settings.may_push_state)
         self._clone = CloneHealth(self.repository)
-        self.branches = Branches(self.repository, settings, clock, reporters)
+        self.branches = Branches(self.repository, settings, clock, reporters, self._clone)
         self.key_directory = settings.key_directory.expanduser()
         self.contents = Contents(state_dir / "content", settings)
         self.connections = Connections(self.key_directory, settings.ssh_config_file())

@@ -50,11 +50,20 @@ def sort_out(
     return trees, wanted, problems
 
 
+def name_problem(path: str) -> Problem | None:
+    """Refuse a file whose name is not UTF-8, in a commit and in a checkout alike."""
+    shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return (
+        None if shown == path else Problem(file=shown, message="the name of this file is not UTF-8", remedy="rename it")
+    )
+
+
 def _refusal(entry: TreeEntry, roots: tuple[str, ...], limits: ReadLimits) -> Problem | None:
-    shown = entry.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    misnamed = name_problem(entry.path)
+    if misnamed is not None:
+        return misnamed
     outside = {"", ".", "..", ".git"} & set(entry.path.split("/"))
     refusals = {
-        ("the name of this file is not UTF-8", "rename it"): shown != entry.path,
         ("this path leaves its folder", "rename it"): bool(outside),
         ("this is a symbolic link", "put the file itself here; links are never followed"): entry.mode == "120000",
         ("this is a submodule", "put the files themselves here"): entry.kind == "commit",
@@ -64,7 +73,7 @@ def _refusal(entry: TreeEntry, roots: tuple[str, ...], limits: ReadLimits) -> Pr
     for (message, remedy), applies in refusals.items():
         if applies:
             value = f"{entry.size} bytes" if entry.size > limits.file_bytes else ""
-            return Problem(file=shown, message=message, value=value, remedy=remedy)
+            return Problem(file=entry.path, message=message, value=value, remedy=remedy)
     return None
 
 

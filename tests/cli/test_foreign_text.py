@@ -169,6 +169,28 @@ def test_a_files_name_that_is_no_text_is_told_in_every_format(tmp_path: Path) ->
     assert "\\udcff" in host.run("document", "validate", "documents", code=1).out
 
 
+def test_a_files_name_that_is_no_text_is_refused_by_validate_as_by_once(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.run("init", "fleet", code=0)
+    host.run("once", "fleet", code=0)
+    folder = host.folder / "fleet/state" / os.fsdecode(b"n\xffdes")
+    folder.mkdir()
+    (folder / "web.yaml").write_text("")
+    (host.folder / "fleet/documents").mkdir(exist_ok=True)
+    (host.folder / "fleet/documents" / os.fsdecode(b"b\xe4d.yaml")).write_text("schemaVersion: '2.2'\n")
+    said = [
+        f"error: {name}:0:0: the name of this file is not UTF-8; rename it"
+        for name in ("documents/b�d.yaml", "state/n�des/web.yaml")
+    ]
+    validated = host.run("validate", "fleet", code=1)
+    assert [line for line in (validated.out + validated.err).splitlines() if "UTF-8" in line] == said
+    host.git("add", "--all")
+    host.git("commit", "--quiet", "-m", "Bytes for names")
+    applied = host.run("once", "fleet")
+    told = " ".join((applied.out + applied.err).split())
+    assert f"{said[0].removeprefix('error: ')} (and 1 more)" in told
+
+
 NOT_OVER_THE_REPOSITORY = frozenset(
     {
         *(

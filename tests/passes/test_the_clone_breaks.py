@@ -85,6 +85,30 @@ def test_a_clone_breaks_between_two_commands(site: Site, fleet: Fleet) -> None:
     assert [bodies(node) for node in fleet.nodes] == [1]
 
 
+COMMANDS = {
+    "status": (),
+    "plan": (),
+    "runs list": (),
+    "send-command": ("--document-name", "Motd", "--instance-ids", "web-01", "--repo"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_a_command_needs_of_a_clone_that_broke_is_made_anew(site: Site, fleet: Fleet, name: str) -> None:
+    """Git opens it, and finds out when it reads: objects are gone. What the command asks for is answered all the same."""
+    site.once()
+    with site.controller() as controller:
+        clone = controller.repository.folder
+    for path in (clone / "objects").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    answer = site.command(*name.split(), *COMMANDS[name], str(site.repo), check=0)
+    assert "Traceback" not in answer.stderr
+    assert clone.with_name(f"{clone.name}.broken").is_dir()
+    assert "was broken" in site.command("once", check=0).stdout
+    assert [bodies(node) for node in fleet.nodes] == [2 if name == "send-command" else 1]
+
+
 def test_a_clone_breaks_while_a_document_runs(site: Site, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look at both branches and the report: the run is reported by the same pass, on the fresh clone."""
     (node,) = fleet.nodes
