@@ -6,9 +6,9 @@ Only what this very node was shown counts for it: a version that another node in
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
+from reconciler.model.patch import Patch
 from reconciler.patching.ledger import key_of
 from reconciler.patching.node_patches import Gone, NodePatches
-from reconciler.patching.patch import Patch
 from reconciler.patching.versions import COMPARE_LABELS
 
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 from reconciler.ids import NodeId
 from reconciler.model.baseline import OperatingSystem
+from reconciler.model.patch import Family
 from reconciler.patching.approval import Grounds
 from reconciler.patching.explain import approval_facts, explain_lines, list_lines
 from reconciler.patching.gone import remember_gone
 from reconciler.patching.ledger import Ledger, with_sightings
 from reconciler.patching.node_compliance import summarize
 from reconciler.patching.node_patches import Gone, NodePatches
-from reconciler.patching.patch import Family
 from reconciler.patching.states import Judge, judge_rows
 from reconciler.patching.which_baseline import resolve_baseline
 from tests.patching.rows import MAIN, a_deb, a_notice, an_rpm, at, installed
