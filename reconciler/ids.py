@@ -9,6 +9,7 @@ AssociationName = NewType("AssociationName", str)
 DocumentName = NewType("DocumentName", str)
 BaselineName = NewType("BaselineName", str)
 GroupName = NewType("GroupName", str)
+PackageName = NewType("PackageName", str)
 FleetId = NewType("FleetId", str)
 
 CommitId = NewType("CommitId", str)

@@ -137,6 +137,7 @@ def _rendered(request: Request, document: Document, desired: DesiredState, conte
             {name: list(values) for name, values in request.parameters.items()},
             stored=desired.parameters,
             documents=desired.documents,
+            packages=desired.packages,
             contents=contents,
         )
     except ContentUnknown:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from reconciler.content.egress import Egress
 from reconciler.content.host_secrets import HostSecrets
+from reconciler.content.package_archive import tar_of
 from reconciler.content.store import Known, Store, source_key
 from reconciler.content.web import HttpFetcher
 from reconciler.documents.content import (
@@ -18,6 +19,7 @@ from reconciler.documents.content import (
     ContentUnknown,
     GitSource,
     HttpSource,
+    PackageSource,
     Source,
     Unavailable,
 )
@@ -33,7 +35,17 @@ MOST_ROUNDS = 10
 """A downloaded document may download another one, and documents run each other three deep."""
 _PORTS = {Scheme.HTTPS: 443, Scheme.SSH: 22}
 
+_LFS = b"version https://git-lfs"
+
 T = TypeVar("T")
+
+StateFile = Callable[[str], bytes | None]
+"""Path -> a file of the state repository, at the commit in force; None: it is not there."""
+
+
+def no_state(_path: str) -> bytes | None:
+    """Have no state repository."""
+    return None
 
 
 class Found:
@@ -75,12 +87,21 @@ class Recalled:
 class Resolver:
     """Looks at sources, each once; opened for one pass, one plan or one command."""
 
-    def __init__(self, store: Store, egress: Egress, secrets: HostSecrets, *, known_hosts: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        egress: Egress,
+        secrets: HostSecrets,
+        *,
+        known_hosts: Path | None = None,
+        state_file: StateFile = no_state,
+    ) -> None:
         self._store = store
         self._egress = egress
         self._secrets = secrets
         self._web = HttpFetcher(egress, secrets)
         self._known_hosts = known_hosts
+        self._state_file = state_file
         self.contents = Found(store)
         self.problems: list[str] = []
         """What could not be refreshed, and stays as it was; foreign text."""
@@ -113,7 +134,7 @@ class Resolver:
         if known is not None and not source.mutable:
             return known.content
         try:
-            fresh = self._git(source) if isinstance(source, GitSource) else self._file(source, known)
+            fresh = self._fresh(source, known)
             self._store.remember(source, fresh)
         except SourceError as exc:
             if known is None:
@@ -121,6 +142,32 @@ class Resolver:
             self.problems.append(f"{exc}; what it was when last seen ({known.content.pin[:30]}) stays in force")
             return known.content
         return fresh.content
+
+    def _fresh(self, source: Source, known: Known | None) -> Known:
+        match source:
+            case GitSource():
+                return self._git(source)
+            case PackageSource():
+                return self._package(source)
+            case _:
+                return self._file(source, known)
+
+    def _package(self, source: PackageSource) -> Known:
+        """Give a package's file as a tar: from the state repository, or from where its manifest says."""
+        by_web = bool(source.url)
+        data = self._web.fetch(HttpSource(url=source.url), "").data if by_web else self._state_file(source.path)
+        if data is None:
+            raise SourceError(f"{source.shown} is not there")
+        sha256 = hashlib.sha256(data).hexdigest()
+        if sha256 != source.sha256:
+            lfs = "; it is a pointer of git LFS: name a url in the manifest" if data.startswith(_LFS) else ""
+            raise SourceError(f"{source.shown} has SHA-256 {sha256}, and its manifest says {source.sha256}{lfs}")
+        try:
+            tar = tar_of(data)
+        except SourceError as exc:
+            raise SourceError(f"{source.shown}: {exc}") from exc
+        file = ContentFile(path="package.tar", sha256=self._store.put(tar), size=len(tar))
+        return Known(content=Content(pin=f"sha256 {sha256}", files=(file,), single=True))
 
     def _file(self, source: HttpSource, known: Known | None) -> Known:
         got = self._web.fetch(source, "" if known is None else known.mark)

@@ -21,7 +21,7 @@ from reconciler.source.local import earlier_in_checkout
 from reconciler.source.records import CommitRecord, ReadLimits
 from reconciler.source.repository import Repository
 from reconciler.source.signature import Signature
-from reconciler.source.snapshot import STATE_ROOTS, name_problem
+from reconciler.source.snapshot import STATE_ROOTS, is_left_alone, name_problem
 from reconciler.source.trust import Trust, trusted
 from reconciler.transport.known_hosts import parse as parse_known_hosts
 
@@ -241,6 +241,8 @@ def folder_files(folder: Path) -> tuple[dict[str, bytes], tuple[Problem, ...]]:
     for root in STATE_ROOTS:
         for path in sorted((folder / root).rglob("*")):
             name = path.relative_to(folder).as_posix()
+            if is_left_alone(name):
+                continue
             misnamed = None if path.is_dir() and not path.is_symlink() else name_problem(name)
             if misnamed is not None:
                 problems.append(misnamed)

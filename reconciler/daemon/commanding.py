@@ -83,9 +83,10 @@ def send(
     reports = controller.branches.look(base.desired)
     reports, accepted, base = controller.branches.agree(reports, accepted, base)
     command = controller.contents.settle(
+        base.desired,
         lambda contents: prepare(
             request, base.desired, command=uuid4(), login=login, now=controller.clock(), contents=contents
-        )
+        ),
     )
     refused = why_not(controller.command_rules, login_name(), command, base.desired)
     if refused is not None:

@@ -9,6 +9,8 @@ from reconciler.content.egress import Egress
 from reconciler.content.host_secrets import HostSecrets
 from reconciler.content.resolve import MOST_ROUNDS, Found, Recalled, Resolver
 from reconciler.content.store import Store
+from reconciler.ids import CommitId
+from reconciler.model.desired import DesiredState
 from reconciler.reconcile import Ground, sources_of, with_contents
 from reconciler.settings import HostSettings
 
@@ -18,17 +20,20 @@ T = TypeVar("T")
 class Contents:
     """Opens a resolver for each pass: what a mutable source comes to is asked anew each time, and once in a pass."""
 
-    def __init__(self, folder: Path, settings: HostSettings) -> None:
+    def __init__(
+        self, folder: Path, settings: HostSettings, read_file: Callable[[CommitId, str], bytes | None]
+    ) -> None:
         self._store = Store(folder)
         self._egress = Egress(allowed=settings.egress)
         self._secrets = HostSecrets(known={secret.name: secret for secret in settings.secrets})
         self._known_hosts = settings.known_hosts
+        self._read_file = read_file
 
     def settled(self, base: Ground, now: datetime) -> tuple[Ground, tuple[str, ...]]:
         """Fetch what the associations of `base` download; gives it with them rendered, and what could not be refreshed."""
         if not sources_of(base):
             return base, ()
-        resolver = self._resolver()
+        resolver = self._resolver(base.desired)
         settled = base
         for _ in range(MOST_ROUNDS):
             settled = with_contents(base, resolver.contents)
@@ -43,13 +48,16 @@ class Contents:
         """Render what earlier passes of this host have looked at; fetches nothing."""
         return with_contents(base, Recalled(self._store))
 
-    def settle(self, attempt: Callable[[Found], T]) -> T:
+    def settle(self, desired: DesiredState, attempt: Callable[[Found], T]) -> T:
         """Do what needs contents that only the attempt itself names. Raises ContentUnknown where that does not end."""
-        return self._resolver().settle(attempt)
+        return self._resolver(desired).settle(attempt)
 
     def read(self, sha256: str) -> bytes:
         """Give a file that was fetched. Raises SourceError where it is gone, or was changed."""
         return self._store.read(sha256)
 
-    def _resolver(self) -> Resolver:
-        return Resolver(self._store, self._egress, self._secrets, known_hosts=self._known_hosts)
+    def _resolver(self, desired: DesiredState) -> Resolver:
+        def state_file(path: str) -> bytes | None:
+            return None if desired.commit is None else self._read_file(desired.commit, path)
+
+        return Resolver(self._store, self._egress, self._secrets, known_hosts=self._known_hosts, state_file=state_file)

@@ -81,7 +81,7 @@ class Controller:
         self._clone = CloneHealth(self.repository)
         self.branches = Branches(self.repository, settings, clock, reporters, self._clone)
         self.key_directory = settings.key_directory.expanduser()
-        self.contents = Contents(state_dir / "content", settings)
+        self.contents = Contents(state_dir / "content", settings, self.repository.read_file)
         self.connections = Connections(self.key_directory, settings.ssh_config_file())
         self._leadership = Leadership(self.repository, state_dir=state_dir, clock=clock)
         self._held: Mapping[NodeId, Collected] | None = None

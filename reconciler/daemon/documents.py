@@ -106,7 +106,9 @@ def show_document(named: str, version: str, given: Given, repo: Path) -> Shown:
     wanted = {name: list(found) for name, found in given.items()}
     try:
         values = parameter_values(document.parameters, wanted, library.parameters)
-        rendered = render(document, wanted, stored=library.parameters, documents=library.documents)
+        rendered = render(
+            document, wanted, stored=library.parameters, documents=library.documents, packages=library.packages
+        )
     except RenderError as exc:
         raise UsageError(f"{document.name}: {exc}") from exc
     return Shown(document=document, values=values, rendered=rendered)

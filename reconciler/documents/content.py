@@ -11,6 +11,7 @@ from enum import Enum
 from typing import ClassVar, Protocol
 
 from reconciler.documents.error import RenderError
+from reconciler.model.package import PackageVersion, Platform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,27 @@ class HttpSource:
         return f"download{hashlib.sha256(self.url.encode()).hexdigest()[:12]}"
 
 
-Source = GitSource | HttpSource
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageSource:
+    """A zip of a Distributor package, as the one tar that it is unpacked to. Its checksum is what it is, wherever it lies."""
+
+    sha256: str
+    path: str
+    """In the state repository; of one that has a `url` only its name."""
+    url: str = ""
+
+    @property
+    def mutable(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def shown(self) -> str:
+        """For people; foreign text."""
+        return HttpSource(url=self.url).shown if self.url else self.path
+
+
+Source = GitSource | HttpSource | PackageSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,9 +210,28 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Packaged:
+    """A package that a run brings: one of its tars, for the platform of the node."""
+
+    version: PackageVersion
+    tars: Mapping[str, ContentFile]
+    """By the names of its files."""
+
+    def tar_for(self, platform: Platform) -> ContentFile | None:
+        """Give the one for a node; None where the package has none for it."""
+        file = self.version.file_for(platform)
+        return None if isinstance(file, str) else self.tars.get(file.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Blobs:
     """The files that a run needs on its node, each by its SHA-256."""
 
     sizes: Mapping[str, int] = field(default_factory=dict)
     made: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Those of them that the rendering itself made: they are in no store."""
+    packages: tuple[Packaged, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything may have to be sent along."""
+        return bool(self.sizes or self.packages)

@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reconciler.documents.content import Blobs, Content, ContentFile
+from reconciler.documents.content import Blobs, Content, ContentFile, Packaged
 from reconciler.documents.error import RenderError
 from reconciler.model.shell import quote
 
@@ -66,11 +66,12 @@ class Downloads:
     _placed: dict[str, Placed] = field(default_factory=dict)
     _sizes: dict[str, int] = field(default_factory=dict)
     _made: dict[str, bytes] = field(default_factory=dict)
+    _packages: list[Packaged] = field(default_factory=list)
 
     @property
     def blobs(self) -> Blobs:
         """Every file that must be sent along."""
-        return Blobs(sizes=dict(sorted(self._sizes.items())), made=dict(self._made))
+        return Blobs(sizes=dict(sorted(self._sizes.items())), made=dict(self._made), packages=tuple(self._packages))
 
     @property
     def made(self) -> Mapping[str, bytes]:
@@ -83,6 +84,15 @@ class Downloads:
         self._made[digest] = data
         file = ContentFile(path=name, sha256=digest, size=len(data))
         return Content(pin=f"sha256 {digest}", files=(file,), single=True)
+
+    def package(self, packaged: Packaged) -> None:
+        """Bring a package. Raises RenderError where it is too much."""
+        for name, tar in packaged.tars.items():
+            if tar.size > MOST_CONTENT:
+                raise RenderError(
+                    f"{name} is {tar.size} bytes when unpacked: at most {MOST_CONTENT} are sent to a node"
+                )
+        self._packages.append(packaged)
 
     def script(self, content: Content, destination: str) -> bytes:
         """Put `content` at `destination`: gives the script that does it on the node. Raises RenderError where it is too much."""

@@ -11,18 +11,22 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import MappingProxyType
 
-from reconciler.documents.actions import ACTIONS, ALONE, LEFT_OUT, NOT_YET, support_of
+from reconciler.documents.actions import ACTIONS, ALONE, LEFT_OUT, support_of
+from reconciler.documents.actions.configure_package import ConfigurePackage
 from reconciler.documents.actions.download_content import DownloadContent, LibraryDocument
 from reconciler.documents.actions.run_document import RunDocument
 from reconciler.documents.compact_json import as_text
 from reconciler.documents.content import (
     Blobs,
     Content,
+    ContentFile,
     Contents,
     ContentUnavailable,
     ContentUnknown,
     Fetched,
     NothingFetched,
+    Packaged,
+    PackageSource,
     Source,
     Unavailable,
 )
@@ -34,10 +38,11 @@ from reconciler.documents.parameters import exported, parameter_values
 from reconciler.documents.preconditions import Decision, Move, decide
 from reconciler.documents.script_inputs import DEFAULT_TIMEOUT
 from reconciler.errors import SourceError
-from reconciler.ids import Digest, DocumentName
+from reconciler.ids import Digest, DocumentName, PackageName
 from reconciler.model.desired import StoredParameter
 from reconciler.model.document import Document, DocumentVersions, Step
 from reconciler.model.known import JsonValue
+from reconciler.model.package import PackageVersions
 
 __all__ = ["NotSupportedYet", "Place", "RenderError", "Rendered", "RenderedStep", "render"]
 
@@ -126,6 +131,7 @@ class _Surroundings:
 
     stored: Mapping[str, StoredParameter]
     documents: Mapping[DocumentName, DocumentVersions]
+    packages: Mapping[PackageName, PackageVersions]
     contents: Contents
     downloads: Downloads = field(default_factory=Downloads)
     fetched: dict[Source, Fetched] = field(default_factory=dict)
@@ -155,6 +161,7 @@ def render(
     *,
     stored: Mapping[str, StoredParameter],
     documents: Mapping[DocumentName, DocumentVersions] = MappingProxyType({}),
+    packages: Mapping[PackageName, PackageVersions] = MappingProxyType({}),
     contents: Contents | None = None,
 ) -> Rendered:
     """Give the steps of `document` with `given` filled in; RenderError where the whole document cannot run.
@@ -164,7 +171,7 @@ def render(
     """
     if document.schema_version == RUNBOOK:
         raise NotSupportedYet(f"Automation runbooks ({document.name})")
-    around = _Surroundings(stored=stored, documents=documents, contents=contents or NothingFetched())
+    around = _Surroundings(stored=stored, documents=documents, packages=packages, contents=contents or NothingFetched())
     steps = _render_document(document, given, around, within=(), prefix="")
     if around.unknown:
         raise ContentUnknown(tuple(around.unknown))
@@ -235,6 +242,8 @@ class _StepRendering:
             outcome = inner
         if isinstance(outcome, DownloadContent):
             outcome = self._download(outcome)
+        if isinstance(outcome, ConfigurePackage):
+            outcome = self._package(outcome)
         yield self.around.take(
             replace(
                 outcome,
@@ -266,7 +275,7 @@ class _StepRendering:
 
     def _outcome(
         self, element: Mapping[str, JsonValue], decision: Decision
-    ) -> RenderedStep | RunDocument | DownloadContent:
+    ) -> RenderedStep | RunDocument | DownloadContent | ConfigurePackage:
         """Give one script, or what needs more than inputs; inputs that the action refuses make a step that fails."""
         action = self.step.action
         match decision.move:
@@ -280,7 +289,7 @@ class _StepRendering:
             read = ACTIONS[action].from_inputs(_lower_case(inputs))
         except InputError as error:
             return self._failing(str(error))
-        if isinstance(read, (RunDocument, DownloadContent)):
+        if isinstance(read, (RunDocument, DownloadContent, ConfigurePackage)):
             return read
         return RenderedStep(
             name="",
@@ -359,6 +368,28 @@ class _StepRendering:
         script = self.around.downloads.script(content, wanted.destination)
         return RenderedStep(name="", action=self.step.action, script=script)
 
+    def _package(self, wanted: ConfigurePackage) -> RenderedStep:
+        """Give the script that changes a package, and have its files sent along where it is to be installed."""
+        try:
+            found = wanted.meant(self.around.packages)
+        except InputError as error:
+            return self._failing(str(error))
+        tars: dict[str, ContentFile] = {}
+        for file in () if found is None else found.linux_files:
+            place = f"{'' if found is None else found.folder}/{file.name}"
+            content = self._content(PackageSource(sha256=file.sha256, path=place, url=file.url))
+            if content is not None:
+                tars[file.name] = content.files[0]
+        if found is not None:
+            self.around.downloads.package(Packaged(version=found, tars=tars))
+        return RenderedStep(
+            name="",
+            action=self.step.action,
+            script=wanted.script(found, tars),
+            timeout=wanted.timeout,
+            environment={**self.values.environment, **wanted.environment},
+        )
+
     def _content(self, source: Source | LibraryDocument) -> Content | None:
         if isinstance(source, LibraryDocument):
             document = self._of_library(source.name, source.version)
@@ -393,8 +424,6 @@ def _decision(
         return Decision(move=Move.FAIL, reason=f"{step.action}: it cannot stand in a document that another one runs")
     if decision.move is Move.RUN and step.action in LEFT_OUT:
         return Decision(move=Move.SKIP, reason=f"{step.action}: {LEFT_OUT[step.action]}")
-    if decision.move is Move.RUN and step.action in NOT_YET:
-        raise NotSupportedYet(step.action)
     return decision
 
 

@@ -61,6 +61,7 @@ def define(
             association.parameters,
             stored=desired.parameters,
             documents=desired.documents,
+            packages=desired.packages,
             contents=contents,
         )
     except RenderError as exc:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reconciler.ids import AssociationName, BaselineName, CommitId, DocumentName, GroupName, NodeId
+from reconciler.ids import AssociationName, BaselineName, CommitId, DocumentName, GroupName, NodeId, PackageName
 from reconciler.model.association import Association, Target
 from reconciler.model.baseline import PatchBaseline
 from reconciler.model.document import DocumentVersions
@@ -11,6 +11,7 @@ from reconciler.model.fleet import Fleet
 from reconciler.model.known import JsonValue
 from reconciler.model.ledger_seed import LedgerSeed
 from reconciler.model.node import Node
+from reconciler.model.package import PackageVersions
 from reconciler.model.signer import Signer
 from reconciler.problem import Problem
 
@@ -56,6 +57,7 @@ class DesiredState:
     groups: Mapping[GroupName, Group] = field(default_factory=dict)
     associations: Mapping[AssociationName, Association] = field(default_factory=dict)
     documents: Mapping[DocumentName, DocumentVersions] = field(default_factory=dict)
+    packages: Mapping[PackageName, PackageVersions] = field(default_factory=dict)
     parameters: Mapping[str, StoredParameter] = field(default_factory=dict)
     baselines: Mapping[BaselineName, PatchBaseline] = field(default_factory=dict)
     windows: Mapping[str, Unevaluated] = field(default_factory=dict)

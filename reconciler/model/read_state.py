@@ -69,6 +69,7 @@ def _desired(
         groups={group.name: group for group in repository.groups},
         associations={association.name: association for association in repository.associations},
         documents=repository.documents,
+        packages=repository.packages,
         parameters={parameter.name: parameter for parameter in repository.parameters},
         baselines=repository.baselines,
         windows={window.name: window for window in repository.windows},

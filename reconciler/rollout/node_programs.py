@@ -103,7 +103,7 @@ def start_program(order: Order, *, become: bool, wait: int, held: Held) -> Progr
     files = _files(order)
     head = (
         f"fleet={quote(order.fleet)}\nepoch={order.epoch}\ndigest={order.digest}\nshort={order.run[:16]}\npatience={LOCK_PATIENCE}\n"
-        f"expected={sum(len(content) for _, content in files)}\nstaged={int(bool(order.rendered.blobs.sizes))}\n"
+        f"expected={sum(len(content) for _, content in files)}\nstaged={int(bool(order.rendered.blobs))}\n"
         f"{_write_files(order, files)}"
     )
     return _program(order.run, head + ROOT + REPORT + SPAWN, START, become=become, wait=wait, held=held)

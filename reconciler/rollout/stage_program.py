@@ -9,6 +9,13 @@ from reconciler.model.command import Program
 from reconciler.model.shell import quote
 from reconciler.rollout.node_text import PRELUDE, ROOT
 
+PLATFORM: Final = rb"""
+ID= VERSION_ID=
+[ ! -r /etc/os-release ] || . /etc/os-release
+printf '%s\n' "$ID" "$VERSION_ID" "$(uname -m)"
+"""
+"""Three lines: what decides which file of a package a node gets."""
+
 STAGE: Final = r"""
 own_root
 cd "$root/runs" || cannot_write

@@ -7,11 +7,13 @@ sent before an interruption is not sent again, but for the file that was under w
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 
+from reconciler.documents.content import Packaged
 from reconciler.errors import AnswerGarbled, SourceError
 from reconciler.ids import RunId
-from reconciler.model.command import Session
+from reconciler.model.command import Program, Session
+from reconciler.model.package import Platform
 from reconciler.rollout.node_programs import Order
-from reconciler.rollout.stage_program import Part, stage_program
+from reconciler.rollout.stage_program import PLATFORM, Part, stage_program
 
 PART = 512 * 1024
 """Bytes in one program: four times as much on the wire where nothing of it is plain text."""
@@ -28,9 +30,10 @@ def no_store(sha256: str) -> bytes:
 def stage(session: Session, order: Order, read: Read, *, become: bool) -> str | None:
     """Send what is missing; gives why it cannot be sent, None where everything is there (or the run is)."""
     blobs = order.rendered.blobs
-    if not blobs.sizes:
+    if not blobs:
         return None
-    missing = _send(session, order.run, tuple(blobs.sizes), (), become=become)
+    wanted = (*blobs.sizes, *_of_packages(session, blobs.packages))
+    missing = _send(session, order.run, wanted, (), become=become)
     try:
         for batch in _batches(
             _parts(missing, lambda sha256: blobs.made[sha256] if sha256 in blobs.made else read(sha256))
@@ -38,8 +41,20 @@ def stage(session: Session, order: Order, read: Read, *, become: bool) -> str | 
             _send(session, order.run, (), batch, become=become)
     except SourceError as exc:
         return f"what its steps download cannot be sent: {exc}"
-    left = _send(session, order.run, tuple(blobs.sizes), (), become=become) if missing else ()
+    left = _send(session, order.run, wanted, (), become=become) if missing else ()
     return f"{len(left)} files did not arrive on the node as they were sent: has it sha256sum?" if left else None
+
+
+def _of_packages(session: Session, packages: Sequence[Packaged]) -> tuple[str, ...]:
+    """Give the tars that this node needs: it says what it is, and gets the file for that and no other."""
+    if not packages:
+        return ()
+    told = session.run(Program(text=PLATFORM)).stdout.decode("utf-8", "replace").splitlines()
+    if len(told) != len(("system", "version", "machine")):
+        raise AnswerGarbled(session.node, f"it did not say which platform it is: {' '.join(told)[:80]!r}")
+    platform = Platform.of(*told)
+    tars = (packaged.tar_for(platform) for packaged in packages)
+    return tuple(dict.fromkeys(tar.sha256 for tar in tars if tar is not None))
 
 
 def _send(

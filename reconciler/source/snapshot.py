@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.ids import CommitId
+from reconciler.model.reading.packages import DEFAULT, MANIFEST
 from reconciler.problem import Problem
 from reconciler.source.records import ReadLimits, TreeEntry
 
-STATE_ROOTS = ("state", "documents", "baselines")
+STATE_ROOTS = ("state", "documents", "baselines", "packages")
+_PACKAGES = "packages/"
+"""Of what lies below, only text that says something is read: zips are taken out one by one, by whoever needs them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,8 @@ def sort_out(
             if entry.path in roots:
                 trees[entry.path] = entry.id
             continue
+        if is_left_alone(entry.path, roots):
+            continue
         refusal = _refusal(entry, roots, limits)
         if refusal is None:
             total += entry.size
@@ -56,6 +61,13 @@ def name_problem(path: str) -> Problem | None:
     return (
         None if shown == path else Problem(file=shown, message="the name of this file is not UTF-8", remedy="rename it")
     )
+
+
+def is_left_alone(path: str, roots: tuple[str, ...] = STATE_ROOTS) -> bool:
+    """Tell whether a file is none that a state repository is read from: what a package consists of, whatever it is."""
+    if _PACKAGES[:-1] not in roots or not path.startswith(_PACKAGES):
+        return False
+    return not (MANIFEST.fullmatch(path) or DEFAULT.fullmatch(path))
 
 
 def _refusal(entry: TreeEntry, roots: tuple[str, ...], limits: ReadLimits) -> Problem | None:

@@ -61,11 +61,11 @@ def test_what_is_not_supported_yet_waits_even_where_everything_holds() -> None:
 def test_a_document_of_an_action_not_supported_yet_waits() -> None:
     state = a_state(an_association())
     document = state.documents[DocumentName("Motd")].versions["1"]
-    step = Step(name="s", action="aws:configurePackage", inputs={"name": "x", "action": "Install"})
+    step = Step(name="s", action="aws:downloadContent", inputs={"sourceType": "S3", "sourceInfo": {"path": "x"}})
     versions = replace(state.documents[DocumentName("Motd")], versions={"1": replace(document, steps=(step,))})
     found = one(replace(state, documents={DocumentName("Motd"): versions}), some_facts())
     assert (found.state, found.wanted, found.definition) == (State.WAITING, False, None)
-    assert found.reason == "not supported yet: aws:configurePackage"
+    assert found.reason.startswith("not supported yet: aws:downloadContent from S3")
 
 
 def test_a_document_that_is_not_there_failed() -> None:

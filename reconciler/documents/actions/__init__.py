@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from reconciler.documents.actions.configure_docker import ConfigureDocker
+from reconciler.documents.actions.configure_package import ConfigurePackage
 from reconciler.documents.actions.download_content import DownloadContent
 from reconciler.documents.actions.refresh_association import RefreshAssociation
 from reconciler.documents.actions.run_docker_action import RunDockerAction
@@ -13,10 +14,11 @@ from reconciler.documents.actions.software_inventory import SoftwareInventory
 from reconciler.documents.own_script import Scripted
 from reconciler.documents.preconditions import Support
 
-ACTIONS: Mapping[str, type[DownloadContent] | type[RunDocument] | type[Scripted]] = {
+ACTIONS: Mapping[str, type[ConfigurePackage] | type[DownloadContent] | type[RunDocument] | type[Scripted]] = {
     action.name: action
     for action in (
         ConfigureDocker,
+        ConfigurePackage,
         DownloadContent,
         RefreshAssociation,
         RunDockerAction,
@@ -32,9 +34,6 @@ NOT_ON_LINUX = frozenset(
 )
 """Known to SSM's agent, and not for Linux: skipped by schema 2.2, a failure in older ones."""
 
-NOT_YET = frozenset({"aws:configurePackage"})
-"""They run on Linux, and not here yet: a document that would run one waits."""
-
 LEFT_OUT: Mapping[str, str] = {
     "aws:updateSsmAgent": "there is no agent here to update",
     "aws:domainJoin": "no directory service is joined from here: let a script of your own join it",
@@ -47,6 +46,6 @@ ALONE = frozenset({"aws:updateSsmAgent"})
 
 def support_of(action: str) -> Support:
     """Say what is known about an action."""
-    if action in ACTIONS or action in NOT_YET or action in LEFT_OUT:
+    if action in ACTIONS or action in LEFT_OUT:
         return Support.HERE
     return Support.NOT_HERE if action in NOT_ON_LINUX else Support.UNKNOWN

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TypeVar, cast
 
-from reconciler.ids import BaselineName, DocumentName
+from reconciler.ids import BaselineName, DocumentName, PackageName
 from reconciler.model.association import Association
 from reconciler.model.baseline import OperatingSystem, PatchBaseline
 from reconciler.model.desired import Group, StoredParameter, Unevaluated
@@ -18,6 +18,7 @@ from reconciler.model.document import DocumentVersions
 from reconciler.model.fleet import Fleet
 from reconciler.model.ledger_seed import LedgerSeed
 from reconciler.model.node import Node
+from reconciler.model.package import PackageVersions
 from reconciler.model.reading.associations import CheckSchedule, read_association
 from reconciler.model.reading.baselines import read_baseline
 from reconciler.model.reading.document_files import Library, read_library
@@ -26,6 +27,7 @@ from reconciler.model.reading.fleet import SshDefaults, read_fleet
 from reconciler.model.reading.ledger_seeds import read_ledger_seed
 from reconciler.model.reading.mistakes import Mistakes, Patience, cut
 from reconciler.model.reading.nodes import read_group, read_node
+from reconciler.model.reading.packages import DEFAULT, MANIFEST, read_packages
 from reconciler.model.reading.policies import read_calendar, read_parameter, read_window
 from reconciler.model.reading.signers import read_signer
 from reconciler.model.reading.text import decode
@@ -51,6 +53,7 @@ _KINDS: Mapping[str, re.Pattern[str]] = {
     "ledger-seed": re.compile(r"state/ledger-seeds/[^/]+\.ya?ml"),
     "document": re.compile(r"documents/[^/]+\.(?:ya?ml|json)|documents/[^/]+/(?:[^/]+\.(?:ya?ml|json)|default)"),
     "baseline": re.compile(r"baselines/[^/]+\.ya?ml"),
+    "package": re.compile(f"{MANIFEST.pattern}|{DEFAULT.pattern}"),
 }
 _OURS = re.compile(r"(?:state|documents|baselines)/")
 _OTHER = re.compile(r"(?:.*/)?(?:\.[^/]*|[^/]*\.(?:md|txt|rst)|LICENSE[^/]*)", re.IGNORECASE)
@@ -91,6 +94,7 @@ class Repository:
     library: Library = field(default_factory=Library)
     history_unknown: bool = False
     """Some document is named by a version's number, and git's history could not be asked which content that is."""
+    packages: Mapping[PackageName, PackageVersions] = field(default_factory=dict)
     bundled_baselines: dict[BaselineName, PatchBaseline] = field(default_factory=dict)
 
     @property
@@ -199,6 +203,7 @@ def read_files(
     repository.library = read_library(kinds["document"], bundled_documents, repository.mistakes, versions or {})
     repository.history_unknown = versions is None
     _say_not_supported(files, bundled, repository)
+    repository.packages = read_packages(kinds["package"], repository.mistakes)
     _read_bundled_baselines(files, bundled, repository)
     return repository
 

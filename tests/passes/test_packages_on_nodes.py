@@ -1,0 +1,251 @@
+"""aws:configurePackage on a real node: packages of the state repository, installed, updated, rolled back and taken away."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from reconciler.model.outcome import RunRecord
+from tests.passes.applying import apply, results
+from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.site import Site
+from tests.support.web_server import web_server
+
+SERVER = "127.0.0.6"
+
+pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
+    with start_fleet(tmp_path_factory.mktemp("nodes"), count=1) as started:
+        yield started
+
+
+@pytest.fixture
+def node(fleet: Fleet) -> TestNode:
+    return fleet.nodes[0]
+
+
+@pytest.fixture
+def site(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Site:
+    made = Site(tmp_path_factory.mktemp("site"), fleet)
+    made.standard(fleet.nodes, "Fleet: example\nInterval: rate(1 hour)\n")
+    made.write({"state/associations/motd.yaml": None, "documents/Motd.yaml": None})
+    fleet.nodes[0].run(["sh", "-c", "rm -rf /var/lib/reconciler /var/log/tool /srv/*"])
+    return made
+
+
+def script(word: str, rest: str = "") -> bytes:
+    """A script of a package: says in a log of the node that it ran."""
+    return f'echo "{word} $(cat version) $SSM_greeting" >>/var/log/tool\n{rest}\n'.encode()
+
+
+def publish(site: Site, version: str, *, path: str = "debian/12/_any", **more: bytes | str) -> None:
+    """Write one version of package `tool`; further scripts by name, as what they do besides saying that they ran."""
+    scripts = {"install": "", "uninstall": "", **more}
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("version", version)
+        for name, rest in scripts.items():
+            archive.writestr(f"{name}.sh", script(name, str(rest)))
+    folder = site.repo / "packages/tool" / version
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tool.zip").write_bytes(made.getvalue())
+    platform, release, architecture = path.split("/")
+    manifest = {
+        "schemaVersion": "2.0",
+        "version": version,
+        "packages": {platform: {release: {architecture: {"file": "tool.zip"}}}},
+        "files": {"tool.zip": {"checksums": {"sha256": hashlib.sha256(made.getvalue()).hexdigest()}}},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def configure(site: Site, action: str, version: str = "", **parameters: str) -> RunRecord:
+    given = {"action": [action], "name": ["tool"], "version": [version], **{k: [v] for k, v in parameters.items()}}
+    return apply(site, "AWS-ConfigureAWSPackage", json.dumps(given))
+
+
+def logged(node: TestNode) -> list[str]:
+    """What scripts said since the last time."""
+    log = node.root / "var/log/tool"
+    if not log.exists():
+        return []
+    lines = [line.strip() for line in log.read_text().splitlines()]
+    log.unlink()
+    return lines
+
+
+def states(node: TestNode) -> Mapping[str, str]:
+    """What the node's inventory says of packages."""
+    told = json.loads((node.root / "var/lib/reconciler/inventory/packages.json").read_text())
+    return {entry["Name"]: f"{entry['Version']} {entry['State']}" for entry in told["Content"]}
+
+
+OK = ["configurePackage Success 0"]
+FAILED = ["configurePackage Failed 1"]
+IN_PLACE = {"installationType": "In-place update"}
+
+
+def test_a_package_is_installed_updated_and_taken_away(site: Site, node: TestNode) -> None:
+    publish(site, "1.0", validate="")
+    publish(site, "2.0", update="")
+    site.write({"packages/tool/package.yaml": "default: '1.0'\n"})
+    found = configure(site, "Install", additionalArguments='{"SSM_greeting": "good day"}')
+    assert results(found) == OK, found.steps[0].stderr
+    assert logged(node) == ["install 1.0 good day", "validate 1.0 good day"]
+    # Known from the report branch, so that an expectation can rest on it.
+    row = site.command("inventory", "query", "SELECT value FROM custom WHERE attribute = 'Version'", check=0).stdout
+    assert "1.0" in row
+    assert results(configure(site, "Install", "1.0")) == OK
+    assert logged(node) == ["validate 1.0"]
+    assert results(configure(site, "Install", "2.0")) == OK
+    assert logged(node) == ["uninstall 1.0", "install 2.0"]
+    assert states(node) == {"tool": "2.0 Installed"}
+    assert results(configure(site, "Uninstall", "1.0")) == OK
+    assert logged(node) == []
+    assert results(configure(site, "Install", "1.0")) == OK
+    assert results(configure(site, "Install", "2.0", **IN_PLACE)) == OK
+    assert logged(node) == ["uninstall 2.0", "install 1.0", "validate 1.0", "update 2.0"]
+    assert results(configure(site, "Uninstall")) == OK
+    assert logged(node) == ["uninstall 2.0"]
+    assert states(node) == {"tool": "2.0 Uninstalled"}
+    assert [path.name for path in (node.root / "var/lib/reconciler/packages/tool").iterdir()] == ["state"]
+    assert results(configure(site, "Uninstall")) == OK
+    assert logged(node) == []
+
+
+def test_what_fails_is_rolled_back_and_has_failed_all_the_same(site: Site, node: TestNode) -> None:
+    publish(site, "1")
+    publish(site, "2", install="exit 5")
+    publish(site, "3", validate="exit 1", update="")
+    assert results(configure(site, "Install", "2")) == FAILED
+    assert (logged(node), states(node)) == (["install 2"], {"tool": "2 Failed"})
+    assert results(configure(site, "Install", "1")) == OK
+    assert logged(node) == ["install 1"]
+    found = configure(site, "Install", "2")
+    assert results(found) == FAILED
+    assert b"install.sh of tool 2 ended with 5\n" in found.steps[0].stderr
+    assert b"tool 2 could not be installed: rolled back to 1\n" in found.steps[0].stderr
+    assert logged(node) == ["uninstall 1", "install 2", "uninstall 2", "install 1"]
+    assert states(node) == {"tool": "1 Installed"}
+    assert results(configure(site, "Install", "3", **IN_PLACE)) == FAILED
+    assert logged(node) == ["update 3", "validate 3", "uninstall 3", "install 1"]
+    found = configure(site, "Install", "2", **IN_PLACE)
+    assert results(found) == FAILED
+    assert b"tool 2 has no update.sh: it cannot be updated in place" in found.steps[0].stderr
+    assert (logged(node), states(node)) == ([], {"tool": "1 Installed"})
+
+
+def test_a_changed_package_of_the_same_version_is_a_change_and_is_installed_anew(site: Site, node: TestNode) -> None:
+    publish(site, "1", validate="")
+    assert results(configure(site, "Install", "1")) == OK
+    logged(node)
+    publish(site, "1", validate="", install="touch /srv/anew")
+    site.commit({})
+    done = site.once().outcomes
+    assert [one.record.status.value for one in done if one.record is not None] == ["Success"]
+    assert logged(node) == ["uninstall 1", "install 1", "validate 1"]
+    assert (node.root / "srv/anew").exists()
+
+
+REBOOTS = "[ -e /srv/went-down ] || { touch /srv/went-down; exit 194; }"
+
+
+def test_a_reboot_in_the_middle_enters_the_action_again(site: Site, node: TestNode) -> None:
+    publish(site, "1", uninstall=REBOOTS)
+    publish(site, "2", install=REBOOTS.replace("went-down", "again"), validate="")
+    assert results(configure(site, "Install", "1")) == OK
+    boots = node.boots
+    assert results(configure(site, "Install", "2")) == OK
+    assert node.boots == boots + 2
+    assert logged(node) == ["install 1", "uninstall 1", "uninstall 1", "install 2", "install 2", "validate 2"]
+    assert states(node) == {"tool": "2 Installed"}
+
+
+def test_validate_decides_after_a_power_cut(site: Site, node: TestNode) -> None:
+    publish(site, "1", validate="[ -e /srv/works ]")
+    home = node.root / "var/lib/reconciler/packages/tool"
+    assert results(configure(site, "Install", "1")) == FAILED
+    assert logged(node) == ["install 1", "validate 1"]
+    (node.root / "srv/works").touch()
+    state = home / "state"
+    state.write_text(state.read_text().replace("Failed", "Installing"))
+    assert results(configure(site, "Install", "1")) == OK
+    assert logged(node) == ["validate 1"]
+
+
+def test_what_is_not_there_or_not_for_the_node_fails_and_says_so(site: Site, node: TestNode) -> None:
+    found = configure(site, "Install")
+    assert results(found) == FAILED
+    assert b"there is no package tool: write packages/tool/VERSION/manifest.json" in found.steps[0].stderr
+    publish(site, "1", path="rocky/9.*/_any")
+    found = configure(site, "Install", "1")
+    assert results(found) == FAILED
+    assert b"tool 1 has no file for debian 12 x86_64 (it has rocky/9.*/_any)" in found.steps[0].stderr
+    found = configure(site, "Install", "4")
+    assert b"tool has no version 4 (there are: 1)" in found.steps[0].stderr
+    found = configure(site, "Install", "1", additionalArguments='{"PATH": "/tmp"}')
+    assert b"'PATH' must begin with SSM_" in found.steps[0].stderr
+    assert logged(node) == []
+
+
+def test_a_zip_that_is_not_what_its_manifest_says_is_waited_for(site: Site, node: TestNode) -> None:
+    publish(site, "1")
+    (site.repo / "packages/tool/1/tool.zip").write_bytes(b"something else")
+    text = "AssociationName: wrong\nName: AWS-ConfigureAWSPackage\nParameters: {action: [Install], name: [tool]}\n"
+    site.commit({"state/associations/wrong.yaml": f"{text}Targets: [{{Key: 'tag:Role', Values: [web]}}]\n"})
+    result = site.once()
+    assert result.outcomes == ()
+    (why,) = [found.finding.reason for found in result.reports[next(iter(result.reports))].findings]
+    assert "packages/tool/1/tool.zip has SHA-256 " in why
+    assert "and its manifest says" in why
+    assert logged(node) == []
+
+
+def test_a_zip_elsewhere_is_fetched_once_where_egress_lets_it(
+    site: Site, node: TestNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(site, "1")
+    with web_server(SERVER, tls=tmp_path / "tls") as server:
+        assert server.authority is not None
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.authority))
+        zipped = site.repo / "packages/tool/1/tool.zip"
+        server.files["/tool.zip"] = zipped.read_bytes()
+        zipped.unlink()
+        path = site.repo / "packages/tool/1/manifest.json"
+        manifest = json.loads(path.read_text())
+        manifest["files"]["tool.zip"]["url"] = f"{server.url}/tool.zip"
+        path.write_text(json.dumps(manifest))
+        given = "{action: [Install], name: [tool]}"
+        text = f"AssociationName: url\nName: AWS-ConfigureAWSPackage\nParameters: {given}\n"
+        site.commit({"state/associations/url.yaml": f"{text}Targets: [{{Key: 'tag:Role', Values: [web]}}]\n"})
+        refused = site.once()
+        assert (refused.outcomes, server.asked) == ((), [])
+        with site.settings.open("a") as settings:
+            settings.write(f"Downloads: {{Egress: [{SERVER}]}}\n")
+        assert [one.record.status.value for one in site.once().outcomes if one.record] == ["Success"]
+        site.once()
+        assert server.asked == ["GET /tool.zip"]
+    assert logged(node) == ["install 1"]
+
+
+def test_send_command_installs_a_package_too(site: Site, node: TestNode) -> None:
+    publish(site, "1")
+    site.commit({})
+    target = ("--instance-ids", "web-01", "--repo", str(site.repo))
+    site.command(
+        "send-command",
+        "--document-name",
+        "AWS-ConfigureAWSPackage",
+        *target,
+        "--parameters",
+        "action=Install,name=tool",
+        check=0,
+    )
+    assert logged(node) == ["install 1"]
