@@ -1,7 +1,9 @@
 """Nodes in every kind of trouble, in one pass with a healthy one: each works, or is named in words; nobody else waits."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -280,3 +282,37 @@ def test_a_node_in_trouble_works_or_is_named_and_nobody_else_waits(aftermath: Af
     healthy = aftermath.nodes[HEALTHY]
     assert report_of(aftermath.result, HEALTHY).status is Status.COMPLIANT
     assert bodies(healthy) == 1
+
+
+@pytest.mark.soak
+def test_yes_for_a_minute_fills_no_disk_and_keeps_nobody_waiting(tmp_path: Path, require_nodes: None) -> None:
+    specs = [NodeSpec(name=HEALTHY), NodeSpec(name="yes", disk_mb=64)]
+    with start_fleet(tmp_path / "nodes", specs=specs) as fleet:
+        site = Site(tmp_path / "site", fleet)
+        nodes = {node.name: node for node in fleet.nodes}
+        files = state_files(nodes)
+        document = str(files["documents/Own-yes.yaml"]).replace(
+            "timeout 3 yes", "timeout 60 yes; date +%s.%N >/tmp/ended"
+        )
+        site.commit(
+            {
+                "state/fleet.yaml": "Fleet: example\nInterval: rate(30 minutes)\n",
+                "state/known_hosts": fleet.known_hosts,
+                **{name: text for name, text in files.items() if "own-" not in name.lower()},
+                "state/associations/own-yes.yaml": files["state/associations/own-yes.yaml"],
+                "documents/Own-yes.yaml": document,
+            }
+        )
+        began = time.monotonic()
+        with site.controller() as controller:
+            result = controller.one_pass(Request())
+        took = time.monotonic() - began
+        for name in nodes:
+            assert report_of(result, name).status is Status.COMPLIANT, said(report_of(result, name))
+        (step,) = (outcome_of(result, "yes", "own-yes").record or pytest.fail("it has no record")).steps
+        assert step.stdout.endswith(b"--output truncated--")
+        assert step.stderr == b"the script went on\n"
+        ended = float((nodes["yes"].root / "tmp/ended").read_text())
+        assert (nodes[HEALTHY].root / "etc/motd").stat().st_mtime < ended, "the healthy one was done meanwhile"
+        kept = sum(path.stat().st_size for path in site.state_dir.rglob("*") if path.is_file())
+        print(f"a pass of {took:.0f} s; {kept} bytes are kept on the management host")  # noqa: T201 - a long run tells its figures
