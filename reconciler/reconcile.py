@@ -50,6 +50,8 @@ class Ground:
     targets: Targets
     definitions: Mapping[AssociationName, Definition | Unrenderable]
     questions: Mapping[NodeId, Questions]
+    downloads: bytes | None = None
+    """What the documents download came to, for the report; None: they download nothing."""
 
 
 @paused_collector()

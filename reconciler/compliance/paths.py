@@ -5,6 +5,9 @@ from collections.abc import Iterable, Iterator
 
 from reconciler.ids import NodeId
 
+DOWNLOADS = "downloads.json"
+"""What documents download came to: source by source, as a digest of it."""
+
 
 def shard(node: NodeId) -> str:
     """Give the two hex digits that spread 10,000 nodes over 256 folders: a commit then rewrites 10 KB of trees, not 250."""

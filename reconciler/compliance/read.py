@@ -12,6 +12,7 @@ import orjson
 
 from reconciler.collector import paused_collector
 from reconciler.compliance.encode import decode_applied, decode_finding, text_of, whole_of
+from reconciler.compliance.paths import DOWNLOADS
 from reconciler.compliance.report import NodeReport
 from reconciler.compliance.write import VERSION
 from reconciler.errors import SourceError
@@ -29,6 +30,8 @@ class Branch:
     reports: Mapping[NodeId, NodeReport] = field(default_factory=dict)
     pauses: tuple[str, ...] = ()
     """What was paused in the last pass that was committed, in words."""
+    downloads: bytes | None = None
+    """What documents downloaded, as the last pass that was committed saw it; for whoever plans from git alone."""
 
     @property
     def facts(self) -> Mapping[NodeId, Facts]:
@@ -98,10 +101,13 @@ def read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | Non
     rows = _Rows()
     facts: dict[NodeId, Facts] = {}
     summary = _Summary()
+    downloads = None
     for path, content in files:
         try:
             if path == "compliance.json":
                 summary = _summary(content)
+            elif path == DOWNLOADS:
+                downloads = content
             elif path.startswith("nodes/"):
                 _, _, name = path.split("/", 2)
                 node = NodeId(name.removesuffix(".json"))
@@ -117,6 +123,7 @@ def read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | Non
     return Branch(
         reports=CommittedReports(nodes, facts),
         pauses=summary.pauses,
+        downloads=downloads,
         history=History(
             commit=commit,
             state_commit=summary.state_commit,

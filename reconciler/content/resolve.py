@@ -1,17 +1,20 @@
 """Sources -> what they come to now: fetched into the store, or recalled from it. The one door to everything that fetches."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+import orjson
 
 from reconciler.content.egress import Egress
 from reconciler.content.host_secrets import HostSecrets
 from reconciler.content.package_archive import tar_of
-from reconciler.content.store import Known, Store, source_key
+from reconciler.content.store import Known, Store, content_fields, read_content, source_key
 from reconciler.content.web import HttpFetcher
 from reconciler.documents.content import (
     Content,
@@ -63,25 +66,49 @@ class Found:
         """Give a file of the store."""
         return self._store.read(sha256)
 
+    def fields(self) -> Mapping[str, Mapping[str, Any]]:
+        """Give everything that was resolved, by what each source is known by, for the report."""
+        return {
+            source_key(source): {**content_fields(found), "source": source.shown, "mutable": source.mutable}
+            for source, found in self._found.items()
+            if isinstance(found, Content)
+        }
+
     def add(self, source: Source, found: Content | Unavailable) -> None:
         """Take in what a source came to."""
         self._found[source] = found
 
 
-class Recalled:
-    """What earlier passes of this host found; fetches nothing."""
+class Committed:
+    """What a pass found and committed; fetches nothing, and knows the same on every host.
 
-    def __init__(self, store: Store) -> None:
+    Of the files themselves it has those that this host has.
+    """
+
+    def __init__(self, committed: bytes | None, store: Store) -> None:
+        self._sources = _read_committed(committed) if committed is not None else {}
         self._store = store
 
     def find(self, source: Source) -> Content | Unavailable | None:
-        """Give what a source came to when it was last looked at."""
-        known = self._store.recall(source)
-        return None if known is None else known.content
+        """Give what a source came to in that pass."""
+        return self._sources.get(source_key(source))
 
     def read(self, sha256: str) -> bytes:
         """Give a file of the store."""
         return self._store.read(sha256)
+
+
+def _read_committed(data: bytes) -> Mapping[str, Content]:
+    """Read `downloads.json`; a source that does not read was not looked at."""
+    found: dict[str, Content] = {}
+    try:
+        sources = orjson.loads(data)["sources"].items()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return found
+    for key, value in sources:
+        with suppress(ValueError, KeyError, TypeError):
+            found[key] = read_content(value)
+    return found
 
 
 class Resolver:

@@ -72,7 +72,7 @@ class Store:
 
     def remember(self, source: Source, known: Known) -> None:
         """Keep what a source came to."""
-        value = {"version": _VERSION, "mark": known.mark, **asdict(known.content)}
+        value = {"version": _VERSION, "mark": known.mark, **content_fields(known.content)}
         self._write(self._source(source), orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
 
     def recall(self, source: Source) -> Known | None:
@@ -136,6 +136,22 @@ def source_key(source: Source) -> str:
     return hashlib.sha256(orjson.dumps(value, default=_plain, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def content_fields(content: Content) -> Mapping[str, Any]:
+    """Give a content as JSON values."""
+    return asdict(content)
+
+
+def read_content(value: Mapping[str, Any]) -> Content:
+    """Read what `content_fields` gave. Raises ValueError, KeyError or TypeError where it is something else."""
+    files = tuple(
+        ContentFile(path=str(file["path"]), sha256=str(file["sha256"]), size=int(file["size"]))
+        for file in value["files"]
+    )
+    if any(not _HEX.fullmatch(file.sha256) for file in files):
+        raise ValueError("not a SHA-256")
+    return Content(pin=str(value["pin"]), files=files, single=value["single"] is True)
+
+
 def _plain(value: object) -> object:
     if isinstance(value, Enum):
         return value.value
@@ -145,14 +161,7 @@ def _plain(value: object) -> object:
 def _read_known(value: Mapping[str, Any]) -> Known:
     if value["version"] != _VERSION:
         raise ValueError("of another version")
-    files = tuple(
-        ContentFile(path=str(file["path"]), sha256=str(file["sha256"]), size=int(file["size"]))
-        for file in value["files"]
-    )
-    if any(not _HEX.fullmatch(file.sha256) for file in files):
-        raise ValueError("not a SHA-256")
-    content = Content(pin=str(value["pin"]), files=files, single=value["single"] is True)
-    return Known(content=content, mark=str(value["mark"]))
+    return Known(content=read_content(value), mark=str(value["mark"]))
 
 
 def _age(path: Path, now: datetime) -> timedelta:

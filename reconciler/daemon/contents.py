@@ -1,13 +1,15 @@
 """What documents download, for passes, plans and commands of this host: the one store, and who may be asked for what."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from reconciler.compliance.write import VERSION, lines
 from reconciler.content.egress import Egress
 from reconciler.content.host_secrets import HostSecrets
-from reconciler.content.resolve import MOST_ROUNDS, Found, Recalled, Resolver
+from reconciler.content.resolve import MOST_ROUNDS, Committed, Found, Resolver
 from reconciler.content.store import Store
 from reconciler.ids import CommitId
 from reconciler.model.desired import DesiredState
@@ -42,11 +44,12 @@ class Contents:
                 break
             resolver.look(wanted)
         resolver.prune(now)
-        return settled, tuple(resolver.problems)
+        told = lines({"version": VERSION, "sources": resolver.contents.fields()})
+        return replace(settled, downloads=told), tuple(resolver.problems)
 
-    def recalled(self, base: Ground) -> Ground:
-        """Render what earlier passes of this host have looked at; fetches nothing."""
-        return with_contents(base, Recalled(self._store))
+    def recalled(self, base: Ground, committed: bytes | None) -> Ground:
+        """Render what the last committed pass has looked at; fetches nothing."""
+        return with_contents(base, Committed(committed, self._store))
 
     def settle(self, desired: DesiredState, attempt: Callable[[Found], T]) -> T:
         """Do what needs contents that only the attempt itself names. Raises ContentUnknown where that does not end."""

@@ -392,7 +392,9 @@ class Controller:
         self._held = {n: c for n, c in {**self._collected(), **done.collected}.items() if n in fleet}
         self._cache.save(self._held)
         forget_before(self.outputs, self.clock() - OUTPUTS_KEPT)
-        self._replays.keep(done.plan, {name: found.facts for name, found in done.before.items()}, done.pauses)
+        self._replays.keep(
+            done.plan, {name: found.facts for name, found in done.before.items()}, done.pauses, base.downloads
+        )
         if base.desired.commit is not None and done.history.lost is None:
             self.branches.accept(CommitId(base.desired.commit))
 

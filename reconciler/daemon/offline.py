@@ -1,7 +1,7 @@
 """Plans without asking any node: from committed facts, from what an earlier pass kept, and of two revisions compared."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reconciler.commit.branch import read_branch
@@ -38,7 +38,7 @@ class OfflinePlans:
         repository: Repository,
         read: Read,
         narrowed: Callable[[DesiredState], DesiredState],
-        recalled: Callable[[Ground], Ground],
+        recalled: Callable[[Ground, bytes | None], Ground],
     ) -> None:
         self._repository = repository
         self._read = read
@@ -71,7 +71,7 @@ class OfflinePlans:
         if desired is None:
             raise SourceError(f"commit {kept.commit}, which that plan was made of, cannot be read any more")
         history = () if kept.history is None else read_branch(self._repository, kept.history)
-        branch = read_branch_files(history, kept.history)
+        branch = replace(read_branch_files(history, kept.history), downloads=kept.downloads)
         return self._planned(ground(self._narrowed(desired)), kept.facts, branch, at, frozenset(), kept.pauses)
 
     def _planned(
@@ -84,7 +84,7 @@ class OfflinePlans:
         pauses: Pauses | None = None,
     ) -> Planned:
         survey, plan = self._planner.plan(
-            self._recalled(base), facts, branch.history, now, allow_shrink=allow_shrink, pauses=pauses
+            self._recalled(base, branch.downloads), facts, branch.history, now, allow_shrink=allow_shrink, pauses=pauses
         )
         left = any(item_status(finding) is not Status.COMPLIANT for finding in survey.noteworthy)
         return Planned(plan=plan, nothing_left=not left)

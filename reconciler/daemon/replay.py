@@ -29,6 +29,7 @@ class Kept:
     at: datetime
     facts: Mapping[NodeId, Facts]
     pauses: Pauses
+    downloads: bytes | None = None
 
 
 class Replays:
@@ -37,7 +38,7 @@ class Replays:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, plan: Plan, facts: Mapping[NodeId, Facts], pauses: Pauses) -> None:
+    def keep(self, plan: Plan, facts: Mapping[NodeId, Facts], pauses: Pauses, downloads: bytes | None = None) -> None:
         """Keep what `plan` was made from; a plan without items has nothing to be asked about."""
         if not plan.items:
             return
@@ -46,6 +47,7 @@ class Replays:
             "history": plan.history,
             "at": plan.at.isoformat(),
             "pauses": encode_pauses(pauses.all).decode(),
+            "downloads": None if downloads is None else downloads.decode(),
             "facts": {node: canonical(found).decode() for node, found in facts.items()},
         }
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -73,5 +75,6 @@ class Replays:
             history=value["history"],
             at=datetime.fromisoformat(value["at"]),
             pauses=Pauses(all=decode_pauses(value["pauses"].encode())) if "pauses" in value else Pauses(),
+            downloads=value["downloads"].encode() if value.get("downloads") is not None else None,
             facts={NodeId(node): read_canonical(NodeId(node), text.encode()) for node, text in value["facts"].items()},
         )

@@ -8,6 +8,7 @@ from reconciler.commit.branch import Publication, ReportsBranch, Standing
 from reconciler.commit.heartbeat import Heartbeat, NodeBeat, read_heartbeat
 from reconciler.commit.lease import Lease
 from reconciler.commit.message import Message
+from reconciler.compliance.paths import DOWNLOADS
 from reconciler.compliance.read import Branch
 from reconciler.compliance.report import FleetSummary, NodeReport
 from reconciler.compliance.write import changes_in_words, headline, report_files, runs_in_words
@@ -70,7 +71,7 @@ class Reporter:
         commands = completed_records(self._repository, reports.branch.tip(), done.settled)
         files = report_files(told.everyone, told.summary, before=before, gone=gone)
         made = reports.branch.write(
-            {**dict.fromkeys(reports.forgotten), **files, **commands},
+            {**dict.fromkeys(reports.forgotten), **files, **commands, **_downloads(reports.read, told.base)},
             Message(
                 subject=headline(told.summary, done.outcomes),
                 body="\n".join(changes),
@@ -83,7 +84,9 @@ class Reporter:
         history = replace(
             done.history, commit=tip, state_commit=desired.commit, target_counts=told.summary.target_counts
         )
-        reports.read = Branch(history=history, reports=told.everyone, pauses=told.summary.pauses)
+        reports.read = Branch(
+            history=history, reports=told.everyone, pauses=told.summary.pauses, downloads=told.base.downloads
+        )
         reports.standing = replace(reports.standing, tip=tip)
         reports.forgotten = ()
         publication = self._publish(reports.branch, told, tip, problems)
@@ -128,6 +131,11 @@ class Reporter:
         for name, found in told.done.collected.items():
             self._beats[name] = _beat(found, self._beats.get(name, NodeBeat()))
         return self._beats
+
+
+def _downloads(before: Branch, base: Ground) -> Mapping[str, bytes | None]:
+    """Give the file of what was downloaded; it goes where nothing is downloaded any more."""
+    return {} if before.downloads is None and base.downloads is None else {DOWNLOADS: base.downloads}
 
 
 def _beat(found: Collected, before: NodeBeat) -> NodeBeat:

@@ -9,11 +9,12 @@ from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_network
 from pathlib import Path
 
+import orjson
 import pytest
 
 from reconciler.content.egress import Egress
 from reconciler.content.host_secrets import HostSecrets
-from reconciler.content.resolve import Recalled, Resolver
+from reconciler.content.resolve import Committed, Resolver
 from reconciler.content.store import KEPT, Store
 from reconciler.documents.content import Authentication, Content, Credential, HttpSource, Source, Unavailable
 from reconciler.errors import SourceError
@@ -178,17 +179,27 @@ def test_a_certificate_for_another_name_is_refused(server: WebServer, tmp_path: 
     assert server.asked == []
 
 
-def test_only_what_was_looked_at_is_recalled(server: WebServer, tmp_path: Path) -> None:
+def test_what_a_pass_committed_is_known_without_asking_anybody(server: WebServer, tmp_path: Path) -> None:
     server.files["/file"] = b"content"
     source, other = (HttpSource(url=f"{server.url}/{name}") for name in ("file", "other"))
-    content(tmp_path, source)
+    store = Store(tmp_path)
+    resolver = Resolver(store, EGRESS, HostSecrets(known={}))
+    resolver.look([source, other])
     server.forget()
-    recalled = Recalled(Store(tmp_path / "store"))
-    found = recalled.find(source)
+    committed = orjson.dumps({"sources": resolver.contents.fields()})
+    known = Committed(committed, store)
+    found = known.find(source)
     assert isinstance(found, Content)
-    assert recalled.read(found.files[0].sha256) == b"content"
-    assert recalled.find(other) is None
+    assert known.read(found.files[0].sha256) == b"content"
+    assert known.find(other) is None
     assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"{}", b'{"sources": 1}', b'{"sources": {"a": 1, "b": {"files": [1]}}}', b"\xff"]
+)
+def test_what_nobody_committed_so_is_not_known(data: bytes, tmp_path: Path) -> None:
+    assert Committed(data, Store(tmp_path)).find(HttpSource(url="https://h/x")) is None
 
 
 def test_the_store_forgets_what_nobody_asks_for(server: WebServer, tmp_path: Path) -> None:

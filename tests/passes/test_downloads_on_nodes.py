@@ -156,17 +156,31 @@ def test_what_cannot_be_fetched_waits_and_says_why(site: Site) -> None:
     site.commit({"state/associations/never.yaml": None})
 
 
-def test_a_plan_without_nodes_fetches_nothing(site: Site, server: WebServer) -> None:
+def test_a_plan_without_nodes_fetches_nothing_and_knows_what_passes_saw(site: Site, server: WebServer) -> None:
     server.files["/unseen"] = b"x"
+    document = downloading(f"{server.url}/unseen", "x", "cat x")
+    site.commit({"documents/Unseen.yaml": document, **association("unseen", "Unseen")})
     server.asked.clear()
-    site.commit(
-        {"documents/Unseen.yaml": downloading(f"{server.url}/unseen", "x", "true"), **association("unseen", "Unseen")}
-    )
     site.command("validate", str(site.repo), check=0)
     site.command("document", "validate", str(site.repo / "documents"), check=0)
-    site.command("plan", str(site.repo), "--base", "HEAD~1", "--head", "HEAD")
+    first = site.command("plan", str(site.repo), "--base", "HEAD~1", "--head", "HEAD").stdout
+    assert "was not looked at yet" in first
     assert server.asked == []
+    (outcome,) = site.once().outcomes
+    assert outcome.record is not None
+    server.asked.clear()
+    site.commit({"documents/Unseen.yaml": document.replace("cat x", "cat ./x")})
+    second = site.command("plan", str(site.repo), "--base", "HEAD~1", "--head", "HEAD").stdout
+    assert f"downloads {server.url}/unseen: sha256 {hashlib.sha256(b'x').hexdigest()}" in second
+    question = ("plan", str(site.repo), "--inventory", "compliance", "--at", "2030-01-01T00:00:00Z", "--format", "json")
+    assert site.command(*question).stdout == site.command(*question, state_dir=site.folder / "another-host").stdout
+    replayed = site.command(
+        "plan", str(site.repo), "--inventory", site.once().plan.digest[:16], "--format", "json"
+    ).stdout
+    assert '"items"' in replayed
     site.commit({"state/associations/unseen.yaml": None})
+    site.once()
+    assert "downloads.json" not in site.git("ls-tree", "--name-only", "compliance").split()
 
 
 SCRIPT = '#!/bin/sh\necho "$1 and $2 in $(basename $(pwd))"\n'
