@@ -155,6 +155,15 @@ def test_tests_that_a_page_rests_on_are_there(page: str) -> None:
     assert [(path, test) for path, test in named if not is_there(path, test)] == []
 
 
+@pytest.mark.parametrize("page", ["security.md", "reliability.md"])
+def test_every_promise_of_a_page_names_its_test(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    tables = re.findall(r"^\| (?:Claim|Promise) \| Test \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    rows = [row for table in tables for row in table.splitlines()]
+    assert len(rows) > 20
+    assert [row for row in rows if not re.search(r"`tests/[\w/]+\.py(::\w+)?`", row.split(" | ")[1])] == []
+
+
 def _rows(heading: str, title: str) -> dict[frozenset[str], str]:
     """Give a table of the reference: the words in code of its first column -> the rest of the row."""
     rows = re.search(rf"^\| {heading} \|.*?\n((?:\|.*\n)+)", _section(title), re.MULTILINE)
