@@ -112,6 +112,8 @@ class World:
     """What people paused, read anew each time: a roll-out that goes on must hear of it."""
     on_unsettled: Callable[[Unsettled], None] = lambda _: None
     """Hears of run folders that nobody can make sense of."""
+    followed: Callable[[AssociationName], bool] = lambda _: False
+    """Whether somebody else follows the runs of that name: the sender of a command."""
     facts_digest: FactsDigest = field(default_factory=FactsDigest)
     """Remembers what earlier passes digested."""
     latecomers: Latecomers[Collected] | None = None
@@ -178,6 +180,7 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
             outputs=world.outputs,
             clock=world.clock,
             on_unsettled=world.on_unsettled,
+            followed=world.followed,
         )
     )
     now = world.clock()
@@ -218,7 +221,7 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
         definitions=base.definitions,
         connect=world.connect,
         epoch=leading.epoch,
-        not_after=leading.until,
+        not_after=lambda: leading.until,
         clock=world.clock,
         wait_until=world.wait_until(now),
         stop=world.stop,

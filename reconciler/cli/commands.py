@@ -14,7 +14,7 @@ from reconciler.errors import UsageError
 if TYPE_CHECKING:  # loaded by the command that needs it, so that --help stays quick
     from collections.abc import Callable
 
-    from reconciler.commands.command import Command
+    from reconciler.commands.command import Announcement
     from reconciler.commands.dispatch import Tell
     from reconciler.commands.record import CommandRecord, Invocation
     from reconciler.daemon.commanding import Sent
@@ -90,38 +90,50 @@ def send_command(
       reconciler send-command --document-name AWS-RunShellScript --targets Key=tag:Role,Values=web --parameters 'commands=["uptime"]'
       reconciler send-command --document-name Motd --instance-ids web-01,web-02 --parameters text=hello --format json
     """
-    from reconciler.cli.opening import interruptible, open_controller
+    from reconciler.cli.opening import interruptible, open_controller, state_folder_path
     from reconciler.commands.request import Typed, read_request
-    from reconciler.daemon.commanding import send
-    from reconciler.daemon.pause_file import caller
+    from reconciler.daemon.callers import this_process
+    from reconciler.daemon.command_client import Left, daemon_of
+    from reconciler.daemon.commanding import office_of, send
 
-    request = read_request(
-        Typed(
-            document_name=document_name,
-            document_version=document_version,
-            document_hash=document_hash,
-            targets=targets or (),
-            instance_ids=instance_ids or (),
-            parameters=parameters or (),
-            max_concurrency=max_concurrency,
-            max_errors=max_errors,
-            timeout_seconds=timeout_seconds,
-            comment=comment,
-        )
+    typed = Typed(
+        document_name=document_name,
+        document_version=document_version,
+        document_hash=document_hash,
+        targets=targets or (),
+        instance_ids=instance_ids or (),
+        parameters=parameters or (),
+        max_concurrency=max_concurrency,
+        max_errors=max_errors,
+        timeout_seconds=timeout_seconds,
+        comment=comment,
     )
-    with interruptible() as stop, open_controller(repo, state_dir, host_settings) as controller:
-        sent = send(controller, request, login=caller(), stop=stop, tell=_teller(), confirm=_confirmer(yes=yes))
+    request = read_request(typed)
+    tell, confirm = _teller(), _confirmer(yes=yes)
+    with interruptible() as stop, daemon_of(state_folder_path(state_dir), repo) as daemon:
+        if daemon is not None:
+            sent = daemon.send(typed, stop=stop, tell=tell, confirm=confirm)
+        else:
+            with open_controller(repo, state_dir, host_settings) as controller:
+                office = office_of(controller)
+                sent = send(office, request, who=this_process(), stop=stop, tell=tell, confirm=confirm)
+    if isinstance(sent, Left):
+        say(
+            f"command {sent.command} goes on: `reconciler list-commands` tells of it, cancel-command ends it",
+            error=True,
+        )
+        return Exit.INTERRUPTED
     _say_sent(sent, output)
     if stop.is_set():
         return Exit.INTERRUPTED
     return Exit.DONE if sent.record.verdict.detail.value == "Success" else Exit.NOT_IN_SYNC
 
 
-def _confirmer(*, yes: bool) -> "Callable[[Command], None]":
-    def confirm(command: "Command") -> None:
+def _confirmer(*, yes: bool) -> "Callable[[Announcement], None]":
+    def confirm(announced: "Announcement") -> None:
         """Say what will happen; have many nodes confirmed. Raises UsageError where nobody says yes."""
-        say(shown(f"command {command.id}: {command.in_words}", 1000), error=True)
-        count = len(command.nodes)
+        say(shown(f"command {announced.command}: {announced.words}", 1000), error=True)
+        count = announced.nodes
         if count <= CONFIRM_ABOVE or yes:
             return
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -202,7 +214,7 @@ def list_all(
     """
     from reconciler.cli.opening import open_controller
     from reconciler.commands.record import command_json
-    from reconciler.daemon.commanding import list_commands
+    from reconciler.daemon.sent_commands import list_commands
 
     with open_controller(repo, state_dir, host_settings) as controller:
         found = [
@@ -251,7 +263,7 @@ def get_invocation(
     """
     from reconciler.cli.opening import open_controller
     from reconciler.commands.record import invocation_json
-    from reconciler.daemon.commanding import find_invocation, output_of
+    from reconciler.daemon.sent_commands import find_invocation, output_of
 
     with open_controller(repo, state_dir, host_settings) as controller:
         record, invocation = find_invocation(controller, command_id, instance_id)
@@ -315,12 +327,17 @@ def cancel(
 
     Nothing is undone. A command that has ended stays as it is. Example: reconciler cancel-command --command-id 3f1c
     """
-    from reconciler.cli.opening import open_controller
-    from reconciler.daemon.commanding import cancel_command
+    from reconciler.cli.opening import interruptible, open_controller, state_folder_path
+    from reconciler.daemon.command_client import daemon_of
+    from reconciler.daemon.sent_commands import cancel_command
 
     nodes = tuple(one.strip() for word in instance_ids or () for one in word.split(","))
-    with open_controller(repo, state_dir, host_settings) as controller:
-        lines = list(cancel_command(controller, command_id, nodes))
+    with interruptible() as stop, daemon_of(state_folder_path(state_dir), repo) as daemon:
+        if daemon is not None:
+            lines = list(daemon.cancel(command_id, nodes, stop=stop))
+        else:
+            with open_controller(repo, state_dir, host_settings) as controller:
+                lines = list(cancel_command(controller, command_id, nodes))
     if output is Format.JSON:
         say_json({"done": lines})
     else:

@@ -15,14 +15,18 @@ from reconciler.settings import read_host_settings
 _NAME_ANOTHER = "name another with --state-dir or RECONCILER_STATE_DIR"
 
 
+def state_folder_path(given: object) -> Path:
+    """Give where the manager's state folder is, or would be."""
+    if isinstance(given, Path):
+        return given.expanduser().absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/reconciler-daemon")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "reconciler-daemon"
+
+
 def state_folder(given: Path | None) -> Path:
     """Give the manager's state folder, made with mode 0700 where it is missing."""
-    if given is not None:
-        folder = given.expanduser().absolute()
-    elif os.geteuid() == 0:
-        folder = Path("/var/lib/reconciler-daemon")
-    else:
-        folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "reconciler-daemon"
+    folder = state_folder_path(given)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:

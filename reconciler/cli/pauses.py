@@ -71,7 +71,8 @@ def pause(
       reconciler pause --node web-01
       reconciler pause --association nginx --until 2026-01-31T06:00:00Z
     """
-    from reconciler.daemon.pause_file import LONGEST_REASON, caller
+    from reconciler.daemon.callers import caller
+    from reconciler.daemon.pause_file import LONGEST_REASON
     from reconciler.ids import AssociationName, NodeId
     from reconciler.model.pause import Pause
 

@@ -22,6 +22,15 @@ from reconciler.targets.match import GROUP, TagIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """What a person confirms."""
+
+    command: str
+    words: str
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """One call of send-command, ready to go."""
 
@@ -68,6 +77,11 @@ class Command:
             f"{self.document.name}, version {self.document.version}, on {count} {'node' if count == 1 else 'nodes'}, "
             f"at most {at_once} at a time; {stop_in_words(self.threshold, count, self.request.max_errors)}"
         )
+
+    @property
+    def announcement(self) -> "Announcement":
+        """What is said of it before anything runs."""
+        return Announcement(command=str(self.id), words=self.in_words, nodes=len(self.nodes))
 
     def as_association(self) -> Association:
         """Give it as what the roll-out knows."""

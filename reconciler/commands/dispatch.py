@@ -54,8 +54,8 @@ class Surroundings:
 
     connect: Connect
     epoch: int
-    not_after: datetime | None
-    """When our lease ends."""
+    not_after: Callable[[], datetime | None]
+    """When our lease ends, as it stands; None: the nodes alone decide."""
     clock: Callable[[], datetime]
     outputs: Path
     stop: Event

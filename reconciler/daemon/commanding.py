@@ -1,36 +1,32 @@
-"""Commands, sent from this host: takes the lease as a pass does, records before and after, and lets the nodes forget the runs.
+"""Commands, sent from this host: leads as a pass does, records before and after, and lets the nodes forget the runs.
 
 What is committed last is what became of each node. A command whose sender was killed goes on on the nodes; the next pass
 settles it like any other run.
 """
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from threading import Event
 from uuid import uuid4
 
-from reconciler.commands.command import Command, prepare
+from reconciler.commands.command import Announcement, Command, prepare
 from reconciler.commands.dispatch import Surroundings, Tell, carry_out
 from reconciler.commands.policy import why_not
-from reconciler.commands.record import (
-    CommandRecord,
-    Invocation,
-    begin_record,
-    encode_record,
-)
+from reconciler.commands.record import CommandRecord, begin_record, encode_record
 from reconciler.commands.request import Request
-from reconciler.commands.statuses import Detail
 from reconciler.commit.lease import Held
 from reconciler.commit.message import Message
 from reconciler.commit.state_folder import served_by, writing_from
-from reconciler.daemon.cancelling import ask_to_end, is_being_sent, sending
+from reconciler.daemon.branches import Branches
+from reconciler.daemon.callers import Caller
+from reconciler.daemon.cancelling import sending
+from reconciler.daemon.contents import Contents
 from reconciler.daemon.controller import Controller
-from reconciler.daemon.pause_file import login_name
-from reconciler.daemon.recording import read_commands
 from reconciler.daemon.reporting import Reports
 from reconciler.drift.lost_history import guarded
 from reconciler.errors import CommitError, LeaseLost, NodeError, UsageError
@@ -38,19 +34,45 @@ from reconciler.ids import FleetId, NodeId
 from reconciler.inventory.collect import ask
 from reconciler.inventory.observed import Facts
 from reconciler.model.command import Connect
+from reconciler.model.command_rule import CommandRule
 from reconciler.model.desired import DesiredState
-from reconciler.model.node import Become, Node
+from reconciler.model.node import Node
+from reconciler.model.pause import Pauses
 from reconciler.model.questions import Questions
-from reconciler.plan.run_id import command_subject, run_id
+from reconciler.plan.run_id import run_id
 from reconciler.rollout.fencing import announce, epoch_on
-from reconciler.rollout.node_run import NodeRuns
-from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.settle import forget
 
-CANCEL_PATIENCE = 30.0
-"""Seconds that cancel-command waits for the sender: it looks every half second, and a node's answer takes at most a few."""
-
 WORKERS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leads:
+    """Under what a command acts."""
+
+    epoch: int
+    until: Callable[[], datetime | None]
+    """When our lease ends, as it stands at that moment; None: the nodes alone decide."""
+    note: str | None = None
+    """What a person should hear of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office:
+    """What it takes to send commands from this host: a process of its own has one, and each client of a daemon."""
+
+    state_dir: Path
+    branches: Branches
+    contents: Contents
+    connect: Callable[[DesiredState], Connect]
+    rules: tuple[CommandRule, ...]
+    clock: Callable[[], datetime]
+    outputs: Path
+    pauses: Callable[[], Pauses]
+    alone: Callable[[], AbstractContextManager[None]]
+    """Keeps other writers of the state folder away while a command is under way, where they must be."""
+    lead: Callable[[Command, DesiredState, int], Leads]
+    """From the highest epoch that nodes know; raises LeaseLost where somebody else leads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,41 +85,70 @@ class Sent:
     report_commit: str | None
 
 
-def send(
-    controller: Controller,
-    request: Request,
-    *,
-    login: str,
-    stop: Event,
-    tell: Tell,
-    confirm: Callable[[Command], None],
-) -> Sent:
-    """Send a command and follow it to its end. Raises UsageError, LeaseLost and what git raises; nothing was sent then."""
+def office_of(controller: Controller) -> Office:
+    """Give what a process of its own sends with. Raises LeaseLost where a daemon serves from its state folder."""
     daemon = served_by(controller.state_dir)
     if daemon is not None:
         raise LeaseLost(
-            f"{daemon}, leads from the state folder {controller.state_dir}: stop it, send the command, start it again; "
-            "or write an association and `reconciler apply` it"
+            f"{daemon}, leads from the state folder {controller.state_dir} and takes no commands: it is of an earlier "
+            "version, or about to end; start it again, and send the command then"
         )
-    base, accepted = controller.branches.in_force()
-    reports = controller.branches.look(base.desired)
-    reports, accepted, base = controller.branches.agree(reports, accepted, base)
-    command = controller.contents.settle(
+
+    def lead(command: Command, desired: DesiredState, seen: int) -> Leads:
+        verdict = controller.lead(desired, command.expires - command.requested)
+        if isinstance(verdict, Held):
+            verdict = controller.lead_above(seen) or verdict
+        if not isinstance(verdict, Held):
+            raise LeaseLost(
+                f"nothing was sent: {verdict.reason}; send it from that host, or lead from here with "
+                "`reconciler once --take-over`"
+            )
+        end = verdict.lease.expires if verdict.confirmed else None
+        return Leads(epoch=verdict.lease.epoch, until=lambda: end, note=None if verdict.confirmed else verdict.reason)
+
+    return Office(
+        state_dir=controller.state_dir,
+        branches=controller.branches,
+        contents=controller.contents,
+        connect=lambda desired: controller.connections.pool(desired).connect,
+        rules=controller.command_rules,
+        clock=controller.clock,
+        outputs=controller.outputs,
+        pauses=controller.pauses.read,
+        alone=lambda: writing_from(controller.state_dir, "send-command"),
+        lead=lead,
+    )
+
+
+def send(
+    office: Office,
+    request: Request,
+    *,
+    who: Caller,
+    stop: Event,
+    tell: Tell,
+    confirm: Callable[[Announcement], None],
+) -> Sent:
+    """Send a command and follow it to its end. Raises UsageError, LeaseLost and what git raises; nothing was sent then."""
+    base, accepted = office.branches.in_force()
+    reports = office.branches.look(base.desired)
+    reports, accepted, base = office.branches.agree(reports, accepted, base)
+    command = office.contents.settle(
         base.desired,
         lambda contents: prepare(
-            request, base.desired, command=uuid4(), login=login, now=controller.clock(), contents=contents
+            request, base.desired, command=uuid4(), login=who.words, now=office.clock(), contents=contents
         ),
     )
-    refused = why_not(controller.command_rules, login_name(), command, base.desired)
+    refused = why_not(office.rules, who.login, command, base.desired)
     if refused is not None:
         raise UsageError(f"AccessDenied: {refused}; nothing was sent")
-    confirm(command)
-    with writing_from(controller.state_dir, "send-command"):
-        return _send(controller, command, base.desired, reports, stop, tell, list(accepted.problems))
+    confirm(command.announcement)
+    with office.alone():
+        return _send(office, command, base.desired, reports, stop, tell, list(accepted.problems))
 
 
 def _send(
-    controller: Controller,
+    office: Office,
     command: Command,
     desired: DesiredState,
     reports: Reports,
@@ -107,56 +158,47 @@ def _send(
 ) -> Sent:
     if reports.standing.lost is not None:
         raise CommitError(f"nothing was sent, for it could not be recorded: {reports.standing.lost}")
-    connect = controller.connections.pool(desired).connect
+    connect = office.connect(desired)
     facts = _asked([desired.nodes[node] for node in command.nodes], desired.fleet.id, connect)
     lost = guarded(reports.read.history, facts, command.requested, partial(run_id, desired.fleet.id)).lost
     if lost is not None:
         raise CommitError(f"nothing was sent: {lost}")
-    held = _lead(controller, command, desired, facts)
-    if not held.confirmed:
-        problems.append(held.reason)
-    books = _Books(controller, reports, held.lease.epoch, problems)
+    seen = max((epoch_on(found, desired.fleet.id) for found in facts.values()), default=0)
+    leads = office.lead(command, desired, seen)
+    announce(facts, desired, leads.epoch, connect=connect)
+    if leads.note is not None:
+        problems.append(leads.note)
+    books = _Books(office, reports, leads.epoch, problems)
     record = begin_record(command, desired.commit)
-    books.write(record, f"Send {command.document.name} to {len(command.nodes)} nodes")
-    with sending(controller.state_dir, command.id) as cancel:
+    # From before the first word of it to the last: whoever makes a pass meanwhile leaves its runs to us.
+    with sending(office.state_dir, command.id) as cancel:
+        books.write(record, f"Send {command.document.name} to {len(command.nodes)} nodes")
         invocations = carry_out(
             command,
             desired,
             Surroundings(
                 connect=connect,
-                epoch=held.lease.epoch,
-                not_after=held.lease.expires if held.confirmed else None,
-                clock=controller.clock,
-                outputs=controller.outputs,
+                epoch=leads.epoch,
+                not_after=leads.until,
+                clock=office.clock,
+                outputs=office.outputs,
                 stop=stop,
-                pauses=controller.pauses.read,
+                pauses=office.pauses,
                 cancelled=cancel.of,
                 tell=tell,
-                read=controller.contents.read,
+                read=office.contents.read,
             ),
         )
         record = record.with_invocations(invocations, cancelled=cancel.asked)
-    words = f"{command.document.name}: {record.verdict.detail.value}, {record.verdict.reason}"
-    made, published = books.write(record, words)
-    if published:
-        runs = {each.node: each.run for each in record.invocations if each.run is not None and each.detail.ended}
-        untold = forget(runs, desired, connect=connect, epoch=held.lease.epoch)
-        problems.extend(f"{node}: it keeps its run folder until the next pass: {why}" for node, why in untold.items())
+        words = f"{command.document.name}: {record.verdict.detail.value}, {record.verdict.reason}"
+        made, published = books.write(record, words)
+        if published:
+            runs = {each.node: each.run for each in record.invocations if each.run is not None and each.detail.ended}
+            untold = forget(runs, desired, connect=connect, epoch=leads.epoch)
+            problems.extend(
+                f"{node}: it keeps its run folder until the next pass: {why}" for node, why in untold.items()
+            )
     return Sent(record=record, problems=tuple(problems), report_commit=made)
-
-
-def _lead(controller: Controller, command: Command, desired: DesiredState, facts: Mapping[NodeId, Facts]) -> Held:
-    """Take the lease for as long as the command may take, with an epoch that its nodes accept."""
-    verdict = controller.lead(desired, command.expires - command.requested)
-    if isinstance(verdict, Held):
-        seen = max((epoch_on(found, desired.fleet.id) for found in facts.values()), default=0)
-        verdict = controller.lead_above(seen) or verdict
-        if isinstance(verdict, Held):
-            announce(facts, desired, verdict.lease.epoch, connect=controller.connections.pool(desired).connect)
-            return verdict
-    raise LeaseLost(
-        f"nothing was sent: {verdict.reason}; send it from that host, or lead from here with `reconciler once --take-over`"
-    )
 
 
 def _asked(nodes: list[Node], fleet: FleetId, connect: Connect) -> Mapping[NodeId, Facts]:
@@ -178,8 +220,8 @@ def _asked(nodes: list[Node], fleet: FleetId, connect: Connect) -> Mapping[NodeI
 class _Books:
     """Writes a command's record to the compliance branch, and brings it where reports go."""
 
-    def __init__(self, controller: Controller, reports: Reports, epoch: int, problems: list[str]) -> None:
-        self._clock = controller.clock
+    def __init__(self, office: Office, reports: Reports, epoch: int, problems: list[str]) -> None:
+        self._clock = office.clock
         self._branch = reports.branch
         self._epoch = epoch
         self._problems = problems
@@ -200,111 +242,3 @@ class _Books:
             return made, False
         self._problems.extend(publication.reasons)
         return made, publication.complete
-
-
-# What was sent
-
-
-def list_commands(controller: Controller) -> tuple[CommandRecord, ...]:
-    """Give every command on record, newest first, as it stands by now."""
-    base, _ = controller.branches.in_force()
-    tip = controller.branches.look(base.desired).standing.tip
-    now = controller.clock()
-    found = [as_of(each, now) for each in read_commands(controller.repository, tip)]
-    return tuple(sorted(found, key=lambda each: (each.requested, each.id), reverse=True))
-
-
-def as_of(record: CommandRecord, now: datetime) -> CommandRecord:
-    """Give a record as it stands at an instant: what has not ended when the command expires counts as not delivered."""
-    if now < record.expires:
-        return record
-    late = "no end of it was reported before the command expired"
-    return record.with_invocations(
-        replace(each, detail=Detail.DELIVERY_TIMED_OUT, reason=each.reason or late)
-        for each in record.invocations
-        if not each.detail.ended
-    )
-
-
-def find_command(controller: Controller, command: str) -> CommandRecord:
-    """Give the one command whose id starts so. Raises UsageError (SSM: InvalidCommandId)."""
-    found = [record for record in list_commands(controller) if str(record.id).startswith(command.lower())]
-    if not command or not found:
-        raise UsageError(f"InvalidCommandId: no command {command!r} is known; `reconciler list-commands` lists them")
-    if len(found) > 1:
-        raise UsageError(f"InvalidCommandId: {command!r} means {len(found)} commands; give more of the id")
-    return found[0]
-
-
-def find_invocation(controller: Controller, command: str, node: str) -> tuple[CommandRecord, Invocation]:
-    """Give one invocation. Raises UsageError (SSM: InvocationDoesNotExist)."""
-    record = find_command(controller, command)
-    invocation = record.of(node)
-    if invocation is None:
-        raise UsageError(f"InvocationDoesNotExist: command {record.id} was not sent to a node {node!r}")
-    return record, invocation
-
-
-def output_of(controller: Controller, invocation: Invocation, step: int) -> tuple[bytes, bytes]:
-    """Give the beginnings of stdout and stderr of one step, as kept on this host; SSM's limits."""
-    if invocation.run is None:
-        return b"", b""
-    kept = OutputKeeper(controller.outputs)
-    return kept.head(invocation.run, step, "out"), kept.head(invocation.run, step, "err")
-
-
-# Ending one
-
-
-def cancel_command(controller: Controller, command: str, nodes: tuple[str, ...]) -> Iterator[str]:
-    """End a command, everywhere or on these nodes; gives what became of it, in words. Raises UsageError."""
-    record = find_command(controller, command)
-    named = tuple(NodeId(node) for node in nodes)
-    strangers = sorted(node for node in named if record.of(node) is None)
-    if strangers:
-        raise UsageError(f"InvalidInstanceId: command {record.id} was not sent to {', '.join(strangers)}")
-    if record.verdict.detail.ended:
-        yield f"command {record.id} has ended already: {record.verdict.detail.value}"
-        return
-    if is_being_sent(controller.state_dir, record.id):
-        yield from _ask_sender(controller, record, named)
-        return
-    going = [each.node for each in record.invocations if not each.detail.ended and (not named or each.node in named)]
-    yield from _cancel_on_nodes(controller, record, going)
-
-
-def _ask_sender(controller: Controller, record: CommandRecord, nodes: tuple[NodeId, ...]) -> Iterator[str]:
-    ask_to_end(controller.state_dir, record.id, nodes)
-    until = time.monotonic() + CANCEL_PATIENCE
-    while not nodes and is_being_sent(controller.state_dir, record.id) and time.monotonic() < until:
-        time.sleep(0.2)
-    if nodes or is_being_sent(controller.state_dir, record.id):
-        yield f"command {record.id}: its sender was asked to end it, and tells what became of it"
-        return
-    after = find_command(controller, str(record.id))
-    yield f"command {record.id}: {after.verdict.detail.value}, {after.verdict.reason}"
-
-
-def _cancel_on_nodes(controller: Controller, record: CommandRecord, nodes: Iterable[NodeId]) -> Iterator[str]:
-    """End the runs themselves: their sender is gone, or sends from another host."""
-    base, _ = controller.branches.in_force()
-    connect = controller.connections.pool(base.desired).connect
-    subject = command_subject(record.id)
-    runs = NodeRuns(OutputKeeper(controller.outputs))
-
-    def one(name: NodeId) -> str:
-        node = base.desired.nodes.get(name)
-        if node is None:
-            return f"{name}: it is no node of this fleet any more"
-        try:
-            with connect(node) as session:
-                run = run_id(base.desired.fleet.id, name, subject, 1)
-                sight = runs.cancel(session, run, become=node.become is Become.SUDO)
-        except NodeError as error:
-            return f"{name}: it could not be asked: {error}"
-        return f"{name}: {sight.status or sight.standing.value}"
-
-    asked = tuple(nodes)
-    with ThreadPoolExecutor(max_workers=max(1, min(WORKERS, len(asked))), thread_name_prefix="cancel") as pool:
-        yield from pool.map(one, asked)
-    yield "nothing it did is undone; the next pass records what became of it"

@@ -1,6 +1,7 @@
 """The connections of this process: one pool, brought up to date with each commit that comes into force."""
 
 from pathlib import Path
+from threading import Lock
 
 from reconciler.ids import NodeId
 from reconciler.model.desired import DesiredState
@@ -10,17 +11,22 @@ from reconciler.transport.pool import ConnectionPool
 
 
 class Connections:
-    """Keeps the pool between passes. For one thread; the pool itself is for many."""
+    """Keeps the pool between passes. For several threads: passes and commands share it."""
 
     def __init__(self, key_directory: Path, ssh_config: Path | None) -> None:
         self._key_directory = key_directory
         self._ssh_config = ssh_config
         self._pool: ConnectionPool | None = None
         self._of: DesiredState | None = None
+        self._lock = Lock()
 
     def pool(self, desired: DesiredState) -> ConnectionPool:
         """Give the connections, brought up to what this commit says about nodes and keys."""
-        if self._pool is not None and self._of is desired:
+        with self._lock:
+            return self._brought_up_to(desired)
+
+    def _brought_up_to(self, desired: DesiredState) -> ConnectionPool:
+        if self._pool is not None and self._is_of(desired):
             return self._pool
         self._of = desired
         known_hosts = parse_known_hosts(desired.known_hosts)
@@ -36,6 +42,10 @@ class Connections:
         else:
             self._pool.update(known_hosts=known_hosts, nodes=desired.nodes)
         return self._pool
+
+    def _is_of(self, desired: DesiredState) -> bool:
+        known = self._of
+        return known is desired or (known is not None and desired.commit is not None and known.commit == desired.commit)
 
     def warm_first(self, desired: DesiredState, nodes: tuple[NodeId, ...]) -> tuple[NodeId, ...]:
         """Order nodes so that those with an open connection come first."""

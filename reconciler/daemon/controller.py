@@ -1,6 +1,7 @@
 """Everything one management host needs for passes over one state repository: opened once, used by commands and the daemon."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from reconciler.compliance.judge import judge, summarise
 from reconciler.compliance.report import FleetSummary, NodeReport, Status, item_status
 from reconciler.daemon.accepting import Accepted
 from reconciler.daemon.branches import Branches, believed_reporters
+from reconciler.daemon.cancelling import is_being_sent
 from reconciler.daemon.clone_health import CloneHealth
 from reconciler.daemon.connections import Connections
 from reconciler.daemon.contents import Contents
@@ -24,6 +26,7 @@ from reconciler.daemon.offline import OfflinePlans, Planned
 from reconciler.daemon.passing import PassResult, Request
 from reconciler.daemon.pause_file import PauseFile
 from reconciler.daemon.push_rights import PushRights
+from reconciler.daemon.recording import OpenCommands
 from reconciler.daemon.replay import Replays
 from reconciler.daemon.reporting import Reporter, Reports, Told
 from reconciler.daemon.starting import scanned
@@ -37,6 +40,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.node import Transport
 from reconciler.plan.difference import PlanDifference
 from reconciler.plan.digest import FactsDigest
+from reconciler.plan.run_id import command_of
 from reconciler.reconcile import Asked, Ground, Leading, Pass, World, reconcile
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper, forget_before
@@ -70,16 +74,16 @@ class Controller:
             if served.text != address.text:
                 raise UsageError(f"{address.shown}: this host serves {served.shown} alone (host settings, Remote)")
         self.state_dir = state_dir
+        self._settings = settings
         self.command_rules = settings.send_command
         self.clock = clock
         self.pauses = PauseFile(folder=state_dir)
-        reporters = believed_reporters(settings)
-        self.repository = Repository.open(
-            address, state_dir=state_dir, options=GitOptions(signing_key=settings.signing_key)
-        )
+        self._reporters = believed_reporters(settings)
+        self._address = address
+        self.repository = self._opened()
         self._rights = PushRights(repository=self.repository, folder=state_dir, silenced=settings.may_push_state)
         self._clone = CloneHealth(self.repository)
-        self.branches = Branches(self.repository, settings, clock, reporters, self._clone)
+        self.branches = Branches(self.repository, settings, clock, self._reporters, self._clone)
         self.key_directory = settings.key_directory.expanduser()
         self.contents = Contents(state_dir / "content", settings, self.repository.read_file)
         self.connections = Connections(self.key_directory, settings.ssh_config_file())
@@ -94,6 +98,24 @@ class Controller:
         self._offline = OfflinePlans(
             self.repository, self.branches.read_state, self.branches.narrowed, self.contents.recalled
         )
+        self._commands = OpenCommands(self.repository, state_dir)
+
+    def _opened(self) -> Repository:
+        options = GitOptions(signing_key=self._settings.signing_key)
+        return Repository.open(self._address, state_dir=self.state_dir, options=options)
+
+    @contextmanager
+    def beside(self) -> Iterator[tuple[Repository, Branches]]:
+        """Open the repository once more for another thread, as another process would."""
+        with self._opened() as repository:
+            yield (
+                repository,
+                Branches(repository, self._settings, self.clock, self._reporters, CloneHealth(repository)),
+            )
+
+    def contents_beside(self) -> Contents:
+        """Give what downloads are taken from, for another thread."""
+        return Contents(self.state_dir / "content", self._settings)
 
     # What the daemon's loop asks
 
@@ -143,6 +165,11 @@ class Controller:
     def lead_above(self, seen: int) -> Held | HeldBy | None:
         """Lead with an epoch that nodes which have heard of epoch `seen` do not refuse."""
         return self._leadership.above(seen)
+
+    @property
+    def leads(self) -> Held | HeldBy | None:
+        """Who leads, as of the last pass; None: none has asked yet. From any thread."""
+        return self._leadership.standing
 
     @property
     def outputs(self) -> Path:
@@ -256,6 +283,7 @@ class Controller:
             leading.take(self._leadership.above(seen))
             return leading.terms
 
+        orphans = () if leading.lease is None else self._commands.orphans(reports.standing.tip, self.clock())
         done = reconcile(
             base,
             reports.read.history,
@@ -282,7 +310,7 @@ class Controller:
         made, words = (None, "nothing was committed")
         if lease is not None:
             self._keep(base, done)
-            told = Told(base=base, done=done, everyone=everyone, summary=summary, lease=lease.lease)
+            told = Told(base=base, done=done, everyone=everyone, summary=summary, lease=lease.lease, orphans=orphans)
             connect = self.connections.pool(base.desired).connect
             met: list[str] = []
 
@@ -310,7 +338,8 @@ class Controller:
         )
 
     def _left_going(self, base: Ground, done: Pass) -> GoingRuns:
-        left = (*done.settled, *(outcome.record for outcome in done.outcomes if outcome.record is not None))
+        seen = (*done.settled, *(outcome.record for outcome in done.outcomes if outcome.record is not None))
+        left = tuple(record for record in seen if not self._is_followed(record.association))
         connect = self.connections.pool(base.desired).connect
         return GoingRuns(left, base.desired, connect, NodeRuns(OutputKeeper(self.outputs)))
 
@@ -359,10 +388,16 @@ class Controller:
             stop=stop or Event(),
             pauses=self.pauses.read,
             on_unsettled=on_unsettled,
+            followed=self._is_followed,
             facts_digest=self._facts_digest,
             latecomers=latecomers,
             read_content=self.contents.read,
         )
+
+    def _is_followed(self, association: AssociationName) -> bool:
+        """Whether a command of that name has its sender on this host: a daemon's client, or another process."""
+        command = command_of(association)
+        return command is not None and is_being_sent(self.state_dir, command)
 
     def _judged(
         self, base: Ground, reports: Reports, accepted: Accepted, done: Pass

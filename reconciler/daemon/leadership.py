@@ -27,7 +27,7 @@ class _Terms:
 
 
 class Leadership:
-    """The lease of one repository, held by one state folder of this host. For one thread."""
+    """The lease of one repository, held by one state folder of this host. For one thread; `standing` is for all."""
 
     def __init__(self, repository: Repository, *, state_dir: Path, clock: Callable[[], datetime]) -> None:
         self._repository = repository
@@ -36,6 +36,7 @@ class Leadership:
         self._clock = clock
         self._lease: Held | None = None
         self._terms: _Terms | None = None
+        self._other: HeldBy | None = None
 
     def lead(self, places: Places, fleet: Fleet, *, take_over: bool = False) -> Held | HeldBy:
         """Take or renew the lease for the next passes, or say who has it."""
@@ -67,12 +68,19 @@ class Leadership:
         if isinstance(verdict, Held) and not verdict.confirmed:
             self._lease = None
             lease = replace(held.lease, holder="somebody", epoch=seen)
-            return HeldBy(lease=lease, reason=f"nodes know a leader with epoch {seen}, ours is {held.lease.epoch}")
+            reason = f"nodes know a leader with epoch {seen}, ours is {held.lease.epoch}"
+            self._other = HeldBy(lease=lease, reason=reason)
+            return self._other
         return self._taken(verdict)
 
     def _taken(self, verdict: Held | HeldBy) -> Held | HeldBy:
-        self._lease = verdict if isinstance(verdict, Held) else None
+        self._lease, self._other = (verdict, None) if isinstance(verdict, Held) else (None, verdict)
         return verdict
+
+    @property
+    def standing(self) -> Held | HeldBy | None:
+        """Who leads, as of the last look; None: nobody has looked yet, or the lease was lost since. Asks nobody."""
+        return self._lease or self._other
 
     def drop(self) -> None:
         """Note that the lease is not ours any more."""

@@ -7,6 +7,7 @@ from threading import Event, Thread
 import structlog
 
 from reconciler.commit.state_folder import serving_from
+from reconciler.daemon.command_socket import CommandSocket
 from reconciler.daemon.controller import Controller
 from reconciler.daemon.passing import Request
 from reconciler.daemon.telling import log_pass
@@ -49,10 +50,13 @@ def _serve(controller: Controller, stop: Event, *, take_over: bool) -> None:
         if (directory := controller.local_git_directory) is not None:
             watches.enter_context(watching(directory, wake, reports_branch=controller.reports_branch))
         watches.enter_context(watching_pauses(controller.pauses.path, wake))
+        commands = watches.enter_context(CommandSocket(controller, stop, on_bug=wake.set))
         log.info("started", repository=controller.shown_address, state_folder=str(controller.state_dir))
         failures, passes = 0, 0
         while not stop.is_set():
             wake.clear()
+            if commands.broken is not None:
+                raise commands.broken
             began = datetime.now(UTC)
             failures = 0 if _pass_was_made(controller, stop, take_over=take_over) else failures + 1
             take_over = take_over and failures > 0

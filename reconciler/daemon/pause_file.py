@@ -6,7 +6,6 @@ read pauses everything.
 
 import fcntl
 import os
-import pwd
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,9 +26,6 @@ MOST_BYTES = 1 << 20
 
 LONGEST_REASON = 500
 """Characters; it is repeated in every finding it holds back."""
-
-_NOBODY = 0xFFFFFFFF
-"""What the kernel says where nobody logged in: a service, a container."""
 
 Change = Callable[[tuple[Pause, ...]], tuple[Pause, ...]]
 
@@ -172,25 +168,3 @@ def _instant(text: object) -> datetime:
     if found is None or found.tzinfo is None:
         raise ValueError(f"{text!r} is no instant with a zone")
     return found
-
-
-def caller() -> str:
-    """Name who calls, as the kernel knows them: who logged in, and who they are now where that is somebody else."""
-    login, now = login_name(), _user(os.getuid())
-    return now if login == now else f"{login} as {now}"
-
-
-def login_name() -> str:
-    """Name who logged in, as the kernel knows them: sudo and su do not change it. Where nobody did, who calls."""
-    try:
-        login = int(Path("/proc/self/loginuid").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        login = _NOBODY
-    return _user(os.getuid() if login == _NOBODY else login)
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from reconciler.commands.record import CommandRecord
 from reconciler.commit.branch import Publication, ReportsBranch, Standing
 from reconciler.commit.heartbeat import Heartbeat, NodeBeat, read_heartbeat
 from reconciler.commit.lease import Lease
@@ -42,6 +43,8 @@ class Told:
     everyone: Mapping[NodeId, NodeReport]
     summary: FleetSummary
     lease: Lease
+    orphans: tuple[CommandRecord, ...] = ()
+    """Commands that had not ended, and had no sender, before this pass asked its nodes."""
 
 
 class Reporter:
@@ -68,7 +71,15 @@ class Reporter:
         before = reports.read.reports
         gone = tuple(sorted(set(before) - set(told.everyone)))
         changes = (*runs_in_words(done.plan, done.outcomes), *changes_in_words(told.everyone, before))
-        commands = completed_records(self._repository, reports.branch.tip(), done.settled)
+        commands = completed_records(
+            self._repository,
+            reports.branch.tip(),
+            done.settled,
+            orphans=told.orphans,
+            facts={name: found.facts for name, found in done.before.items()},
+            fleet=desired.fleet.id,
+            now=self._clock(),
+        )
         files = report_files(told.everyone, told.summary, before=before, gone=gone)
         made = reports.branch.write(
             {**dict.fromkeys(reports.forgotten), **files, **commands, **_downloads(reports.read, told.base)},

@@ -74,7 +74,7 @@ class _Manner:
     """How a roll-out goes about it, beyond what the plan and the desired state say."""
 
     epoch: int
-    not_after: datetime | None
+    not_after: Callable[[], datetime | None]
     wait_until: datetime
     clock: Callable[[], datetime]
     stop: threading.Event
@@ -109,7 +109,7 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
     target_counts: Mapping[AssociationName, int] | None = None,
     outputs: Path | None = None,
     pauses: Callable[[], Pauses] = Pauses,
-    not_after: datetime | None = None,
+    not_after: Callable[[], datetime | None] = lambda: None,
     ramp: Ramp = Ramp.EXPONENTIAL,
     workers: int = 32,
     delivery: Delivery | None = None,
@@ -118,7 +118,7 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
     """Carry out the plan's items; gives one outcome for each, in the plan's order.
 
     `going` are runs of earlier passes that go on: they keep their slots, and their nodes. Percentages are of `target_counts`;
-    without them, of the plan's own items. Nothing is started after `not_after`: our lease has ended. Scripts' whole output is kept below `outputs`; without it, its beginning in memory.
+    without them, of the plan's own items. Nothing is started after `not_after`, asked anew each time: our lease has ended. Scripts' whole output is kept below `outputs`; without it, its beginning in memory.
     What steps download comes from `read`.
     """
     if not plan.items:
@@ -246,7 +246,7 @@ class _RollOut:
 
     def _overtaken(self) -> str | None:
         """Say that our lease ended while we were not looking: this process was stopped, or the machine slept."""
-        end = self._manner.not_after
+        end = self._manner.not_after()
         if end is None or self._manner.clock() < end:
             return None
         return f"our lease ended at {end.isoformat(timespec='seconds')}: somebody else may lead by now"

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,9 @@ from reconciler.rollout.sight import Sight, Standing
 
 NODE_PATIENCE = 60.0
 """Seconds after which no further leftover of a node is asked about in this pass: its others wait for the next one."""
+
+WORKERS = 32
+"""Nodes whose leftovers are asked about at once."""
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _RUN = re.compile(r"[0-9a-f]{64}")
@@ -83,6 +86,11 @@ def _nobody(_unsettled: Unsettled) -> None:
     """Tell nobody."""
 
 
+def _by_nobody(_association: AssociationName) -> bool:
+    """Nobody follows a run but us."""
+    return False
+
+
 def leftovers(facts: Facts, fleet: FleetId) -> tuple[tuple[Leftover, ...], tuple[Unsettled, ...]]:
     """Read section `runs` of one node; what another fleet started there is that fleet's to settle."""
     section = facts.section("runs")
@@ -112,9 +120,12 @@ def settle(
     outputs: Path | None = None,
     clock: Callable[[], datetime] = _now,
     on_unsettled: Callable[[Unsettled], None] = _nobody,
-    workers: int = 32,
+    followed: Callable[[AssociationName], bool] = _by_nobody,
 ) -> tuple[RunRecord, ...]:
-    """Find out what became of every leftover run; runs that go on are among the records, those that never began are not."""
+    """Find out what became of every leftover run; runs that go on are among the records, those that never began are not.
+
+    A run that is `followed` by somebody else is told as going on, and not looked at: its output has one reader.
+    """
     by_node: dict[NodeId, tuple[Leftover, ...]] = {}
     for node in sorted(collected):
         good, bad = leftovers(collected[node].facts, desired.fleet.id)
@@ -128,9 +139,16 @@ def settle(
 
     def settle_one(node: NodeId) -> Settled:
         resume = partial(_resumed, runs=runs, fleet=desired.fleet.id, epoch=epoch, now=clock())
-        return _settle_node(desired.nodes[node], by_node[node], connect, runs, clock, resume)
+        ours = tuple(each for each in by_node[node] if not followed(each.manifest.association))
+        others = (each.manifest for each in by_node[node] if each not in ours)
+        going = (record_of(manifest, Sight(standing=Standing.GOING), runs.output, clock()) for manifest in others)
+        left = tuple(record for record in going if record is not None)
+        if not ours:
+            return Settled(records=left)
+        found = _settle_node(desired.nodes[node], ours, connect, runs, clock, resume)
+        return replace(found, records=found.records + left)
 
-    with ThreadPoolExecutor(max_workers=max(1, min(workers, len(by_node))), thread_name_prefix="settle") as pool:
+    with ThreadPoolExecutor(max_workers=max(1, min(WORKERS, len(by_node))), thread_name_prefix="settle") as pool:
         parts = list(pool.map(settle_one, by_node))
     for part in parts:
         for each in part.unsettled:

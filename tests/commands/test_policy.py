@@ -9,7 +9,7 @@ import pytest
 from reconciler.commands.command import prepare
 from reconciler.commands.policy import why_not
 from reconciler.commands.request import read_request
-from reconciler.daemon.pause_file import login_name
+from reconciler.daemon.callers import login_name
 from reconciler.errors import SettingsError
 from reconciler.model.command_rule import CommandRule
 from tests.cli.commands import Host

@@ -8,7 +8,8 @@ from threading import Thread
 
 import pytest
 
-from reconciler.daemon.pause_file import PauseFile, caller
+from reconciler.daemon.callers import caller
+from reconciler.daemon.pause_file import PauseFile
 from reconciler.errors import SettingsError
 from reconciler.ids import AssociationName, NodeId
 from reconciler.model.pause import Pause, Pauses

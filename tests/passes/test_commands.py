@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.passes.test_the_daemon import daemon_of, end, passes, wait_until
+from tests.passes.test_the_daemon import wait_until
 from tests.support.nodes import Fleet, start_fleet
 from tests.support.site import Site, nodes_yaml
 
@@ -217,23 +217,6 @@ def test_a_cancel_ends_what_runs_and_what_waits(site: Site, fleet: Fleet) -> Non
         "cancel-command", "--command-id", sent["Command"]["CommandId"], "--repo", str(site.repo), check=0
     )
     assert "has ended already: Cancelled" in again.stdout
-
-
-def test_beside_a_daemon_it_says_who_leads_and_what_to_do(site: Site, fleet: Fleet) -> None:
-    daemon = daemon_of(site)
-    try:
-        wait_until(lambda: passes(site) > 0, "the daemon has made a pass")
-        done = site.command("send-command", *WEB, *shell(), "--repo", str(site.repo), check=1)
-        assert "a daemon, process" in done.stderr
-        assert "stop it, send the command, start it again" in done.stderr
-        other = site.command(
-            "send-command", *WEB, *shell(), "--repo", str(site.repo), check=1, state_dir=site.folder / "another"
-        )
-        assert "leads with epoch" in other.stderr
-        assert "send it from that host" in other.stderr
-    finally:
-        end(daemon)
-    assert marks(fleet) == [0, 0, 0, 0]
 
 
 def test_a_sender_that_was_killed_loses_nothing(site: Site, fleet: Fleet) -> None:

@@ -415,7 +415,7 @@ def test_a_process_that_slept_past_its_lease_starts_nothing(folder: Path) -> Non
     world = World(folder, {"motd": body(folder, "x")}, ("a", "b"), {"motd": ("1", "0")})
     outcomes = world.roll_out(
         recheck=recheck,
-        not_after=ends,
+        not_after=lambda: ends,
         wait_until=ends + timedelta(days=1),
         clock=lambda: datetime.now(UTC) + slept[0],
     )

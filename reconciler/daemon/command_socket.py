@@ -1,0 +1,406 @@
+"""The daemon's local socket: takes commands from this host's users, and runs them on the daemon's own connections and lease.
+
+Each client has a thread of its own, and each command another repository handle: a client that is slow, silent or gone
+holds up nobody, and its command goes on. What a client says of itself counts for nothing; the kernel says who it is.
+"""
+
+import os
+import queue
+import socket
+import stat
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import structlog
+
+from reconciler.commands.command import Announcement, Command
+from reconciler.commands.record import encode_record
+from reconciler.commands.request import read_request
+from reconciler.commands.statuses import Detail
+from reconciler.commit.lease import Held, HeldBy
+from reconciler.daemon.branches import Branches
+from reconciler.daemon.callers import Caller, peer_of
+from reconciler.daemon.command_wire import (
+    MOST_ASKED,
+    VERSION,
+    Gone,
+    Line,
+    Malformed,
+    address_in,
+    decode_typed,
+    refusal,
+    texts,
+)
+from reconciler.daemon.commanding import Leads, Office, Sent, send
+from reconciler.daemon.connections import Connections
+from reconciler.daemon.controller import Controller
+from reconciler.daemon.sent_commands import cancel_command
+from reconciler.errors import LeaseLost, ReconcilerError, SettingsError, UsageError
+from reconciler.ids import NodeId
+from reconciler.model.desired import DesiredState
+from reconciler.source.repository import Repository
+
+log = structlog.get_logger()
+
+REQUEST_PATIENCE = 10.0
+"""Seconds a client has for its request: a program of ours sends it at once."""
+
+CONFIRM_PATIENCE = 600.0
+"""Seconds a person has to type a number of nodes. Nothing is held meanwhile but a thread."""
+
+WRITE_PATIENCE = 20.0
+"""Seconds a client may take for one line before it counts as gone."""
+
+FIRST_PASS_PATIENCE = 60.0
+"""Seconds a command waits for the daemon's first look at the lease."""
+
+MOST_CLIENTS = 32
+MOST_UNDER_WAY = 8
+"""Commands at a time, each with up to 32 threads. SSM's agent takes 5 at a time on a node; one document runs there at a time here."""
+
+MOST_WAITING = 20_000
+"""Events that wait for a slow client: a command on 10,000 nodes tells two of each before anybody has to be quick."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Site:
+    """What ending commands takes, from a thread of its own."""
+
+    state_dir: Path
+    repository: Repository
+    branches: Branches
+    connections: Connections
+    clock: Callable[[], datetime]
+    outputs: Path
+
+
+class CommandSocket:
+    """Listens from its making until it is closed, which waits for what is under way."""
+
+    def __init__(
+        self, controller: Controller, stop: threading.Event, on_bug: Callable[[], None] = lambda: None
+    ) -> None:
+        """Begin to listen. Raises SettingsError where the state folder takes no socket. `on_bug` hears of `broken`."""
+        self._controller = controller
+        self._stop = stop
+        self._on_bug = on_bug
+        self._lines: set[Line] = set()
+        self._threads: set[threading.Thread] = set()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._under_way = threading.BoundedSemaphore(MOST_UNDER_WAY)
+        self.broken: BaseException | None = None
+        """A bug met by a client's thread: for the daemon to end by."""
+        self._listener = _listening(controller.state_dir)
+        self._accepting = threading.Thread(target=self._accept, name="command-socket")
+        self._accepting.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take nobody more, end what is only being asked, stop what is under way, and wait for it to be recorded."""
+        self._stop.set()
+        self._closing.set()
+        with _path_of(self._controller.state_dir) as path, _ignoring(FileNotFoundError):
+            Path(path).unlink()
+        with _ignoring(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
+        self._listener.close()
+        with self._lock:
+            asking, threads = tuple(self._lines), tuple(self._threads)
+        for line in asking:
+            line.close()
+        for thread in threads:
+            thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                if self._closing.wait(0.1):  # else: no descriptors left, or a client that was gone at once
+                    return
+                continue
+            thread = threading.Thread(target=self._serve, args=(connection,), name="command-client")
+            with self._lock:
+                is_taken = len(self._threads) < MOST_CLIENTS
+                if is_taken:
+                    self._threads.add(thread)
+            if is_taken:
+                thread.start()
+            else:
+                _turn_away(connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        line = Line(connection, most=MOST_ASKED)
+        with self._lock:
+            self._lines.add(line)
+        try:
+            self._answer(line, peer_of(connection))
+        except Gone:
+            pass
+        except BaseException as error:  # noqa: BLE001  (the daemon's own thread raises it again)
+            self.broken = error
+            self._on_bug()
+        finally:
+            line.close()
+            with self._lock:
+                self._lines.discard(line)
+                self._threads.discard(threading.current_thread())
+
+    def _answer(self, line: Line, who: Caller) -> None:
+        try:
+            self._do(line, who, line.read(REQUEST_PATIENCE))
+        except TimeoutError:
+            line.write(refusal(UsageError("no request came: nothing was done")), WRITE_PATIENCE)
+        except Malformed as exc:
+            line.write(refusal(UsageError(f"a request that does not read: {exc}; nothing was done")), WRITE_PATIENCE)
+        except ReconcilerError as exc:
+            log.info("refused", by=who.words, reason=str(exc), kind=type(exc).__name__)
+            line.write(refusal(exc), WRITE_PATIENCE)
+
+    def _do(self, line: Line, who: Caller, asked: Mapping[str, Any]) -> None:
+        if asked.get("version") != VERSION:
+            raise Malformed(f"the daemon speaks version {VERSION} of this protocol: use the same release for both")
+        (what,) = texts(asked, "do")
+        self._check_repository(asked)
+        match what:
+            case "send":
+                self._send(line, who, asked)
+            case "cancel":
+                self._cancel(line, who, asked)
+            case _:
+                raise Malformed(f"nobody here knows how to {what[:40]!r}")
+
+    def _check_repository(self, asked: Mapping[str, Any]) -> None:
+        (wanted,) = texts(asked, "repository")
+        served = self._controller.shown_address
+        if wanted != served:
+            raise UsageError(f"the daemon of this state folder serves {served}, not {wanted}: nothing was done")
+
+    # Sending
+
+    def _send(self, line: Line, who: Caller, asked: Mapping[str, Any]) -> None:
+        request = read_request(decode_typed(asked.get("options")))
+        following = _Following(line)
+        try:
+            with self._controller.beside() as (_, branches):
+                sent = send(
+                    self._office(branches),
+                    request,
+                    who=who,
+                    stop=self._stop,
+                    tell=following.tell,
+                    confirm=lambda announced: self._confirmed(line, following, announced, who),
+                )
+        finally:
+            if following.has_begun:
+                self._under_way.release()
+            following.end()
+        log.info("command ended", command=str(sent.record.id), status=sent.record.verdict.detail.value)
+        line.write(_ended(sent), WRITE_PATIENCE)
+
+    def _confirmed(self, line: Line, following: "_Following", announced: Announcement, who: Caller) -> None:
+        told = {"event": "announced", "command": announced.command, "words": announced.words, "nodes": announced.nodes}
+        try:
+            line.write(told, WRITE_PATIENCE)
+            answer = line.read(CONFIRM_PATIENCE)
+        except TimeoutError as exc:
+            raise UsageError("not confirmed in time: nothing was sent") from exc
+        if answer.get("do") != "go" or self._stop.is_set():
+            raise UsageError("not confirmed: nothing was sent")
+        if not self._under_way.acquire(blocking=False):
+            raise UsageError(f"{MOST_UNDER_WAY} commands are under way already: nothing was sent; try again later")
+        log.info("command", command=announced.command, by=who.words, nodes=announced.nodes)
+        with self._lock:
+            self._lines.discard(line)  # from here on the command is recorded, whoever listens
+        following.begin()
+
+    def _office(self, branches: Branches) -> Office:
+        controller = self._controller
+        return Office(
+            state_dir=controller.state_dir,
+            branches=branches,
+            contents=controller.contents_beside(),
+            connect=lambda desired: controller.connections.pool(desired).connect,
+            rules=controller.command_rules,
+            clock=controller.clock,
+            outputs=controller.outputs,
+            pauses=controller.pauses.read,
+            alone=nullcontext,  # its records are written as any process' would be: the branch takes both
+            lead=self._lead,
+        )
+
+    def _lead(self, _command: Command, _desired: DesiredState, seen: int) -> Leads:
+        """Act under the daemon's own lease, for as long as it has it."""
+        match self._standing():
+            case Held(lease=lease, confirmed=confirmed, reason=reason):
+                if seen > lease.epoch:
+                    raise LeaseLost(
+                        f"nothing was sent: nodes know a leader with epoch {seen}, this daemon has {lease.epoch}; "
+                        "its next pass finds out who leads"
+                    )
+                return Leads(epoch=lease.epoch, until=self._until, note=None if confirmed else reason)
+            case HeldBy(reason=reason):
+                raise LeaseLost(f"nothing was sent: {reason}; send it from that host")
+            case None:
+                raise LeaseLost("nothing was sent: this daemon does not lead yet; its log says why")
+
+    def _standing(self) -> Held | HeldBy | None:
+        waited = 0.0
+        while (leads := self._controller.leads) is None and waited < FIRST_PASS_PATIENCE and not self._stop.is_set():
+            self._stop.wait(0.1)
+            waited += 0.1
+        return leads
+
+    def _until(self) -> datetime | None:
+        match self._controller.leads:
+            case Held(lease=lease, confirmed=confirmed):
+                return lease.expires if confirmed else None
+            case _:
+                return datetime.fromtimestamp(0, UTC)
+
+    # Ending
+
+    def _cancel(self, line: Line, who: Caller, asked: Mapping[str, Any]) -> None:
+        (command,) = texts(asked, "command")
+        named = asked.get("nodes")
+        if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+            raise Malformed("nodes is no list of texts")
+        rules = self._controller.command_rules
+        if rules and not any(who.login in rule.logins for rule in rules):
+            raise UsageError(f"AccessDenied: no rule of SendCommand in the host settings names {who.login}")
+        log.info("cancel", command=command[:40], by=who.words)
+        controller = self._controller
+        with controller.beside() as (repository, branches):
+            site = _Site(
+                state_dir=controller.state_dir,
+                repository=repository,
+                branches=branches,
+                connections=controller.connections,
+                clock=controller.clock,
+                outputs=controller.outputs,
+            )
+            for words in cancel_command(site, command, tuple(named)):
+                line.write({"event": "said", "words": words}, WRITE_PATIENCE)
+        line.write({"event": "ended"}, WRITE_PATIENCE)
+
+
+def _ended(sent: Sent) -> Mapping[str, Any]:
+    return {
+        "event": "ended",
+        "record": encode_record(sent.record).decode(),
+        "problems": list(sent.problems),
+        "report": sent.report_commit,
+    }
+
+
+class _Following:
+    """Tells one client what happens, from a thread of its own: who does not take it is left behind."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._events: queue.Queue[Mapping[str, Any] | None] = queue.Queue(MOST_WAITING)
+        self._thread = threading.Thread(target=self._write, name="command-events")
+        self._is_gone = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything to follow."""
+        return self._thread.ident is not None
+
+    def begin(self) -> None:
+        """Write from now on."""
+        self._thread.start()
+
+    def tell(self, node: NodeId, detail: Detail, words: str) -> None:
+        """Note a change of an invocation; never waits."""
+        if self._is_gone:
+            return
+        try:
+            self._events.put_nowait({"event": "told", "node": node, "detail": detail.value, "words": words})
+        except queue.Full:
+            self._is_gone = True
+            self._line.close()
+
+    def end(self) -> None:
+        """Wait for what is still to be written, which has an end: a line that is not taken ends it."""
+        if not self.has_begun:
+            return
+        while True:
+            try:
+                self._events.put(None, timeout=0.1)
+                break
+            except queue.Full:
+                if not self._thread.is_alive():
+                    break
+        self._thread.join()
+
+    def _write(self) -> None:
+        while (event := self._events.get()) is not None:
+            if self._is_gone:
+                continue
+            try:
+                self._line.write(event, WRITE_PATIENCE)
+            except Gone:
+                self._is_gone = True
+
+
+def _listening(state_dir: Path) -> socket.socket:
+    """Listen in the state folder: for its owner alone, or for its group where the folder lets that in, and not everybody."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        with _path_of(state_dir) as path:
+            with _ignoring(FileNotFoundError):
+                Path(path).unlink()  # of one that was killed: we alone serve from this folder
+            folder = state_dir.stat()
+            for_group = folder.st_mode & (stat.S_IXGRP | stat.S_IXOTH) == stat.S_IXGRP
+            listener.bind(path)
+            if for_group:
+                os.chown(path, -1, folder.st_gid)
+            Path(path).chmod(0o660 if for_group else 0o600)
+            listener.listen(MOST_CLIENTS)  # nobody gets in before this, whatever the mode was
+    except OSError as exc:
+        listener.close()
+        raise SettingsError(f"the state folder {state_dir} takes no socket: {exc.strerror}") from exc
+    return listener
+
+
+@contextmanager
+def _path_of(state_dir: Path) -> Iterator[str]:
+    folder, path = address_in(state_dir)
+    try:
+        yield path
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _ignoring(kind: type[OSError]) -> Iterator[None]:
+    try:
+        yield
+    except kind:
+        return
+
+
+def _turn_away(connection: socket.socket) -> None:
+    """Say no at once: whoever accepts clients waits for none."""
+    line = Line(connection, most=MOST_ASKED)
+    with _ignoring(OSError):
+        connection.setblocking(False)
+    try:
+        line.write(refusal(UsageError(f"{MOST_CLIENTS} clients are here already: try again later")), 0.0)
+    except Gone:
+        pass
+    finally:
+        line.close()
