@@ -8,7 +8,8 @@ ReconcilerError
 ├── CommitError           a report could not be committed or pushed: rebase, queue, try again
 │   └── LeaseLost         somebody else leads: only observe
 └── NodeError             one node's trouble: becomes that node's Unknown or Outcome, never stops the others
-    ├── NodeUnreachable   no connection: refused, timed out, name not found, gateway down
+    ├── NodeUnreachable   no connection: refused, timed out, gateway down
+    │   └── NameNotFound  its host name means nothing: waiting does not mend it
     ├── HostKeyUnknown    no pinned key for this node: nothing is sent
     ├── HostKeyMismatch   another key than the pinned one: nothing is sent
     ├── LoginRefused      the key or the user was refused, or the login shell does not let us run anything
@@ -72,6 +73,10 @@ class NodeError(ReconcilerError):
 
 class NodeUnreachable(NodeError):
     """No connection could be made, or it went away."""
+
+
+class NameNotFound(NodeUnreachable):
+    """The name service knows, and says that there is no such name."""
 
 
 class HostKeyUnknown(NodeError):

@@ -90,11 +90,9 @@ def send_command(
       reconciler send-command --document-name AWS-RunShellScript --targets Key=tag:Role,Values=web --parameters 'commands=["uptime"]'
       reconciler send-command --document-name Motd --instance-ids web-01,web-02 --parameters text=hello --format json
     """
-    from reconciler.cli.opening import interruptible, open_controller, state_folder_path
-    from reconciler.commands.request import Typed, read_request
-    from reconciler.daemon.callers import this_process
-    from reconciler.daemon.command_client import Left, daemon_of
-    from reconciler.daemon.commanding import office_of, send
+    from reconciler.cli.opening import interruptible
+    from reconciler.cli.sending import send_from
+    from reconciler.commands.request import Typed
 
     typed = Typed(
         document_name=document_name,
@@ -108,20 +106,9 @@ def send_command(
         timeout_seconds=timeout_seconds,
         comment=comment,
     )
-    request = read_request(typed)
-    tell, confirm = _teller(), _confirmer(yes=yes)
-    with interruptible() as stop, daemon_of(state_folder_path(state_dir), repo) as daemon:
-        if daemon is not None:
-            sent = daemon.send(typed, stop=stop, tell=tell, confirm=confirm)
-        else:
-            with open_controller(repo, state_dir, host_settings) as controller:
-                office = office_of(controller)
-                sent = send(office, request, who=this_process(), stop=stop, tell=tell, confirm=confirm)
-    if isinstance(sent, Left):
-        say(
-            f"command {sent.command} goes on: `reconciler list-commands` tells of it, cancel-command ends it",
-            error=True,
-        )
+    with interruptible() as stop:
+        sent = send_from(repo, state_dir, host_settings, typed, stop=stop, tell=_teller(), confirm=_confirmer(yes=yes))
+    if sent is None:
         return Exit.INTERRUPTED
     _say_sent(sent, output)
     if stop.is_set():

@@ -1,10 +1,11 @@
-"""SSM documents: validate files, show what a node would be given."""
+"""SSM documents: validate files, show what a node would be given, run one on this machine or on one node."""
 
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
+from reconciler.cli.document_run import run_document
 from reconciler.cli.exits import Exit
 from reconciler.cli.options import FormatOption
 from reconciler.cli.output import Format, colour, say, say_json, shown
@@ -16,6 +17,7 @@ documents = typer.Typer(help="SSM documents.", no_args_is_help=True, rich_markup
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.add_typer(documents, name="document")
+    documents.command("run")(run_document)
 
 
 @documents.command("validate")

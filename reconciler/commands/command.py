@@ -1,6 +1,7 @@
 """A request held against one state commit -> a command: which document, on which nodes, from when to when; pure."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,9 @@ from reconciler.model.node import Mode, least_intervening
 from reconciler.plan.rates import error_threshold, in_flight_limit
 from reconciler.plan.run_id import command_subject
 from reconciler.targets.match import GROUP, TagIndex
+
+DOCUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+"""Of a document that the caller brings: its file's name, which goes into records."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,8 @@ class Command:
     definition: Definition
     nodes: tuple[NodeId, ...]
     """Every node that is meant; percentages are of these."""
+    from_file: bool = False
+    """Whether the document is one that the caller brought: nobody reviewed it, and its name says nothing."""
     denied: Mapping[NodeId, str]
     """Those of them where the state repository allows no changes, and why."""
 
@@ -102,12 +108,16 @@ def prepare(
     login: str,
     now: datetime,
     contents: Contents | None = None,
+    brought: Document | None = None,
 ) -> Command:
     """Find document and nodes, and fill in the parameters. Raises UsageError with SSM's name of the error.
 
-    ContentUnknown names what it downloads and `contents` does not know.
+    `brought`: a document that the caller brought along, in the place of the repository's. ContentUnknown names what it
+    downloads and `contents` does not know.
     """
-    document = _document(request, desired)
+    if brought is not None and not DOCUMENT_NAME.fullmatch(brought.name):
+        raise UsageError(f"{brought.name!r} is no name of a document: rename the file (letters, digits, _ - and .)")
+    document = _document(request, desired) if brought is None else brought
     rendered = _rendered(request, document, desired, contents)
     nodes = _nodes(request, desired)
     return Command(
@@ -117,6 +127,7 @@ def prepare(
         requested=now,
         expires=now + request.timeout + _longest(rendered),
         document=document,
+        from_file=brought is not None,
         definition=Definition(digest=rendered.digest, rendered=rendered),
         nodes=nodes,
         denied=_denied(nodes, desired),

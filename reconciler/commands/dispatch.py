@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import Protocol
 
 from reconciler.commands.command import Command
 from reconciler.commands.record import Invocation, StepRecord, reason_of
@@ -17,7 +18,7 @@ from reconciler.commands.statuses import Detail
 from reconciler.compliance.encode import whole_second
 from reconciler.drift.finding import Cause
 from reconciler.drift.recheck import recheck
-from reconciler.ids import NodeId
+from reconciler.ids import NodeId, RunId
 from reconciler.model.command import Connect
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import RunStatus
@@ -26,7 +27,9 @@ from reconciler.model.pause import Pauses
 from reconciler.plan.plan import Plan, PlanItem
 from reconciler.plan.run_id import run_id
 from reconciler.rollout.flight import Delivery
+from reconciler.rollout.node_programs import MOST_REBOOTS
 from reconciler.rollout.run import roll_out
+from reconciler.rollout.sight import Piece
 from reconciler.rollout.staging import Read, no_store
 
 Tell = Callable[[NodeId, Detail, str], None]
@@ -48,6 +51,48 @@ _NOT_STARTED = {
 }
 
 
+class Watch(Protocol):
+    """Sees the steps of a command on one node as they happen; called from one thread at a time."""
+
+    def output(self, step: str, kind: str, content: bytes) -> None:
+        """Take what a step wrote to `out` or `err`; foreign bytes, cut anywhere."""
+        ...
+
+    def ended(self, step: str, status: str, exit_code: int) -> None:
+        """Hear that a step has ended, after all that is told of its output."""
+        ...
+
+
+class _Watching:
+    """Puts what the roll-out tells into steps' names and their order, each end once."""
+
+    def __init__(self, command: Command, watch: Watch) -> None:
+        self._names = [step.name for step in command.definition.rendered.steps]
+        self._watch = watch
+        self._ended = 0
+        self._early: list[Piece] = []
+        """Of steps after one whose end was not told yet: one answer may hold several."""
+
+    def piece(self, _run: RunId, piece: Piece) -> None:
+        if piece.step > self._ended + 1:
+            self._early.append(piece)
+        elif piece.step <= len(self._names):
+            self._watch.output(self._names[piece.step - 1], piece.kind, piece.content)
+
+    def progress(self, record: RunRecord) -> None:
+        for step in record.steps[self._ended :]:
+            if step.status in _NOT_OVER:
+                return
+            self._ended += 1
+            self._watch.ended(step.name, step.status, step.exit_code)
+            early, self._early = self._early, []
+            for piece in early:
+                self.piece(record.run, piece)
+
+
+_NOT_OVER = ("NotStarted", "InProgress")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """How a dispatch touches the world, and what may end it."""
@@ -65,6 +110,9 @@ class Surroundings:
     """Hears of every change of an invocation, from the deciding thread."""
     read: Read = no_store
     """Gives the files that the document downloads."""
+    watch: Watch | None = None
+    """Of a command for one node."""
+    most_reboots: int = MOST_REBOOTS
 
 
 def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> tuple[Invocation, ...]:
@@ -78,6 +126,7 @@ def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> 
     fleet = replace(desired.fleet, stop_after_failures=0)
     wanted = replace(desired, fleet=fleet, associations={association.name: association})
     digest = command.definition.digest
+    watching = None if around.watch is None else _Watching(command, around.watch)
     outcomes = roll_out(
         Plan(digest=digest, commit=desired.commit, facts=digest, at=command.requested, items=items),
         desired=wanted,
@@ -99,6 +148,10 @@ def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> 
             cancelled=around.cancelled,
             on_started=lambda node: around.tell(node, Detail.IN_PROGRESS, "started"),
             on_delayed=partial(_delayed, around.tell),
+            on_cancelling=lambda node, why: around.tell(node, Detail.CANCELLING, why),
+            on_piece=None if watching is None else watching.piece,
+            on_progress=None if watching is None else watching.progress,
+            most_reboots=around.most_reboots,
         ),
     )
     return tuple(invocation_of(command, outcome) for outcome in outcomes)

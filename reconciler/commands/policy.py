@@ -26,7 +26,9 @@ def _why_not(rule: CommandRule, command: Command, desired: DesiredState) -> str 
 
 def _broken(rule: CommandRule, command: Command, desired: DesiredState) -> Iterator[str]:
     who = ", ".join(rule.logins)
-    if rule.documents and command.document.name not in rule.documents:
+    if rule.documents and command.from_file:
+        yield f"{who} may send {', '.join(rule.documents)}, and no document from a file"
+    elif rule.documents and command.document.name not in rule.documents:
         yield f"{who} may send {', '.join(rule.documents)}, not {command.document.name}"
     if rule.max_nodes is not None and len(command.nodes) > rule.max_nodes:
         yield f"{who} may send to {rule.max_nodes} nodes at most, not to {len(command.nodes)}"

@@ -1,5 +1,6 @@
 """The other end of the daemon's local socket: hands a command to it, and follows what it tells."""
 
+import base64
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +11,7 @@ from threading import Event
 from typing import Any
 
 from reconciler.commands.command import Announcement
-from reconciler.commands.dispatch import Tell
+from reconciler.commands.dispatch import Tell, Watch
 from reconciler.commands.record import decode_record
 from reconciler.commands.request import Typed
 from reconciler.commands.statuses import Detail
@@ -57,9 +58,21 @@ class DaemonLine:
         """Hang up; what the daemon does goes on."""
         self._line.close()
 
-    def send(self, typed: Typed, *, stop: Event, tell: Tell, confirm: Callable[[Announcement], None]) -> Sent | Left:
-        """Have a command sent and follow it. Raises what the daemon raised: nothing was sent then."""
-        self._ask({"do": "send", "options": encode_typed(typed)})
+    def send(
+        self,
+        typed: Typed,
+        *,
+        stop: Event,
+        tell: Tell,
+        confirm: Callable[[Announcement], None],
+        brought: Mapping[str, Any] | None = None,
+        watch: Watch | None = None,
+    ) -> Sent | Left:
+        """Have a command sent and follow it. Raises what the daemon raised: nothing was sent then.
+
+        `brought`: a document that is not the repository's, as `encode_brought` gives it. `watch` sees the steps on one node.
+        """
+        self._ask({"do": "send", "options": encode_typed(typed), "document": brought, "watch": watch is not None})
         told = self._event(stop, "nothing was sent", ANSWER_PATIENCE)
         if told is None:
             raise UsageError("interrupted: nothing was sent")
@@ -73,6 +86,12 @@ class DaemonLine:
                 case "told":
                     node, detail, why = texts(told, "node", "detail", "words")
                     tell(NodeId(node), Detail(detail), why)
+                case "output" if watch is not None:
+                    step, kind, content = texts(told, "step", "kind", "content")
+                    watch.output(step, kind, base64.b64decode(content))
+                case "step" if watch is not None:
+                    step, status = texts(told, "step", "status")
+                    watch.ended(step, status, int(told["exit"]))
                 case "ended":
                     (record,) = texts(told, "record")
                     problems = tuple(str(each) for each in told.get("problems", ()))

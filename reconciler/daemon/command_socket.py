@@ -4,6 +4,7 @@ Each client has a thread of its own, and each command another repository handle:
 holds up nobody, and its command goes on. What a client says of itself counts for nothing; the kernel says who it is.
 """
 
+import base64
 import os
 import queue
 import socket
@@ -32,6 +33,7 @@ from reconciler.daemon.command_wire import (
     Line,
     Malformed,
     address_in,
+    decode_brought,
     decode_typed,
     refusal,
     texts,
@@ -62,6 +64,12 @@ FIRST_PASS_PATIENCE = 60.0
 MOST_CLIENTS = 32
 MOST_UNDER_WAY = 8
 """Commands at a time, each with up to 32 threads. SSM's agent takes 5 at a time on a node; one document runs there at a time here."""
+
+PIECE = 32 * 1024
+"""Bytes of output in one event."""
+
+MOST_PIECES = 600
+"""Of output that waits for a slow client: 26 MB."""
 
 MOST_WAITING = 20_000
 """Events that wait for a slow client: a command on 10,000 nodes tells two of each before anybody has to be quick."""
@@ -192,6 +200,7 @@ class CommandSocket:
 
     def _send(self, line: Line, who: Caller, asked: Mapping[str, Any]) -> None:
         request = read_request(decode_typed(asked.get("options")))
+        brought = decode_brought(asked.get("document"))
         following = _Following(line)
         try:
             with self._controller.beside() as (_, branches):
@@ -202,6 +211,8 @@ class CommandSocket:
                     stop=self._stop,
                     tell=following.tell,
                     confirm=lambda announced: self._confirmed(line, following, announced, who),
+                    brought=brought,
+                    watch=following if asked.get("watch") is True and len(request.instance_ids) == 1 else None,
                 )
         finally:
             if following.has_begun:
@@ -325,13 +336,31 @@ class _Following:
 
     def tell(self, node: NodeId, detail: Detail, words: str) -> None:
         """Note a change of an invocation; never waits."""
+        self._put({"event": "told", "node": node, "detail": detail.value, "words": words})
+
+    def output(self, step: str, kind: str, content: bytes) -> None:
+        """Tell what a step wrote, in pieces that a line takes."""
+        for at in range(0, len(content), PIECE):
+            if self._events.qsize() > MOST_PIECES:
+                self._leave()
+            text = base64.b64encode(content[at : at + PIECE]).decode("ascii")
+            self._put({"event": "output", "step": step, "kind": kind, "content": text})
+
+    def ended(self, step: str, status: str, exit_code: int) -> None:
+        """Tell that a step has ended."""
+        self._put({"event": "step", "step": step, "status": status, "exit": exit_code})
+
+    def _put(self, event: Mapping[str, Any]) -> None:
         if self._is_gone:
             return
         try:
-            self._events.put_nowait({"event": "told", "node": node, "detail": detail.value, "words": words})
+            self._events.put_nowait(event)
         except queue.Full:
-            self._is_gone = True
-            self._line.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        self._is_gone = True
+        self._line.close()
 
     def end(self) -> None:
         """Wait for what is still to be written, which has an end: a line that is not taken ends it."""

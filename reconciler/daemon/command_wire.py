@@ -1,5 +1,6 @@
 """What the daemon and its clients say to each other over the local socket: lines of JSON, read strictly and bounded."""
 
+import base64
 import os
 import socket
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from reconciler.commands.command import DOCUMENT_NAME
 from reconciler.commands.request import Typed
 from reconciler.errors import (
     CommitError,
@@ -21,17 +23,24 @@ from reconciler.errors import (
     SourceError,
     UsageError,
 )
+from reconciler.ids import DocumentName
+from reconciler.model.document import Document
+from reconciler.model.reading.document_files import read_document_file
+from reconciler.model.reading.mistakes import Mistakes
 
 NAME = "daemon.sock"
 VERSION = 1
 
-MOST_ASKED = 256 * 1024
-"""Bytes of a request: 64 KB of parameters, escaped, and targets."""
+MOST_ASKED = 512 * 1024
+"""Bytes of a request: 64 KB of parameters, escaped, targets, and a document of 64 KB."""
 
 MOST_TOLD = 64 * 1024 * 1024
 """Bytes of one line from the daemon: the record of a command on 10,000 nodes holds 5 MB."""
 
 CHUNK = 64 * 1024
+
+FROM_FILE = "file"
+"""What stands in the place of a version where the caller brought the document."""
 
 _TEXTS = ("document_name", "document_version", "max_concurrency", "max_errors", "comment")
 _LISTS = ("targets", "instance_ids", "parameters")
@@ -136,6 +145,31 @@ def decode_typed(value: object) -> Typed:
     if not isinstance(value["document_hash"], str | None) or type(value["timeout_seconds"]) is not int:
         raise Malformed("document_hash is no text, or timeout_seconds no number")
     return Typed(**value)
+
+
+def encode_brought(document: Document, content: bytes) -> Mapping[str, Any]:
+    """Give a document that the caller brings along as a JSON value."""
+    return {"name": document.name, "content": base64.b64encode(content).decode("ascii")}
+
+
+def decode_brought(value: object) -> Document | None:
+    """Read it again. Raises Malformed, and UsageError where it is no document."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise Malformed("document is no object")
+    name, content = texts(value, "name", "content")
+    if not DOCUMENT_NAME.fullmatch(name):
+        raise Malformed("the document's name is none")
+    try:
+        data = base64.b64decode(content, validate=True)
+    except ValueError as exc:
+        raise Malformed("the document's content is not base64") from exc
+    mistakes = Mistakes(name)
+    document = read_document_file(name, data, DocumentName(name), FROM_FILE, mistakes)
+    if document is None:
+        raise UsageError("InvalidDocument: " + "; ".join(str(each) for each in sorted(mistakes.problems)[:5]))
+    return document
 
 
 def texts(value: Mapping[str, Any], *names: str) -> tuple[str, ...]:

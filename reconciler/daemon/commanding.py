@@ -15,7 +15,7 @@ from threading import Event
 from uuid import uuid4
 
 from reconciler.commands.command import Announcement, Command, prepare
-from reconciler.commands.dispatch import Surroundings, Tell, carry_out
+from reconciler.commands.dispatch import Surroundings, Tell, Watch, carry_out
 from reconciler.commands.policy import why_not
 from reconciler.commands.record import CommandRecord, begin_record, encode_record
 from reconciler.commands.request import Request
@@ -36,6 +36,7 @@ from reconciler.inventory.observed import Facts
 from reconciler.model.command import Connect
 from reconciler.model.command_rule import CommandRule
 from reconciler.model.desired import DesiredState
+from reconciler.model.document import Document
 from reconciler.model.node import Node
 from reconciler.model.pause import Pauses
 from reconciler.model.questions import Questions
@@ -128,6 +129,8 @@ def send(
     stop: Event,
     tell: Tell,
     confirm: Callable[[Announcement], None],
+    brought: Document | None = None,
+    watch: Watch | None = None,
 ) -> Sent:
     """Send a command and follow it to its end. Raises UsageError, LeaseLost and what git raises; nothing was sent then."""
     base, accepted = office.branches.in_force()
@@ -136,7 +139,13 @@ def send(
     command = office.contents.settle(
         base.desired,
         lambda contents: prepare(
-            request, base.desired, command=uuid4(), login=who.words, now=office.clock(), contents=contents
+            request,
+            base.desired,
+            command=uuid4(),
+            login=who.words,
+            now=office.clock(),
+            contents=contents,
+            brought=brought,
         ),
     )
     refused = why_not(office.rules, who.login, command, base.desired)
@@ -144,7 +153,18 @@ def send(
         raise UsageError(f"AccessDenied: {refused}; nothing was sent")
     confirm(command.announcement)
     with office.alone():
-        return _send(office, command, base.desired, reports, stop, tell, list(accepted.problems))
+        return _send(
+            office, command, base.desired, reports, _Ears(stop=stop, tell=tell, watch=watch), list(accepted.problems)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ears:
+    """Who hears of a command under way, and may end the waiting for it."""
+
+    stop: Event
+    tell: Tell
+    watch: Watch | None
 
 
 def _send(
@@ -152,8 +172,7 @@ def _send(
     command: Command,
     desired: DesiredState,
     reports: Reports,
-    stop: Event,
-    tell: Tell,
+    ears: "_Ears",
     problems: list[str],
 ) -> Sent:
     if reports.standing.lost is not None:
@@ -182,11 +201,12 @@ def _send(
                 not_after=leads.until,
                 clock=office.clock,
                 outputs=office.outputs,
-                stop=stop,
+                stop=ears.stop,
                 pauses=office.pauses,
                 cancelled=cancel.of,
-                tell=tell,
+                tell=ears.tell,
                 read=office.contents.read,
+                watch=ears.watch,
             ),
         )
         record = record.with_invocations(invocations, cancelled=cancel.asked)

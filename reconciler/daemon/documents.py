@@ -100,6 +100,23 @@ def _step_json(step: RenderedStep) -> Mapping[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meant:
+    """The document that somebody named, and what it may refer to."""
+
+    document: Document
+    library: DesiredState
+    content: bytes
+    """The bytes of its file, where it was named by that; else none."""
+
+
+def find_document(named: str, version: str, repo: Path) -> Meant:
+    """Find a document: a file, or a name in the checkout's library. Raises UsageError or DesiredStateError in words."""
+    document, library = _meant(named, version, repo)
+    content = file_content(Path(named)) if is_named_by_file(named) else b""
+    return Meant(document=document, library=library, content=content if isinstance(content, bytes) else b"")
+
+
 def show_document(named: str, version: str, given: Given, repo: Path) -> Shown:
     """Fill in a document: a file, or a name in the checkout's library. Raises UsageError or DesiredStateError in words."""
     document, library = _meant(named, version, repo)
@@ -114,11 +131,17 @@ def show_document(named: str, version: str, given: Given, repo: Path) -> Shown:
     return Shown(document=document, values=values, rendered=rendered)
 
 
+def is_named_by_file(named: str) -> bool:
+    """Tell whether a document is named by its file, and not by its name."""
+    path = Path(named)
+    return path.suffix in ENDINGS or path.is_file()
+
+
 def _meant(named: str, version: str, repo: Path) -> tuple[Document, DesiredState]:
     """Find a document by its file or its name; a file stands for itself, and knows what else is in the checkout."""
     desired, problems = read_folder(repo) if (repo / "state").is_dir() else (None, ())
     path = Path(named)
-    if path.suffix in ENDINGS or path.is_file():
+    if is_named_by_file(named):
         if not path.is_file():
             raise UsageError(f"{named}: there is no such file")
         judged = judge_document(path)

@@ -142,7 +142,7 @@ def _cancel_on_nodes(site: Site, record: CommandRecord, nodes: Iterable[NodeId])
                 sight = runs.cancel(session, run, become=node.become is Become.SUDO)
         except NodeError as error:
             return f"{name}: it could not be asked: {error}"
-        return f"{name}: {sight.status or sight.standing.value}"
+        return f"{name}: {sight.status or sight.why or sight.standing.value}"
 
     asked = tuple(nodes)
     with ThreadPoolExecutor(max_workers=max(1, min(WORKERS, len(asked))), thread_name_prefix="cancel") as pool:

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from reconciler.errors import BecomeRefused, HostKeyMismatch, HostKeyUnknown, LoginRefused, NodeError
-from reconciler.ids import NodeId
+from reconciler.errors import BecomeRefused, HostKeyMismatch, HostKeyUnknown, LoginRefused, NameNotFound, NodeError
+from reconciler.ids import NodeId, RunId
 from reconciler.model.command import Connect, Session
 from reconciler.model.node import Become, Node
 from reconciler.model.outcome import Disposition, Hindrance, Outcome, RunRecord
 from reconciler.plan.plan import PlanItem
 from reconciler.rollout.manifest import Manifest
-from reconciler.rollout.node_programs import RESUMED_WITHIN, Order
+from reconciler.rollout.node_programs import MOST_REBOOTS, RESUMED_WITHIN, Order
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.record import record_of
-from reconciler.rollout.sight import Refusal, Sight, Standing
+from reconciler.rollout.sight import Piece, Refusal, Sight, Standing
 from reconciler.rollout.staging import Read, no_store, stage
 
 REBOOT_PATIENCE = 900.0
@@ -29,7 +29,7 @@ BEGIN_PATIENCE = 30.0
 """Seconds for a spawned runner to begin: a node that cannot fork in this time has other troubles."""
 
 
-HOPELESS = (HostKeyMismatch, HostKeyUnknown, LoginRefused, BecomeRefused)
+HOPELESS = (HostKeyMismatch, HostKeyUnknown, LoginRefused, BecomeRefused, NameNotFound)
 """Trouble that waiting does not mend."""
 
 
@@ -57,6 +57,13 @@ class Delivery:
     """Asked often, from any thread."""
     on_started: Callable[[NodeId], None]
     on_delayed: Callable[[NodeId, str], None]
+    on_cancelling: Callable[[NodeId, str], None] = lambda _node, _why: None
+    """Hears what a cancel waits for."""
+    on_piece: Callable[[RunId, Piece], None] | None = None
+    """Hears of new output, from any thread."""
+    on_progress: Callable[[RunRecord], None] | None = None
+    """Hears how a run stands at each look, after its output; from any thread."""
+    most_reboots: int = MOST_REBOOTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +80,7 @@ class Tools:
     on_delayed: Callable[[PlanItem, str], None] = lambda _item, _why: None
     read: Read = no_store
     """Gives the files that steps download."""
+    on_cancelling: Callable[[PlanItem, str], None] = lambda _item, _why: None
     delivery: Delivery | None = None
     """None: a pass leaves a node that is away or busy to the next one."""
 
@@ -190,6 +198,8 @@ def _cancel(flight: Flight, session: Session, tools: Tools) -> Outcome | None:
     """End what runs, and see to it that what has not begun never does."""
     if flight.attempted:
         sight = tools.runs.cancel(session, flight.item.run, become=flight.become)
+        if sight.standing.goes_on and sight.why:
+            tools.on_cancelling(flight.item, sight.why)
         if not sight.nothing_ran:
             return _judge(flight, session, sight, tools)
     return cancelled(flight.item, tools.clock())
@@ -239,6 +249,8 @@ def _judge(flight: Flight, session: Session, sight: Sight, tools: Tools) -> Outc
     if record is None:
         why = (flight.sight.why if flight.sight else "") or "its run never began on the node"
         return outcome_of(flight.item, Disposition.HELD_BACK, why, tools.clock())
+    if tools.delivery is not None and tools.delivery.on_progress is not None:
+        tools.delivery.on_progress(record)
     if not record.status.ended:
         return None
     reason = f"{flight.item.reason}: {record.status.value}"

@@ -68,6 +68,7 @@ class Order:
     epoch: int
     started: datetime
     rendered: Rendered
+    most_reboots: int = MOST_REBOOTS
 
     @property
     def digest(self) -> str:
@@ -187,7 +188,7 @@ def _files(order: Order) -> list[tuple[str, bytes]]:
     plan = (
         f"run={order.run}\nfleet={quote(order.fleet)}\nepoch={order.epoch}\ncount={len(order.rendered.steps)}\npatience={RUNNER_PATIENCE}\n"
         f"cap={OUTPUT_CAP // 512}\nassociation={quote(order.association)}\n"
-        f"most_reboots={MOST_REBOOTS}\nreboot_patience={REBOOT_PATIENCE}\n"
+        f"most_reboots={order.most_reboots}\nreboot_patience={REBOOT_PATIENCE}\n"
     )
     files = [
         ("manifest", f"{order.manifest}\n".encode()),

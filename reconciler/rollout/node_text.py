@@ -356,18 +356,74 @@ if [ ! -e begun ]; then
     }
     rm -f "begun.$$"
 fi
+find_transaction() { # SESSION: a package transaction that has begun among its processes; sets busy to what to say of it
+    wanted=$1
+    busy=
+    lockers=
+    for lock in /var/lib/rpm/.rpm.lock /usr/lib/sysimage/rpm/.rpm.lock; do
+        [ -f "$lock" ] || continue
+        inode=$(ls -i "$lock")
+        lockers="$lockers $(grep " WRITE .*:${inode%% *} " /proc/locks)"
+    done
+    for process in /proc/[0-9]*; do
+        read -r stat_line 2>/dev/null <"$process/stat" || continue
+        name=${stat_line#*(}
+        name=${name%)*}
+        number=${process#/proc/}
+        set -- ${stat_line##*) }
+        [ "$1" != Z ] && { [ "$3" = "$wanted" ] || [ "$4" = "$wanted" ]; } || continue
+        case $name in
+        dpkg | rpm) ;;
+        apt | apt-get | aptitude | unattended-upgr) # it opens this log for as long as it has dpkg at work
+            case $(ls -l "$process/fd" 2>/dev/null) in */apt/term.log*) ;; *) continue ;; esac
+            ;;
+        *) case $lockers in *" WRITE $number "*) ;; *) continue ;; esac ;;
+        esac
+        booted=$(grep '^btime ' /proc/stat)
+        since=$(date -u -d "@$((${booted#btime } + ${20} / 100))" +%H:%M:%SZ 2>/dev/null)
+        busy="$name (pid $number, since $since)"
+        return
+    done
+}
+end_step() { # kill the running step's group, unless a package transaction has begun in it; sets busy
+    busy=
+    at=${state#step }
+    at=${at%% *}
+    read -r step_pid step_start 2>/dev/null <"steps/$at/pid" && is_alive "$step_pid" "$step_start" || return 0
+    find_transaction "$step_pid"
+    [ -n "$busy" ] || kill -9 "-$step_pid" 2>/dev/null
+}
+wait_and_end() { # for when nobody asks any more: ends the step once the transaction is over
+    # Made by `ln`: one is enough.
+    read -r stat_line </proc/$$/stat
+    printf '%s\n' "$$" >"ender.$$" && ln "ender.$$" ender 2>/dev/null || { rm -f "ender.$$"; return 0; }
+    rm -f "ender.$$"
+    (
+        trap '' HUP
+        while :; do
+            find_standing
+            case $standing in going | orphan) ;; *) break ;; esac
+            end_step
+            pause 0.05
+        done
+    ) </dev/null >/dev/null 2>&1 &
+}
 tries=0
 while [ "$tries" -lt 50 ]; do
     find_standing
     case $standing in going | orphan) ;; *) break ;; esac
-    at=${state#step }
-    at=${at%% *}
-    if read -r step_pid step_start 2>/dev/null <"steps/$at/pid" && is_alive "$step_pid" "$step_start"; then
-        kill -9 "-$step_pid" 2>/dev/null
+    end_step
+    if [ -n "$busy" ]; then
+        # Whoever asked hears of it soon, and asks again.
+        put why "cancelling, waiting for $busy" || :
+        wait_and_end
+        tries=50
+        pause 0.9
     fi
     tries=$((tries + 1))
     pause 0.1
 done
+case $standing in going | orphan) ;; *) rm -f why ;; esac
 report
 """
 

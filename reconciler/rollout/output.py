@@ -4,7 +4,7 @@ What is already kept is where the next look goes on from, also after a restart.
 """
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -31,8 +31,10 @@ MOST_OF_RUN = 256 * 1024 * 1024
 class OutputKeeper:
     """The output of runs, in a folder, or in memory where there is none. Used by one thread per run at a time."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, on_piece: Callable[[RunId, Piece], None] | None = None) -> None:
+        """Keep output below `folder`; `on_piece` hears of what is new, from the thread that met it."""
         self._folder = folder
+        self._on_piece = on_piece
         self._memory: dict[tuple[RunId, int, str], bytearray] = {}
 
     def held(self, run: RunId) -> Mapping[tuple[int, str], int]:
@@ -62,6 +64,8 @@ class OutputKeeper:
                 raise ValueError(f"step {piece.step} sends more output than a node keeps")
             self._append(run, piece)
             held[piece.step, piece.kind] = size
+            if self._on_piece is not None:
+                self._on_piece(run, piece)
         return True
 
     def _append(self, run: RunId, piece: Piece) -> None:

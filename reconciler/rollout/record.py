@@ -67,7 +67,7 @@ def _detail(manifest: Manifest, sight: Sight) -> str:
         case Standing.GOING | Standing.REBOOTED if sight.rebooting:
             return f"the node reboots for {at}, which runs again after it"
         case Standing.GOING:
-            return f"running, at {at}" if sight.at_step else "waiting to begin"
+            return sight.why or (f"running, at {at}" if sight.at_step else "waiting to begin")
         case Standing.ORPHAN:
             return f"its runner was killed, the script of {at} goes on"
         case Standing.DOWN:

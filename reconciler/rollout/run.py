@@ -22,7 +22,7 @@ from reconciler.model.pause import Pauses
 from reconciler.plan.plan import Plan, PlanItem, Tally
 from reconciler.plan.rates import error_threshold, in_flight_limit
 from reconciler.rollout.flight import Delivery, Flight, Tools, Verdict, advance, cancelled, left_alone, outcome_of
-from reconciler.rollout.node_programs import Order
+from reconciler.rollout.node_programs import MOST_REBOOTS, Order
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.progress import Canary, Ending, Ramp, Rollout
@@ -160,6 +160,14 @@ class _Delayed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Cancelling:
+    """A cancel waits for what must not be killed."""
+
+    item: PlanItem
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Advanced:
     flight: Flight
     outcome: Outcome | None
@@ -178,7 +186,7 @@ class _Broken:
     error: BaseException
 
 
-_Event = _Claimed | _Delayed | _Advanced | _Looked | _Broken
+_Event = _Claimed | _Delayed | _Cancelling | _Advanced | _Looked | _Broken
 
 
 class _RollOut:
@@ -207,12 +215,13 @@ class _RollOut:
         """Jobs that worker threads have."""
         self._tools = Tools(
             connect=connect,
-            runs=NodeRuns(OutputKeeper(manner.outputs)),
+            runs=NodeRuns(OutputKeeper(manner.outputs, None if manner.delivery is None else manner.delivery.on_piece)),
             recheck=manner.recheck,
             paused=self._paused,
             clock=manner.clock,
             on_claimed=lambda item: self._events.put(_Claimed(item=item)),
             on_delayed=lambda item, why: self._events.put(_Delayed(item=item, why=why)),
+            on_cancelling=lambda item, why: self._events.put(_Cancelling(item=item, why=why)),
             delivery=manner.delivery,
             read=manner.read,
         )
@@ -277,6 +286,7 @@ class _RollOut:
             epoch=self._manner.epoch,
             started=self._manner.clock(),
             rendered=definition.rendered,
+            most_reboots=MOST_REBOOTS if self._manner.delivery is None else self._manner.delivery.most_reboots,
         )
 
     def _submit(self, flight: Flight) -> None:
@@ -316,17 +326,8 @@ class _RollOut:
 
     def _take(self, event: _Event) -> None:
         match event:
-            case _Claimed(item=item):
-                rollout = self._rollouts[item.association]
-                self._rollouts[item.association] = rollout.acknowledged(item.node)
-                if self._manner.delivery is not None:
-                    self._manner.delivery.on_started(item.node)
-            case _Delayed(item=item, why=why):
-                # A node that is away must not keep the others from their turn: the round does not wait for it.
-                rollout = self._rollouts[item.association]
-                self._rollouts[item.association] = rollout.acknowledged(item.node)
-                if self._manner.delivery is not None:
-                    self._manner.delivery.on_delayed(item.node, why)
+            case _Claimed() | _Delayed() | _Cancelling():
+                self._hear(event)
             case _Advanced(flight=flight, outcome=outcome):
                 self._at_work -= 1
                 if outcome is None:
@@ -344,6 +345,22 @@ class _RollOut:
                 )
             case _Broken(error=error):
                 raise error
+
+    def _hear(self, event: _Claimed | _Delayed | _Cancelling) -> None:
+        """Note a word from a worker, and pass it on to whoever follows a command."""
+        item, delivery = event.item, self._manner.delivery
+        if not isinstance(event, _Cancelling):
+            # A node that is away must not keep the others from their turn either: the round does not wait for it.
+            self._rollouts[item.association] = self._rollouts[item.association].acknowledged(item.node)
+        if delivery is None:
+            return
+        match event:
+            case _Claimed():
+                delivery.on_started(item.node)
+            case _Delayed(why=why):
+                delivery.on_delayed(item.node, why)
+            case _Cancelling(why=why):
+                delivery.on_cancelling(item.node, why)
 
     def _delay(self, flight: Flight) -> float:
         if flight.failures:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
 
-from reconciler.errors import HostKeyMismatch, LoginRefused, NodeError, NodeTimeout, NodeUnreachable
+from reconciler.errors import HostKeyMismatch, LoginRefused, NameNotFound, NodeError, NodeTimeout, NodeUnreachable
 from reconciler.ids import NodeId
 
 SHOWN = 300
@@ -66,6 +66,8 @@ def _of_os_error(error: OSError) -> tuple[type[NodeError], str]:
     kind: type[NodeError] = NodeUnreachable
     words = error.strerror or _words(error)
     match error:
+        case socket.gaierror() if error.errno in _NO_SUCH_NAME:
+            kind, words = NameNotFound, f"the name is not found: {words}"
         case socket.gaierror():
             words = f"the name is not found: {words}"
         case TimeoutError():
@@ -78,6 +80,9 @@ def _of_os_error(error: OSError) -> tuple[type[NodeError], str]:
             words = f"no route: {words}"
     return kind, words
 
+
+_NO_SUCH_NAME = {socket.EAI_NONAME, socket.EAI_NODATA}
+"""Anything else (EAI_AGAIN) is the name service's own trouble, and may pass."""
 
 _NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL}
 

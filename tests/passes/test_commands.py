@@ -219,6 +219,63 @@ def test_a_cancel_ends_what_runs_and_what_waits(site: Site, fleet: Fleet) -> Non
     assert "has ended already: Cancelled" in again.stdout
 
 
+SLOW_PACKAGE = """\
+set -e
+rm -rf /tmp/slow /var/log/configured /var/log/configuring
+mkdir -p /tmp/slow/DEBIAN
+printf 'Package: slow-one\\nVersion: 1\\nArchitecture: all\\nMaintainer: a <a@example.org>\\nDescription: slow\\n' >/tmp/slow/DEBIAN/control
+printf '#!/bin/sh\\nset -e\\n: >/var/log/configuring\\nsleep 6\\n: >/var/log/configured\\n' >/tmp/slow/DEBIAN/postinst
+chmod 755 /tmp/slow/DEBIAN/postinst
+dpkg-deb --build /tmp/slow /tmp/slow.deb >/dev/null
+"""
+
+
+def test_a_package_transaction_that_has_begun_is_waited_for(site: Site, fleet: Fleet) -> None:
+    node = fleet.nodes[0]
+    node.run(["sh", "-c", SLOW_PACKAGE])
+    commands = ["dpkg -i /tmp/slow.deb", "sleep 300", f"echo after >> {LOG}"]
+    sender = site.start(
+        "send-command", "--instance-ids", "web-01", "--document-name", "AWS-RunShellScript",
+        "--parameters", json.dumps({"commands": commands}), "--repo", str(site.repo), log=site.folder / "sender.log",
+    )  # fmt: skip
+    wait_until((node.root / "var/log/configuring").exists, "the package is being configured")
+    (record,) = records(site).values()
+    site.command("cancel-command", "--command-id", record["Command"]["CommandId"], "--repo", str(site.repo), check=0)
+    assert sender.wait(60) == 2
+    said = (site.folder / "sender.log").read_text()
+    assert re.search(r"web-01: Cancelling  cancelling, waiting for dpkg \(pid \d+, since \d\d:\d\d:\d\dZ\)", said), said
+    assert (node.root / "var/log/configured").exists()
+    assert node.run(["dpkg-query", "-W", "-f", "${Status}", "slow-one"]).stdout == "install ok installed"
+    (record,) = records(site).values()
+    assert record["Command"]["StatusDetails"] == "Cancelled"
+    assert marks(fleet)[0] == 0
+    node.run(["dpkg", "--purge", "slow-one"])
+
+
+def test_a_transaction_is_waited_for_though_nobody_asks_again(site: Site, fleet: Fleet) -> None:
+    node = fleet.nodes[0]
+    node.run(["sh", "-c", SLOW_PACKAGE])
+    script = shell("dpkg -i /tmp/slow.deb", "sleep 300 & echo $! > /var/log/child", "wait")
+    sender = site.start("send-command", "--instance-ids", "web-01", *script, "--repo", str(site.repo))
+    wait_until((node.root / "var/log/configuring").exists, "the package is being configured")
+    sender.kill()
+    sender.wait(30)
+    (record,) = records(site).values()
+    done = site.command(
+        "cancel-command", "--command-id", record["Command"]["CommandId"], "--repo", str(site.repo), check=0
+    )
+    assert re.search(r"web-01: (cancelling, waiting for dpkg|Cancelled)", done.stdout)
+    wait_until(
+        lambda: not node.run(["sh", "-c", "cat /var/lib/reconciler/runs/*/state | grep -v ^ended || :"]).stdout,
+        "the run has ended by itself",
+    )
+    assert (node.root / "var/log/configured").exists()
+    site.once()
+    (after,) = records(site).values()
+    assert after["Invocations"]["web-01"]["StatusDetails"] == "Cancelled"
+    node.run(["dpkg", "--purge", "slow-one"])
+
+
 def test_a_sender_that_was_killed_loses_nothing(site: Site, fleet: Fleet) -> None:
     assert site.once().all_in_sync
     sender = site.start(

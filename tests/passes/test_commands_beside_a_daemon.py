@@ -210,5 +210,41 @@ def test_a_daemon_that_is_told_to_end_records_how_far_it_came(
     assert marks(fleet) == [2, 0, 0]
 
 
+FROM_A_FILE = """\
+schemaVersion: '2.2'
+parameters: {text: {type: String, default: none}}
+mainSteps:
+  - {name: first, action: 'aws:runShellScript', inputs: {runCommand: ['echo {{ text }}']}}
+  - {name: second, action: 'aws:runShellScript', inputs: {runCommand: ['hostname >> LOG', 'exit 4']}}
+"""
+
+
+def test_a_document_from_a_file_is_run_on_one_node_with_or_without_a_daemon(
+    site: Site, fleet: Fleet, daemon: subprocess.Popen[str]
+) -> None:
+    file = site.folder / "Mine.yaml"
+    file.write_text(FROM_A_FILE.replace("LOG", LOG))
+    run = ("document", "run", str(file), "--node", "web-02", "--parameters", "text=mine", "--repo", str(site.repo))
+    through = site.command(*run, check=2)
+    assert end(daemon) == 0
+    alone = site.command(*run, check=2)
+    for done in (through, alone):
+        lines = done.stdout.splitlines()
+        assert lines[:4] == ["step first", "  | mine", "step first: Success, exit 0", "step second"]
+        assert lines[-2:-1] == ["step second: Failed, exit 4"]
+        assert lines[-1].startswith("web-02: Failed, ")
+    assert marks(fleet) == [0, 2, 0]
+    found = records(site).values()
+    assert {(each["Command"]["DocumentName"], each["Command"]["DocumentVersion"]) for each in found} == {
+        ("Mine", "file")
+    }
+
+    site.settings.write_text(
+        f"{site.settings.read_text()}SendCommand: [{{Logins: [{login_name()}], Documents: [Mine]}}]\n"
+    )
+    refused = site.command(*run, check=64)
+    assert "and no document from a file" in refused.stderr
+
+
 def details_of(record: dict[str, Any]) -> dict[str, str]:
     return {node: str(each["StatusDetails"]) for node, each in record["Invocations"].items()}

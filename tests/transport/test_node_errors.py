@@ -17,6 +17,7 @@ from reconciler.errors import (
     AnswerGarbled,
     HostKeyMismatch,
     LoginRefused,
+    NameNotFound,
     NodeError,
     NodeTimeout,
     NodeUnreachable,
@@ -87,8 +88,9 @@ def test_every_class_is_translated(kind: type[Exception]) -> None:
         pytest.param(ConnectionRefusedError(111, "refused"), NodeUnreachable, "no sshd listens", id="refused"),
         pytest.param(OSError(113, "No route to host"), NodeUnreachable, "no route", id="no route"),
         pytest.param(TimeoutError(), NodeTimeout, "no answer in time", id="timeout"),
-        pytest.param(socket.gaierror(-2, "Name or service not known"), NodeUnreachable, "not found", id="name"),
         pytest.param(UnicodeError("label empty or too long"), NodeUnreachable, "label", id="a name that is none"),
+        pytest.param(socket.gaierror(socket.EAI_NONAME, "no such"), NameNotFound, "not found", id="name"),
+        pytest.param(socket.gaierror(socket.EAI_AGAIN, "later"), NodeUnreachable, "later", id="no name service"),
         pytest.param(AssertionError(), NodeUnreachable, "AssertionError", id="a hostile server breaks paramiko"),
     ],
 )
