@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -76,6 +77,12 @@ def send_command(
         int, typer.Option("--timeout-seconds", help="What has not started by then does not start: 30 to 2592000.")
     ] = 3600,
     comment: Annotated[str, typer.Option("--comment", help="Kept with the command; at most 100 characters.")] = "",
+    output_s3_bucket_name: Annotated[
+        str, typer.Option("--output-s3-bucket-name", help="A folder (with a /) or a bucket for the whole output.")
+    ] = "",
+    output_s3_key_prefix: Annotated[
+        str, typer.Option("--output-s3-key-prefix", help="Where in it, before the command's id.")
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help=f"Ask nothing, also for more than {CONFIRM_ABOVE} nodes.")] = False,
     repo: RepoOption = ".",
     output: FormatOption = Format.TEXT,
@@ -105,6 +112,10 @@ def send_command(
         max_errors=max_errors,
         timeout_seconds=timeout_seconds,
         comment=comment,
+        output_s3_bucket_name=str(Path(output_s3_bucket_name).absolute())
+        if "/" in output_s3_bucket_name
+        else output_s3_bucket_name,
+        output_s3_key_prefix=output_s3_key_prefix,
     )
     with interruptible() as stop:
         sent = send_from(repo, state_dir, host_settings, typed, stop=stop, tell=_teller(), confirm=_confirmer(yes=yes))

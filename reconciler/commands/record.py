@@ -67,6 +67,9 @@ class CommandRecord:
     threshold: int
     timeout_seconds: int
     comment: str
+    output_bucket: str = ""
+    """A bucket, or a folder."""
+    output_prefix: str = ""
     cancelled: bool = False
     """Whether somebody asked for its end."""
     invocations: tuple[Invocation, ...] = ()
@@ -115,6 +118,8 @@ def begin_record(command: Command, state_commit: CommitId | None) -> CommandReco
         threshold=command.threshold,
         timeout_seconds=int(request.timeout.total_seconds()),
         comment=request.comment,
+        output_bucket="" if request.output is None else request.output.name,
+        output_prefix="" if request.output is None else request.output.prefix,
         invocations=tuple(
             Invocation(node=node, detail=Detail.ACCESS_DENIED, reason=command.denied[node])
             if node in command.denied
@@ -143,6 +148,8 @@ def command_json(record: CommandRecord) -> dict[str, Any]:
         "InstanceIds": list(record.instance_ids),
         "MaxConcurrency": record.max_concurrency,
         "MaxErrors": record.max_errors,
+        "OutputS3BucketName": record.output_bucket,
+        "OutputS3KeyPrefix": record.output_prefix,
         "Parameters": {name: list(values) for name, values in sorted(record.parameters.items())},
         "RequestedBy": record.login,
         "RequestedDateTime": instant(record.requested),
@@ -216,6 +223,8 @@ def decode_record(content: bytes) -> CommandRecord:
         threshold=whole_of(told["ErrorThreshold"]),
         timeout_seconds=whole_of(told["TimeoutSeconds"]),
         comment=text_of(told["Comment"]),
+        output_bucket=text_of(told.get("OutputS3BucketName", "")),
+        output_prefix=text_of(told.get("OutputS3KeyPrefix", "")),
         cancelled=value["CancelRequested"] is True,
         invocations=tuple(_invocation(row) for _, row in sorted(value["Invocations"].items())),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from reconciler.commands.output_place import OutputPlace, read_place
 from reconciler.documents.error import RenderError
 from reconciler.documents.given import Given, given_parameters, shorthand
 from reconciler.errors import UsageError
@@ -44,6 +45,8 @@ class Typed:
     max_errors: str = DEFAULT_ERRORS
     timeout_seconds: int = DEFAULT_TIMEOUT
     comment: str = ""
+    output_s3_bucket_name: str = ""
+    output_s3_key_prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,8 @@ class Request:
     timeout: timedelta
     """Until when it must have started on a node."""
     comment: str
+    output: OutputPlace | None = None
+    """Where the whole output goes besides this host."""
 
 
 def read_request(typed: Typed) -> Request:
@@ -100,6 +105,7 @@ def read_request(typed: Typed) -> Request:
         max_errors=typed.max_errors,
         timeout=timedelta(seconds=typed.timeout_seconds),
         comment=typed.comment,
+        output=read_place(typed.output_s3_bucket_name, typed.output_s3_key_prefix),
     )
 
 

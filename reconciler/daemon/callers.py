@@ -22,6 +22,8 @@ class Caller:
     """Whom the rules of the host settings name: who logged in, where the kernel knows that."""
     words: str
     """As records say it: with whom they have become."""
+    is_ours: bool = True
+    """Whether it is the user of this process, or root."""
 
 
 def this_process() -> Caller:
@@ -49,10 +51,8 @@ def peer_of(connection: socket.socket) -> Caller:
     found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     process, uid, _ = _CREDENTIALS.unpack(found)
     login = _login_of(str(process)) if uid == 0 else None
-    return Caller(
-        login=_user(uid if login is None else login),
-        words=_in_words(_user(uid if login is None else login), _user(uid)),
-    )
+    name = _user(uid if login is None else login)
+    return Caller(login=name, words=_in_words(name, _user(uid)), is_ours=uid in (0, os.geteuid()))
 
 
 def _in_words(login: str, now: str) -> str:

@@ -201,6 +201,11 @@ class CommandSocket:
     def _send(self, line: Line, who: Caller, asked: Mapping[str, Any]) -> None:
         request = read_request(decode_typed(asked.get("options")))
         brought = decode_brought(asked.get("document"))
+        if request.output is not None and not who.is_ours:
+            raise UsageError(
+                "AccessDenied: --output-s3-bucket-name beside a daemon is for the user that it runs as: it would write with "
+                "that user's rights; nothing was sent"
+            )
         following = _Following(line)
         try:
             with self._controller.beside() as (_, branches):

@@ -42,7 +42,15 @@ CHUNK = 64 * 1024
 FROM_FILE = "file"
 """What stands in the place of a version where the caller brought the document."""
 
-_TEXTS = ("document_name", "document_version", "max_concurrency", "max_errors", "comment")
+_TEXTS = (
+    "document_name",
+    "document_version",
+    "max_concurrency",
+    "max_errors",
+    "comment",
+    "output_s3_bucket_name",
+    "output_s3_key_prefix",
+)
 _LISTS = ("targets", "instance_ids", "parameters")
 
 KINDS: Mapping[str, type[ReconcilerError]] = {

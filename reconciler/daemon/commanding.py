@@ -27,6 +27,7 @@ from reconciler.daemon.callers import Caller
 from reconciler.daemon.cancelling import sending
 from reconciler.daemon.contents import Contents
 from reconciler.daemon.controller import Controller
+from reconciler.daemon.output_delivery import Put, deliver, ready
 from reconciler.daemon.reporting import Reports
 from reconciler.drift.lost_history import guarded
 from reconciler.errors import CommitError, LeaseLost, NodeError, UsageError
@@ -151,10 +152,16 @@ def send(
     refused = why_not(office.rules, who.login, command, base.desired)
     if refused is not None:
         raise UsageError(f"AccessDenied: {refused}; nothing was sent")
+    put = ready(request.output)
     confirm(command.announcement)
     with office.alone():
         return _send(
-            office, command, base.desired, reports, _Ears(stop=stop, tell=tell, watch=watch), list(accepted.problems)
+            office,
+            command,
+            base.desired,
+            reports,
+            _Ears(stop=stop, tell=tell, watch=watch, put=put),
+            list(accepted.problems),
         )
 
 
@@ -165,6 +172,8 @@ class _Ears:
     stop: Event
     tell: Tell
     watch: Watch | None
+    put: Put | None
+    """Brings output to where the request wants it."""
 
 
 def _send(
@@ -209,6 +218,9 @@ def _send(
                 watch=ears.watch,
             ),
         )
+        if ears.put is not None and command.request.output is not None:
+            ended = [each for each in invocations if each.detail.ended]
+            problems.extend(deliver(ears.put, command.request.output, command, ended, office.outputs))
         record = record.with_invocations(invocations, cancelled=cancel.asked)
         words = f"{command.document.name}: {record.verdict.detail.value}, {record.verdict.reason}"
         made, published = books.write(record, words)

@@ -340,6 +340,29 @@ def test_what_makes_no_sense_is_wrong_usage_and_leaves_nothing(site: Site, optio
     assert site.git("branch", "--list", "compliance") == ""
 
 
+def test_the_whole_output_goes_into_a_folder_as_s3_has_it(site: Site, fleet: Fleet) -> None:
+    folder = site.folder / "results"
+    folder.mkdir()
+    script = shell("seq 10000", "test $(cat /etc/hostname) = x || echo err >&2")
+    sent = send(
+        site, "--instance-ids", "web-01,web-02", *script,
+        "--output-s3-bucket-name", "../results", "--output-s3-key-prefix", "logs/today", code=0,
+    )  # fmt: skip
+    command = sent["Command"]
+    assert command["OutputS3KeyPrefix"] == "logs/today"
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    below = f"logs/today/{command['CommandId']}"
+    step = "awsrunShellScript/0.awsrunShellScript"
+    assert found == {f"{below}/{node}/{step}/{name}" for node in ("web-01", "web-02") for name in ("stdout", "stderr")}
+    kept = (folder / below / "web-02" / step / "stdout").read_text()
+    assert kept == "".join(f"{number}\n" for number in range(1, 10_001)), "all of it, beyond SSM's 24,000 bytes"
+    away = site.command(
+        "send-command", *WEB, *shell(), "--output-s3-bucket-name", "./no-such", "--repo", str(site.repo), check=64
+    )
+    assert "InvalidOutputFolder" in away.stderr
+    assert marks(fleet)[2:] == [0, 0]
+
+
 def test_targets_that_mean_nobody_end_at_once(site: Site) -> None:
     sent = send(site, "--targets", "Key=tag:Role,Values=Web", *shell(), code=2)
     assert (sent["Command"]["StatusDetails"], sent["Invocations"]) == ("NoInstancesInTag", [])

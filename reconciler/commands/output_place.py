@@ -1,0 +1,65 @@
+"""Where the whole output of a command goes besides this host: a folder or a bucket, and SSM's layout below it; pure."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from reconciler.errors import UsageError
+from reconciler.ids import NodeId
+
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_ODD: Final = re.compile(r"[^A-Za-z0-9_.-]")
+LONGEST_PREFIX: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputPlace:
+    """One of a folder and a bucket."""
+
+    folder: Path | None = None
+    bucket: str | None = None
+    prefix: str = ""
+
+    @property
+    def name(self) -> str:
+        """As records say it."""
+        return str(self.folder or self.bucket)
+
+
+def read_place(name: str, prefix: str) -> OutputPlace | None:
+    """Read --output-s3-bucket-name and --output-s3-key-prefix: what has a slash is a folder. Raises UsageError.
+
+    SSM: OutputS3BucketName has 3 to 63 characters, OutputS3KeyPrefix at most 500.
+    """
+    if not name:
+        if prefix:
+            raise UsageError("--output-s3-key-prefix goes with --output-s3-bucket-name")
+        return None
+    parts = [part for part in prefix.split("/") if part]
+    if len(prefix) > LONGEST_PREFIX or any(part in (".", "..") or _ODD.search(part) for part in parts):
+        raise UsageError(
+            f"InvalidOutputFolder: --output-s3-key-prefix: at most {LONGEST_PREFIX} letters, digits, _ - . and /, and no '..'"
+        )
+    clean = "/".join(parts)
+    if "/" in name:
+        if not name.startswith("/") or "\0" in name:
+            raise UsageError(f"InvalidOutputFolder: --output-s3-bucket-name {name}: name the folder from the root on")
+        return OutputPlace(folder=Path(name), prefix=clean)
+    if not _BUCKET.fullmatch(name):
+        raise UsageError(
+            f"InvalidOutputFolder: --output-s3-bucket-name {name!r}: a bucket (3 to 63 of a-z 0-9 . -) or a folder (with a /)"
+        )
+    return OutputPlace(bucket=name, prefix=clean)
+
+
+def key_of(place: OutputPlace, command: UUID, node: NodeId, action: str, step: str, stream: str) -> str:
+    """Give where one stream goes: PREFIX/COMMAND/NODE/ACTION/STEP/stdout, with colons left out (SSM: the keys in S3)."""
+    parts = (str(command), node, _part(action), _part(step), stream)
+    return "/".join((place.prefix, *parts) if place.prefix else parts)
+
+
+def _part(text: str) -> str:
+    found = _ODD.sub("_", text.replace(":", ""))[:128]
+    return found if found.strip(".") else f"_{found}"

@@ -1,0 +1,90 @@
+"""Brings the kept output of a command's runs to a folder or a bucket; a node's failure there is a note, and no status."""
+
+import contextlib
+import importlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from reconciler.commands.command import Command
+from reconciler.commands.output_place import OutputPlace, key_of
+from reconciler.commands.record import Invocation
+from reconciler.errors import UsageError
+from reconciler.rollout.output import NAMES
+
+WORKERS = 8
+
+Put = Callable[[str, Path], None]
+"""Brings one file to a key; raises what the place raises."""
+
+
+def ready(place: OutputPlace | None) -> Put | None:
+    """Give what brings a file there, once it is known that it can. Raises UsageError (SSM: InvalidOutputFolder)."""
+    if place is None:
+        return None
+    return _folder(place.folder) if place.folder is not None else _bucket(str(place.bucket))
+
+
+def deliver(put: Put, place: OutputPlace, command: Command, ended: Iterable[Invocation], outputs: Path) -> list[str]:
+    """Bring every output that is not empty; gives what could not be brought, in words."""
+    wanted = [
+        (invocation, key, file)
+        for invocation in ended
+        if invocation.run is not None
+        for key, file in _files(place, command, invocation, outputs)
+    ]
+
+    def one(job: tuple[Invocation, str, Path]) -> str | None:
+        invocation, key, file = job
+        try:
+            put(key, file)
+        except Exception as exc:  # noqa: BLE001  (a bucket's client raises classes of its own; nothing here is the command's fault)
+            return f"{invocation.node}: its output was not brought to {place.name}/{key}: {exc}"
+        return None
+
+    with ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="output") as pool:
+        return [words for words in pool.map(one, wanted) if words is not None]
+
+
+def _files(place: OutputPlace, command: Command, invocation: Invocation, outputs: Path) -> Iterator[tuple[str, Path]]:
+    for number, step in enumerate(command.definition.rendered.steps, 1):
+        for stream in NAMES.values():
+            file = outputs / str(invocation.run) / str(number) / stream
+            if file.is_file() and file.stat().st_size > 0:
+                yield key_of(place, command.id, invocation.node, step.action, step.name, stream), file
+
+
+def _folder(folder: Path) -> Put:
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"InvalidOutputFolder: {folder} is no folder that can be written: make it; nothing was sent")
+
+    def put(key: str, file: Path) -> None:
+        goal = folder / key
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        new = goal.with_name(f".{goal.name}.new")
+        with contextlib.suppress(FileNotFoundError):
+            new.unlink()
+        with file.open("rb") as source, new.open("xb") as target:
+            while piece := source.read(1 << 20):
+                target.write(piece)
+        new.replace(goal)
+
+    return put
+
+
+def _bucket(bucket: str) -> Put:
+    try:
+        boto3: Any = importlib.import_module("boto3")
+    except ImportError as exc:
+        raise UsageError(
+            f"InvalidOutputFolder: {bucket} is a bucket, and boto3 is not installed: pip install 'reconciler[s3]', "
+            "or name a folder (with a /); nothing was sent"
+        ) from exc
+    client = boto3.client("s3")
+    try:
+        client.head_bucket(Bucket=bucket)
+    except Exception as exc:
+        raise UsageError(f"InvalidOutputFolder: the bucket {bucket} cannot be used: {exc}; nothing was sent") from exc
+    return lambda key, file: client.upload_file(str(file), bucket, key)

@@ -1,0 +1,60 @@
+"""A folder or a bucket for the whole output: SSM's limits and layout, and names that lead nowhere else."""
+
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from reconciler.commands.output_place import OutputPlace, key_of, read_place
+from reconciler.daemon.output_delivery import ready
+from reconciler.errors import UsageError
+from reconciler.ids import NodeId
+
+ID = UUID("11111111-0000-4000-8000-000000000001")
+
+
+@pytest.mark.parametrize(
+    ("action", "step", "key"),
+    [
+        ("aws:runShellScript", "0.aws:runShellScript", "awsrunShellScript/0.awsrunShellScript/stdout"),
+        ("aws:runShellScript", "Install", "awsrunShellScript/Install/stdout"),
+        ("aws:runShellScript", "..", "awsrunShellScript/_../stdout"),
+        ("aws:runShellScript", "../../etc", "awsrunShellScript/.._.._etc/stdout"),
+        ("aws:runShellScript", "", "awsrunShellScript/_/stdout"),
+    ],
+)
+def test_the_layout_is_ssm_s_and_stays_below(action: str, step: str, key: str) -> None:
+    place = OutputPlace(bucket="bucket", prefix="logs")
+    assert key_of(place, ID, NodeId("i-0abc"), action, step, "stdout") == f"logs/{ID}/i-0abc/{key}"
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "place"),
+    [
+        ("", "", None),
+        ("my-bucket", "", OutputPlace(bucket="my-bucket")),
+        ("my.bucket", "/a//b/", OutputPlace(bucket="my.bucket", prefix="a/b")),
+        ("/srv/out", "x", OutputPlace(folder=Path("/srv/out"), prefix="x")),
+    ],
+)
+def test_what_has_a_slash_is_a_folder(name: str, prefix: str, place: OutputPlace | None) -> None:
+    assert read_place(name, prefix) == place
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [
+        ("ab", ""), ("A-Bucket", ""), ("x" * 64, ""), ("out/rel", ""), ("", "logs"),
+        ("bucket", "../up"), ("bucket", "a/../b"), ("bucket", "x" * 501), ("bucket", "a b"), ("/srv\0/x", ""),
+    ],
+)  # fmt: skip
+def test_what_is_neither_is_refused(name: str, prefix: str) -> None:
+    with pytest.raises(UsageError):
+        read_place(name, prefix)
+
+
+def test_a_bucket_without_its_client_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(UsageError, match=r"InvalidOutputFolder: .*pip install 'reconciler\[s3\]'"):
+        ready(OutputPlace(bucket="bucket"))
