@@ -47,13 +47,16 @@ def run_document(
     from reconciler.commands.request import Typed
     from reconciler.daemon.documents import find_document
     from reconciler.daemon.running import run_here
+    from reconciler.settings import read_host_settings
 
     steps = _Steps(aside=output is Format.JSON)
     given = tuple(parameters or ())
     with interruptible() as stop:
         if node is None:
             meant = find_document(document, version, Path(repo))
-            came: Invocation | None = run_here(meant, given, interrupted=stop, watch=steps)
+            came: Invocation | None = run_here(
+                meant, given, settings=read_host_settings(host_settings), interrupted=stop, watch=steps
+            )
         else:
             brought = _brought(document, Path(repo))
             name = document if brought is None else "AWS-Noop"  # a file's own name says nothing

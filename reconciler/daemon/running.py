@@ -13,6 +13,7 @@ from reconciler.commands.dispatch import Surroundings, Watch, carry_out
 from reconciler.commands.record import Invocation
 from reconciler.commands.request import Typed, read_request
 from reconciler.daemon.callers import caller
+from reconciler.daemon.contents import Contents
 from reconciler.daemon.documents import Meant
 from reconciler.ids import FleetId, NodeId
 from reconciler.model.command import Session
@@ -21,6 +22,7 @@ from reconciler.model.fleet import Fleet
 from reconciler.model.node import Node, Transport
 from reconciler.model.pause import Pauses
 from reconciler.rollout.settle import forget
+from reconciler.settings import HostSettings
 from reconciler.transport.local import LocalSession
 
 THIS_MACHINE = NodeId("this-machine")
@@ -29,7 +31,9 @@ EPOCH = 1
 """Nobody leads here: the lock of the machine alone keeps two documents apart."""
 
 
-def run_here(meant: Meant, parameters: tuple[str, ...], *, interrupted: Event, watch: Watch) -> Invocation:
+def run_here(
+    meant: Meant, parameters: tuple[str, ...], *, settings: HostSettings, interrupted: Event, watch: Watch
+) -> Invocation:
     """Run a document on this machine, as who calls, and follow it to its end; gives what came of it. Raises UsageError.
 
     `interrupted` kills what runs. A document that asks for a reboot fails: nobody would let it go on afterwards.
@@ -43,8 +47,19 @@ def run_here(meant: Meant, parameters: tuple[str, ...], *, interrupted: Event, w
         parameters=meant.library.parameters,
     )
     typed = Typed(document_name="AWS-Noop", instance_ids=(THIS_MACHINE,), parameters=parameters)
-    command = prepare(read_request(typed), desired, command=uuid4(), login=caller(), now=_now(), brought=meant.document)
     with tempfile.TemporaryDirectory(prefix="reconciler-") as outputs:
+        downloads = Contents(Path(outputs, "content"), settings)
+        command = downloads.settle(
+            lambda contents: prepare(
+                read_request(typed),
+                desired,
+                command=uuid4(),
+                login=caller(),
+                now=_now(),
+                contents=contents,
+                brought=meant.document,
+            )
+        )
         (invocation,) = carry_out(
             command,
             desired,
@@ -59,6 +74,7 @@ def run_here(meant: Meant, parameters: tuple[str, ...], *, interrupted: Event, w
                 cancelled=lambda _: interrupted.is_set(),
                 tell=lambda *_: None,
                 watch=watch,
+                read=downloads.read,
                 most_reboots=0,
             ),
         )
