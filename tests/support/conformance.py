@@ -1,0 +1,321 @@
+"""`python -m tests.support.conformance` writes docs/conformance.md: what the code's own tables hold, against Systems Manager.
+
+A row is there because the code has it; what is said of it stands here. What the code does not have, or what is said of
+nothing, is a KeyError or fails `tests/documents/test_conformance.py`.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from reconciler.documents.actions import ACTIONS, LEFT_OUT, NOT_ON_LINUX, NOT_YET, support_of
+from reconciler.documents.preconditions import PLATFORM, Move, decide
+from reconciler.model.known import JsonValue
+from reconciler.rollout.node_programs import MOST_REBOOTS
+
+FILE = Path(__file__).parents[2] / "docs/conformance.md"
+SAME = "as on SSM"
+NOT_HERE = "not on Linux"
+ON_NODES = "tests/passes/test_actions_on_nodes.py"
+REAL = "tests/rollout/test_runs_on_real_nodes.py"
+DOWNLOADS = "tests/passes/test_downloads_on_nodes.py"
+DOCKER = "tests/passes/test_docker_on_a_node.py"
+INVENTORY = "tests/passes/test_inventory_and_refresh_on_nodes.py"
+MODEL = "tests/passes/test_documents_against_a_model.py::test_fifteen_documents_end_as_the_model_says"
+REBOOTS = "tests/passes/test_reboots.py"
+COMMANDS = "tests/passes/test_commands.py"
+SENT = f"{COMMANDS}::test_a_command_runs_on_its_targets_is_told_and_recorded"
+
+Said = tuple[str, str]
+"""What is so, and the test on a node that shows it; empty: none does."""
+
+LIFE = f"{DOCKER}::test_a_container_lives_and_goes_by_the_actions_of_ssm"
+ARRIVES = f"{DOWNLOADS}::test_bytes_of_any_kind_arrive_as_they_were"
+INNER = f"{ON_NODES}::test_a_document_runs_another_of_the_repository"
+POWERSHELL = f"{ON_NODES}::test_powershell_gets_the_script_as_from_ssms_agent"
+LISTED = f"{INVENTORY}::test_files_that_the_inputs_name_are_in_the_committed_inventory"
+ASKED = f"{INVENTORY}::test_associations_are_run_once_by_the_next_pass_when_a_step_asks_for_them"
+INSTALLED = f"{DOCKER}::test_docker_is_installed_and_removed_from_the_distributions_packages"
+
+ACTIONS_SAID: Mapping[str, Said] = {
+    "aws:configureDocker": ("differs: the distribution's own package, on more systems", INSTALLED),
+    "aws:downloadContent": (
+        "differs: the management host fetches, and what was fetched is pinned in the plan; no S3",
+        ARRIVES,
+    ),
+    "aws:refreshAssociation": ("differs: the next pass runs what it names", ASKED),
+    "aws:runDockerAction": ("differs: podman where the node has no docker", LIFE),
+    "aws:runDocument": (
+        "differs: the outputs of inner steps stand in the order of steps, and a cancel reaches them",
+        INNER,
+    ),
+    "aws:runPowerShellScript": (SAME, POWERSHELL),
+    "aws:runShellScript": (SAME, f"{REAL}::test_a_document_runs_as_root_in_clean_surroundings"),
+    "aws:softwareInventory": (
+        "differs: files and custom types are added to the inventory that every pass makes",
+        LISTED,
+    ),
+    "aws:configurePackage": ("differs: not supported yet, a document that would run it waits", ""),
+    "aws:updateSsmAgent": (
+        "differs: skipped, there is no agent",
+        f"{ON_NODES}::test_there_is_no_agent_to_update_and_the_step_says_so",
+    ),
+    "aws:domainJoin": ("differs: skipped, no directory service is joined", ""),
+}
+
+SCRIPT_INPUTS: Mapping[str, Said] = {
+    "runCommand": ("differs: a list inside the list is flattened, where the agent fails the step", SENT),
+    "timeoutSeconds": (
+        SAME,
+        f"{COMMANDS}::test_too_long_is_an_error_and_a_failure_is_incomplete_where_more_are_tolerated",
+    ),
+    "workingDirectory": (
+        "differs: without one, and without downloads, the folder is /",
+        f"{DOWNLOADS}::test_the_bundled_document_for_remote_scripts",
+    ),
+    "environment": (SAME, ""),
+}
+
+INPUTS_SAID: Mapping[str, Mapping[str, Said]] = {
+    "aws:runShellScript": SCRIPT_INPUTS,
+    "aws:runPowerShellScript": {**SCRIPT_INPUTS, "runCommand": (SCRIPT_INPUTS["runCommand"][0], POWERSHELL)},
+    "aws:runDocument": {
+        "documentType": (SAME, INNER),
+        "documentPath": (SAME, INNER),
+        "documentParameters": (SAME, INNER),
+    },
+    "aws:downloadContent": {
+        "sourceType": ("differs: S3 is not there: give a presigned URL to HTTP", ARRIVES),
+        "sourceInfo": (
+            "differs: secrets are the host settings', and never plain text where SSM forbids that too",
+            ARRIVES,
+        ),
+        "destinationPath": (SAME, f"{DOWNLOADS}::test_the_destination_is_ssms"),
+    },
+    "aws:configureDocker": {"action": (SAME, INSTALLED), "timeoutSeconds": (SAME, "")},
+    "aws:refreshAssociation": {"associationIds": ("differs: names of associations are taken as well", ASKED)},
+    "aws:runDockerAction": {
+        **dict.fromkeys(("action", "container", "image", "cmd"), (SAME, LIFE)),
+        **dict.fromkeys(
+            ("user", "memory", "cpuShares", "publish", "env", "volume", "timeoutSeconds", "workingDirectory"),
+            (SAME, ""),
+        ),
+    },
+    "aws:softwareInventory": {
+        "files": (SAME, LISTED),
+        "customInventory": (SAME, LISTED),
+        "customInventoryDirectory": ("differs: the default is a folder of ours", ""),
+        **dict.fromkeys(
+            ("applications", "awsComponents", "networkConfig", "services", "instanceDetailedInformation"),
+            ("differs: every pass collects it, whatever this says", LISTED),
+        ),
+        **dict.fromkeys(("billingInfo", "windowsRoles", "windowsUpdates", "windowsRegistry"), (NOT_HERE, "")),
+    },
+}
+
+SAMPLES: Mapping[str, Mapping[str, JsonValue]] = {
+    "aws:runShellScript": {"runcommand": ["id"]},
+    "aws:runPowerShellScript": {"runcommand": ["id"]},
+    "aws:runDocument": {"documenttype": "SSMDocument", "documentpath": "Inner"},
+    "aws:downloadContent": {"sourcetype": "HTTP", "sourceinfo": {"url": "https://example.org/file"}},
+    "aws:configureDocker": {"action": "Install"},
+    "aws:refreshAssociation": {"associationids": []},
+    "aws:runDockerAction": {"action": "Ps"},
+    "aws:softwareInventory": {"applications": "Enabled"},
+}
+
+TYPES_SAID: Mapping[str, Said] = {
+    "String": ("differs: more than one value is refused, where the agent takes the first", SENT),
+    "StringList": (SAME, SENT),
+    "Boolean": ("differs: a caller's true or false counts, where the agent takes the default", ""),
+    "Integer": ("differs: a caller's number counts, where the agent takes the default", ""),
+    "StringMap": (SAME, f"{DOWNLOADS}::test_the_bundled_document_for_remote_scripts"),
+    "MapList": ("differs: a caller's list counts, where the agent takes the default", ""),
+    "AWS::EC2::Instance::Id": ("differs: any text, as String", ""),
+    "List<AWS::EC2::Instance::Id>": ("differs: any texts, as StringList", ""),
+}
+
+PRECONDITIONS: Mapping[str, tuple[str, Mapping[str, JsonValue] | None, str, str, Move]] = {
+    "none": ("aws:runShellScript", None, "2.2", SAME, Move.RUN),
+    "platformType is linux, in any case": (
+        "aws:runShellScript",
+        {"StringEquals": ["platformType", "LINUX"]},
+        "2.2",
+        SAME,
+        Move.RUN,
+    ),
+    "platformType is another": (
+        "aws:runShellScript",
+        {"StringEquals": ["Windows", "platformType"]},
+        "2.2",
+        SAME,
+        Move.SKIP,
+    ),
+    "a parameter has that value": ("aws:runShellScript", {"StringEquals": ["{{ p }}", "one"]}, "2.2", SAME, Move.RUN),
+    "a parameter has another value": (
+        "aws:runShellScript",
+        {"StringEquals": ["{{ p }}", "One"]},
+        "2.2",
+        SAME,
+        Move.SKIP,
+    ),
+    "nothing in it changes": ("aws:runShellScript", {"StringEquals": ["Linux", "Linux"]}, "2.2", SAME, Move.FAIL),
+    "another operator": (
+        "aws:runShellScript",
+        {"StringNotEquals": ["platformType", "Windows"]},
+        "2.2",
+        SAME,
+        Move.FAIL,
+    ),
+    "false beside unrecognised": (
+        "aws:runShellScript",
+        {"StringEquals": ["platformType", "Windows"], "Other": []},
+        "2.2",
+        SAME,
+        Move.SKIP,
+    ),
+    "platformType against a parameter": (
+        "aws:runShellScript",
+        {"StringEquals": ["platformType", "{{ p }}"]},
+        "2.2",
+        SAME,
+        Move.FAIL,
+    ),
+    "any, in schema 2.0": ("aws:runShellScript", {"StringEquals": ["platformType", "Linux"]}, "2.0", SAME, Move.FAIL),
+    "none, and an action that is not on Linux": ("aws:psModule", None, "2.2", SAME, Move.SKIP),
+    "none, and an action that is not on Linux, in schema 2.0": ("aws:psModule", None, "2.0", SAME, Move.FAIL),
+    "none, and an action that nobody knows": ("aws:nothing", None, "2.2", SAME, Move.FAIL),
+    "false, and an action that nobody knows": (
+        "aws:nothing",
+        {"StringEquals": ["platformType", "Windows"]},
+        "2.2",
+        SAME,
+        Move.SKIP,
+    ),
+}
+
+EXITS: Mapping[str, tuple[str, str, str]] = {
+    "0": ("Success", SAME, SENT),
+    "168": ("Success, and the steps after it are skipped", SAME, MODEL),
+    "169": ("Failed, and the steps after it are skipped", SAME, MODEL),
+    "194": (
+        f"the node reboots and the step runs again, at most {MOST_REBOOTS} times; then Failed",
+        "differs: past the limit it ends as Failed, where the agent never answers",
+        f"{REBOOTS}::test_a_document_goes_on_after_the_reboot_it_asked_for",
+    ),
+    "137": (
+        "TimedOut; Cancelled after a cancel",
+        SAME,
+        f"{REAL}::test_a_running_script_is_cancelled_with_its_children",
+    ),
+    "any other": ("Failed", SAME, f"{COMMANDS}::test_the_dispatch_stops_where_it_said"),
+    "3010": ("no exit code on Linux", NOT_HERE, ""),
+}
+
+
+class Heard(dict[str, JsonValue]):
+    """Inputs that note which of them are asked for."""
+
+    def __init__(self, given: Mapping[str, JsonValue]) -> None:
+        super().__init__(given)
+        self.names: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Note and give."""
+        self.names.add(key)
+        return super().get(key, default)
+
+
+def inputs_asked(action: str) -> set[str]:
+    """Give the names (in lower case) of the inputs that an action's code asks for."""
+    heard = Heard(SAMPLES[action])
+    ACTIONS[action].from_inputs(heard)
+    return heard.names
+
+
+def _table(title: str, heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    yield f"\n## {title}\n\n"
+    yield f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}\n"
+    yield from (f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _shown(test: str) -> str:
+    return f"`{test}`" if test else "not exercised"
+
+
+def _actions() -> Iterator[tuple[str, ...]]:
+    for action in sorted((*ACTIONS, *LEFT_OUT, *NOT_YET)):
+        what, test = ACTIONS_SAID[action]
+        yield f"`{action}`", what, _shown(test)
+    for action in sorted(NOT_ON_LINUX):
+        yield f"`{action}`", NOT_HERE, _shown("")
+
+
+def _inputs() -> Iterator[tuple[str, ...]]:
+    for action in sorted(ACTIONS):
+        names = inputs_asked(action)
+        for name, (what, test) in sorted(INPUTS_SAID[action].items()):
+            names.remove(name.lower())
+            yield f"`{action}`", f"`{name}`", what, _shown(test)
+        for name in sorted(names):
+            raise KeyError(f"{action} asks for {name}, and nothing is said of it")
+
+
+def _preconditions() -> Iterator[tuple[str, ...]]:
+    words = {Move.RUN: "runs", Move.SKIP: "skipped", Move.FAIL: "fails"}
+    for what, (action, precondition, schema, said, _) in PRECONDITIONS.items():
+        found = decide(
+            action=action,
+            support=support_of(action),
+            schema_version=schema,
+            precondition=precondition,
+            values={"p": "one"},
+        )
+        yield what, words[found.move], said, _shown(MODEL)
+
+
+def page() -> str:
+    """Give the page."""
+    parts = [
+        (
+            "# Conformance\n\n"
+            "What runs here of Systems Manager's Command documents, row by row from the tables in the code; generated by\n"
+            "`python -m tests.support.conformance`. *Shown by* is a test on a real node; where there is none it says so.\n"
+            f"Every node is `{PLATFORM}`.\n"
+        ),
+        *_table("Actions", ("Action", "Here", "Shown by"), _actions()),
+        *_table("Inputs", ("Action", "Input", "Here", "Shown by"), _inputs()),
+        *_table(
+            "Parameter types",
+            ("Type", "Here", "Shown by"),
+            ((f"`{name}`", what, _shown(test)) for name, (what, test) in TYPES_SAID.items()),
+        ),
+        *_table("Preconditions", ("Precondition", "The step", "Here", "Shown by"), _preconditions()),
+        *_table(
+            "Exit codes",
+            ("Code", "Comes to", "Here", "Shown by"),
+            ((f"`{code}`", what, said, _shown(test)) for code, (what, said, test) in EXITS.items()),
+        ),
+    ]
+    return "".join(parts)
+
+
+def tests_named() -> set[str]:
+    """Give every test that the page names."""
+    said = [
+        *ACTIONS_SAID.values(),
+        *(row for rows in INPUTS_SAID.values() for row in rows.values()),
+        *TYPES_SAID.values(),
+    ]
+    return {test for *_, test in (*said, *EXITS.values()) if test} | {MODEL}
+
+
+def main() -> int:
+    """Write the page."""
+    FILE.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
