@@ -21,7 +21,7 @@ def test_whatever_is_read_is_taken_or_refused_in_our_words(target: str) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("target", ["frames", "yaml", "known_hosts", "state"])
+@pytest.mark.parametrize("target", ["frames", "yaml", "known_hosts", "state", "documents", "parameters"])
 def test_ten_minutes_find_no_fault(target: str) -> None:
     figures = fuzz(target, seconds=600, seed=1, engine=engine())
     sys.stdout.write(f"{figures}\n")
