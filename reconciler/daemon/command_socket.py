@@ -40,6 +40,7 @@ from reconciler.daemon.command_wire import (
 )
 from reconciler.daemon.commanding import Leads, Office, Sent, send
 from reconciler.daemon.connections import Connections
+from reconciler.daemon.contents import Contents
 from reconciler.daemon.controller import Controller
 from reconciler.daemon.sent_commands import cancel_command
 from reconciler.errors import LeaseLost, ReconcilerError, SettingsError, UsageError
@@ -208,9 +209,9 @@ class CommandSocket:
             )
         following = _Following(line)
         try:
-            with self._controller.beside() as (_, branches):
+            with self._controller.beside() as (_, branches, contents):
                 sent = send(
-                    self._office(branches),
+                    self._office(branches, contents),
                     request,
                     who=who,
                     stop=self._stop,
@@ -242,12 +243,12 @@ class CommandSocket:
             self._lines.discard(line)  # from here on the command is recorded, whoever listens
         following.begin()
 
-    def _office(self, branches: Branches) -> Office:
+    def _office(self, branches: Branches, contents: Contents) -> Office:
         controller = self._controller
         return Office(
             state_dir=controller.state_dir,
             branches=branches,
-            contents=controller.contents_beside(),
+            contents=contents,
             connect=lambda desired: controller.connections.pool(desired).connect,
             rules=controller.command_rules,
             clock=controller.clock,
@@ -298,7 +299,7 @@ class CommandSocket:
             raise UsageError(f"AccessDenied: no rule of SendCommand in the host settings names {who.login}")
         log.info("cancel", command=command[:40], by=who.words)
         controller = self._controller
-        with controller.beside() as (repository, branches):
+        with controller.beside() as (repository, branches, _):
             site = _Site(
                 state_dir=controller.state_dir,
                 repository=repository,

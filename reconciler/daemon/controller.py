@@ -105,17 +105,11 @@ class Controller:
         return Repository.open(self._address, state_dir=self.state_dir, options=options)
 
     @contextmanager
-    def beside(self) -> Iterator[tuple[Repository, Branches]]:
+    def beside(self) -> Iterator[tuple[Repository, Branches, Contents]]:
         """Open the repository once more for another thread, as another process would."""
         with self._opened() as repository:
-            yield (
-                repository,
-                Branches(repository, self._settings, self.clock, self._reporters, CloneHealth(repository)),
-            )
-
-    def contents_beside(self) -> Contents:
-        """Give what downloads are taken from, for another thread."""
-        return Contents(self.state_dir / "content", self._settings)
+            branches = Branches(repository, self._settings, self.clock, self._reporters, CloneHealth(repository))
+            yield repository, branches, Contents(self.state_dir / "content", self._settings, repository.read_file)
 
     # What the daemon's loop asks
 

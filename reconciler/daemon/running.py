@@ -48,8 +48,9 @@ def run_here(
     )
     typed = Typed(document_name="AWS-Noop", instance_ids=(THIS_MACHINE,), parameters=parameters)
     with tempfile.TemporaryDirectory(prefix="reconciler-") as outputs:
-        downloads = Contents(Path(outputs, "content"), settings)
+        downloads = Contents(Path(outputs, "content"), settings, lambda _commit, _path: None)
         command = downloads.settle(
+            desired,
             lambda contents: prepare(
                 read_request(typed),
                 desired,
@@ -58,7 +59,7 @@ def run_here(
                 now=_now(),
                 contents=contents,
                 brought=meant.document,
-            )
+            ),
         )
         (invocation,) = carry_out(
             command,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from reconciler.documents.actions import ACTIONS, LEFT_OUT, NOT_ON_LINUX, NOT_YET, support_of
+from reconciler.documents.actions import ACTIONS, LEFT_OUT, NOT_ON_LINUX, support_of
 from reconciler.documents.preconditions import PLATFORM, Move, decide
 from reconciler.model.known import JsonValue
 from reconciler.rollout.node_programs import MOST_REBOOTS
@@ -36,6 +36,7 @@ INNER = f"{ON_NODES}::test_a_document_runs_another_of_the_repository"
 POWERSHELL = f"{ON_NODES}::test_powershell_gets_the_script_as_from_ssms_agent"
 LISTED = f"{INVENTORY}::test_files_that_the_inputs_name_are_in_the_committed_inventory"
 ASKED = f"{INVENTORY}::test_associations_are_run_once_by_the_next_pass_when_a_step_asks_for_them"
+INSTALLS = "tests/passes/test_packages_on_nodes.py::test_a_package_is_installed_updated_and_taken_away"
 INSTALLED = f"{DOCKER}::test_docker_is_installed_and_removed_from_the_distributions_packages"
 
 ACTIONS_SAID: Mapping[str, Said] = {
@@ -56,7 +57,7 @@ ACTIONS_SAID: Mapping[str, Said] = {
         "differs: files and custom types are added to the inventory that every pass makes",
         LISTED,
     ),
-    "aws:configurePackage": ("differs: not supported yet, a document that would run it waits", ""),
+    "aws:configurePackage": ("differs: packages are the state repository's, or a pinned zip elsewhere", INSTALLS),
     "aws:updateSsmAgent": (
         "differs: skipped, there is no agent",
         f"{ON_NODES}::test_there_is_no_agent_to_update_and_the_step_says_so",
@@ -94,6 +95,11 @@ INPUTS_SAID: Mapping[str, Mapping[str, Said]] = {
         "destinationPath": (SAME, f"{DOWNLOADS}::test_the_destination_is_ssms"),
     },
     "aws:configureDocker": {"action": (SAME, INSTALLED), "timeoutSeconds": (SAME, "")},
+    "aws:configurePackage": {
+        **dict.fromkeys(("name", "action", "version", "installationType"), (SAME, INSTALLS)),
+        "additionalArguments": ("differs: a map is taken as well, where the agent drops it", ""),
+        "timeoutSeconds": (SAME, ""),
+    },
     "aws:refreshAssociation": {"associationIds": ("differs: names of associations are taken as well", ASKED)},
     "aws:runDockerAction": {
         **dict.fromkeys(("action", "container", "image", "cmd"), (SAME, LIFE)),
@@ -120,6 +126,7 @@ SAMPLES: Mapping[str, Mapping[str, JsonValue]] = {
     "aws:runDocument": {"documenttype": "SSMDocument", "documentpath": "Inner"},
     "aws:downloadContent": {"sourcetype": "HTTP", "sourceinfo": {"url": "https://example.org/file"}},
     "aws:configureDocker": {"action": "Install"},
+    "aws:configurePackage": {"name": "Package", "action": "Install"},
     "aws:refreshAssociation": {"associationids": []},
     "aws:runDockerAction": {"action": "Ps"},
     "aws:softwareInventory": {"applications": "Enabled"},
@@ -245,7 +252,7 @@ def _shown(test: str) -> str:
 
 
 def _actions() -> Iterator[tuple[str, ...]]:
-    for action in sorted((*ACTIONS, *LEFT_OUT, *NOT_YET)):
+    for action in sorted((*ACTIONS, *LEFT_OUT)):
         what, test = ACTIONS_SAID[action]
         yield f"`{action}`", what, _shown(test)
     for action in sorted(NOT_ON_LINUX):
