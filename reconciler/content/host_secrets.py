@@ -29,6 +29,11 @@ class HostSecrets:
             return Secret(credential.literal)
         return Secret(_read(self.file(credential, host)).rstrip("\r\n"))
 
+    def has(self, name: str, host: str) -> bool:
+        """Tell whether there is a secret of this name for `host`."""
+        secret = self.known.get(name)
+        return secret is not None and host.lower() in secret.hosts
+
     def file(self, credential: Credential, host: str) -> Path:
         """Give the file that holds a secret meant for `host`."""
         name = credential.secret

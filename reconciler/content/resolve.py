@@ -14,6 +14,7 @@ import orjson
 from reconciler.content.egress import Egress
 from reconciler.content.host_secrets import HostSecrets
 from reconciler.content.package_archive import tar_of
+from reconciler.content.s3 import S3, names_below, object_url
 from reconciler.content.store import Known, Store, content_fields, read_content, source_key
 from reconciler.content.web import HttpFetcher
 from reconciler.documents.content import (
@@ -23,9 +24,11 @@ from reconciler.documents.content import (
     GitSource,
     HttpSource,
     PackageSource,
+    S3Source,
     Source,
     Unavailable,
 )
+from reconciler.documents.downloads import MOST_CONTENT
 from reconciler.errors import SourceError, UsageError
 from reconciler.model.secret import Secret
 from reconciler.source.address import RepositoryAddress, Scheme, parse_address
@@ -127,6 +130,7 @@ class Resolver:
         self._egress = egress
         self._secrets = secrets
         self._web = HttpFetcher(egress, secrets)
+        self._s3 = S3(self._web, secrets)
         self._known_hosts = known_hosts
         self._state_file = state_file
         self.contents = Found(store)
@@ -176,8 +180,39 @@ class Resolver:
                 return self._git(source)
             case PackageSource():
                 return self._package(source)
+            case S3Source():
+                return self._object(source, known) if source.single else self._folder(source, known)
             case _:
                 return self._file(source, known)
+
+    def _object(self, source: S3Source, known: Known | None) -> Known:
+        got = self._s3.fetch(source.url, "" if known is None else known.mark)
+        if got.data is None:
+            if known is None:
+                raise SourceError(f"{source.shown} cannot be fetched: the server answered 304")
+            return known
+        sha256 = hashlib.sha256(got.data).hexdigest()
+        if source.sha256 and source.sha256 != sha256:
+            raise SourceError(f"{source.shown} has SHA-256 {sha256}, and the document says {source.sha256}")
+        name = source.bucket_and_key[1].rpartition("/")[2]
+        file = ContentFile(path=name, sha256=self._store.put(got.data), size=len(got.data))
+        return Known(content=Content(pin=f"sha256 {sha256}", files=(file,), single=True), mark=got.mark)
+
+    def _folder(self, source: S3Source, known: Known | None) -> Known:
+        """Give all objects of a folder; where the list says that none changed, none is fetched."""
+        objects = self._s3.list(source)
+        mark = hashlib.sha256(repr([(one.key, one.tag, one.size) for one in objects]).encode()).hexdigest()
+        if known is not None and known.mark == mark:
+            return known
+        if sum(one.size for one in objects) > MOST_CONTENT:
+            raise SourceError(f"{source.shown} holds more than {MOST_CONTENT} bytes: that many are not sent to a node")
+        bucket = source.bucket_and_key[0]
+        files = []
+        for name, one in names_below(source, objects):
+            data = self._s3.fetch(object_url(bucket, one.key)).data or b""
+            files.append(ContentFile(path=name, sha256=self._store.put(data), size=len(data)))
+        whole = hashlib.sha256(repr([(file.path, file.sha256) for file in files]).encode()).hexdigest()
+        return Known(content=Content(pin=f"sha256 {whole}", files=tuple(files)), mark=mark)
 
     def _package(self, source: PackageSource) -> Known:
         """Give a package's file as a tar: from the state repository, or from where its manifest says."""

@@ -11,7 +11,7 @@ import re
 import secrets
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from threading import Event, Timer
@@ -52,6 +52,10 @@ class Download:
     """The server's ETag, where it is a strong one."""
 
 
+Sign = Callable[[str], Mapping[str, str]]
+"""Address -> headers that prove who asks."""
+
+
 class HttpFetcher:
     """Fetches files; knows where it may go, and whom it may tell which secret."""
 
@@ -60,17 +64,20 @@ class HttpFetcher:
         self._secrets = host_secrets
         self._limits = limits or HttpLimits()
 
-    def fetch(self, source: HttpSource, mark: str = "") -> Download:
-        """Fetch one file; `mark` is what the server said of the one we hold. Raises SourceError in words."""
+    def fetch(self, source: HttpSource, mark: str = "", sign: Sign | None = None) -> Download:
+        """Fetch one file; `mark` is what the server said of the one we hold. Raises SourceError in words.
+
+        `sign` gives further headers for the source's own address; where it leads elsewhere, nothing is signed.
+        """
         with _within(self._limits.total) as clock:
             try:
-                return self._follow(source, mark, clock)
+                return self._follow(source, mark, clock, {} if sign is None else sign(source.url))
             except (OSError, http.client.HTTPException, ValueError) as exc:
                 # Of the library's own words only those about the connection: others quote what the server sent.
                 why = _words(exc)
                 raise SourceError(f"{source.shown} cannot be fetched: {clock.why or why}") from exc
 
-    def _follow(self, source: HttpSource, mark: str, clock: "_Clock") -> Download:
+    def _follow(self, source: HttpSource, mark: str, clock: "_Clock", signed: Mapping[str, str]) -> Download:
         url = source.url
         first = _origin(urlsplit(url))
         authorization, asked_again = "", False
@@ -81,6 +88,7 @@ class HttpFetcher:
                 authorization = self._basic(source, parts)
             known = mark if url == source.url else ""
             headers = {"If-None-Match": known} if known else {}
+            headers |= signed if url == source.url else {}
             if authorization and ours:
                 headers["Authorization"] = authorization
             with self._answer(parts, headers, clock) as answer:

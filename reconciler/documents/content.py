@@ -5,10 +5,12 @@ SHA-256, so that the rendered digest covers every byte that will reach a node.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar, Protocol
+from urllib.parse import unquote, urlsplit
 
 from reconciler.documents.error import RenderError
 from reconciler.model.package import PackageVersion, Platform
@@ -95,6 +97,46 @@ class HttpSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class S3Source:
+    """An object of S3, or all objects of a folder."""
+
+    url: str
+    """`https://s3.REGION.amazonaws.com/BUCKET/KEY`, or with the bucket in the host's name; a folder ends with `/`."""
+    sha256: str = ""
+    """What an object must be; empty: whatever is there."""
+
+    @property
+    def mutable(self) -> bool:
+        """Whether it may come to something else tomorrow."""
+        return not self.sha256
+
+    @property
+    def shown(self) -> str:
+        """For people; foreign text."""
+        return self.url
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one object."""
+        return not self.url.endswith("/")
+
+    @property
+    def bucket_and_key(self) -> tuple[str, str]:
+        """Give the bucket's address, with a `/` at its end, and the key as it is called."""
+        parts = urlsplit(self.url)
+        path = parts.path.removeprefix("/")
+        inside = ""
+        if _BUCKET_IN_PATH.match(parts.hostname or "") or not _BUCKET_IN_HOST.search(parts.hostname or ""):
+            inside, _, path = path.partition("/")
+            inside += "/"
+        return f"{parts.scheme}://{parts.netloc}/{inside}", unquote(path)
+
+
+_BUCKET_IN_PATH = re.compile(r"s3[.-]([a-z0-9-]+\.)?amazonaws\.com")
+_BUCKET_IN_HOST = re.compile(r"\.s3[.-]([a-z0-9-]+\.)?amazonaws\.com(\.cn)?$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PackageSource:
     """A zip of a Distributor package, as the one tar that it is unpacked to. Its checksum is what it is, wherever it lies."""
 
@@ -114,7 +156,7 @@ class PackageSource:
         return HttpSource(url=self.url).shown if self.url else self.path
 
 
-Source = GitSource | HttpSource | PackageSource
+Source = GitSource | HttpSource | S3Source | PackageSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

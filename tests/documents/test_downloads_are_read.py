@@ -13,10 +13,11 @@ from reconciler.documents.content import (
     Credential,
     GitSource,
     HttpSource,
+    S3Source,
     Source,
     Unavailable,
 )
-from reconciler.documents.error import NotSupportedYet, RenderError
+from reconciler.documents.error import RenderError
 from reconciler.documents.render import Rendered, RenderedStep, render
 from reconciler.ids import Digest, DocumentName
 from reconciler.model.document import Document, DocumentVersions, Step
@@ -184,6 +185,11 @@ SECURE = "{{ssm-secure:p}}"
             },
             "would tell everybody",
         ),
+        ("S3", {}, "sourceInfo has no path"),
+        ("S3", {"path": "http://s3.amazonaws.com/b/k"}, "must be https://s3.REGION"),
+        ("S3", {"path": "https://s3.amazonaws.com/b"}, "no object and no folder"),
+        ("S3", {"path": "https://s3.amazonaws.com/b/k?x=1"}, "no object and no folder"),
+        ("S3", {"path": "https://s3.amazonaws.com/b/k/", "sha256": SHA}, "is for one object"),
         ("SSMDocument", {"name": "../x"}, "not NAME, NAME:VERSION"),
         ("SSMDocument", {"name": "Nothing"}, "there is no document Nothing"),
     ],
@@ -211,9 +217,21 @@ def test_no_destination_leads_out_of_its_folder(destination: str) -> None:
     assert "leads out of its folder" in (step.fail or "")
 
 
-def test_s3_waits_and_says_what_to_do() -> None:
-    with pytest.raises(NotSupportedYet, match="presigned URL"):
-        render(a_document(a_download("S3", path="https://s3.eu.amazonaws.com/b/k")), {}, stored={})
+@pytest.mark.parametrize(
+    ("path", "bucket", "key"),
+    [
+        ("https://s3.eu-west-1.amazonaws.com/b/k/a%20b", "https://s3.eu-west-1.amazonaws.com/b/", "k/a b"),
+        ("https://s3-eu-west-1.amazonaws.com/b/k", "https://s3-eu-west-1.amazonaws.com/b/", "k"),
+        ("https://s3.amazonaws.com/b/k", "https://s3.amazonaws.com/b/", "k"),
+        ("https://b.s3.eu-west-1.amazonaws.com/k/", "https://b.s3.eu-west-1.amazonaws.com/", "k/"),
+        ("https://b.s3.amazonaws.com/k", "https://b.s3.amazonaws.com/", "k"),
+        ("https://minio.example.org:9000/b/k", "https://minio.example.org:9000/b/", "k"),
+    ],
+)
+def test_a_bucket_stands_in_the_path_or_in_the_hosts_name(path: str, bucket: str, key: str) -> None:
+    source = source_of("S3", path=path)
+    assert source == S3Source(url=path)
+    assert source.bucket_and_key == (bucket, key)
 
 
 def test_all_sources_that_nobody_looked_at_are_named_at_once() -> None:

@@ -8,8 +8,16 @@ from urllib.parse import SplitResult, urlsplit
 
 from reconciler.documents.actions.run_document import REFERENCE
 from reconciler.documents.compact_json import as_text
-from reconciler.documents.content import NO_CREDENTIAL, Authentication, Credential, GitSource, HttpSource, Source
-from reconciler.documents.error import InputError, NotSupportedYet
+from reconciler.documents.content import (
+    NO_CREDENTIAL,
+    Authentication,
+    Credential,
+    GitSource,
+    HttpSource,
+    S3Source,
+    Source,
+)
+from reconciler.documents.error import InputError
 from reconciler.ids import DocumentName
 from reconciler.model.known import JsonValue
 from reconciler.model.reading.json_text import read_json
@@ -61,7 +69,7 @@ class DownloadContent:
             case "SSMDocument":
                 source = _library_document(info)
             case "S3":
-                raise NotSupportedYet("aws:downloadContent from S3 (give a presigned URL to sourceType HTTP)")
+                source = _s3(info)
             case _:
                 raise InputError(f"sourceType must be one of {', '.join(SOURCE_TYPES)}, not {as_text(kind)[:80]!r}")
         return cls(source=source, destination=destination)
@@ -218,6 +226,22 @@ def _http(info: _Info) -> HttpSource:
         username=username,
         password=password,
     )
+
+
+def _s3(info: _Info) -> S3Source:
+    url, sha256 = info.required("path").strip(), info.text("sha256").strip().lower()
+    parts = _split(url, "path")
+    if parts.scheme != "https" or not parts.hostname:
+        raise InputError(
+            "sourceInfo.path must be https://s3.REGION.amazonaws.com/BUCKET/KEY, or name the bucket's host"
+        )
+    _refuse_login(parts, "path")
+    source = S3Source(url=url, sha256=sha256)
+    if parts.query or parts.fragment or not source.bucket_and_key[1]:
+        raise InputError("sourceInfo.path names no object and no folder of a bucket")
+    if sha256 and not (_HEX.fullmatch(sha256) and source.single):
+        raise InputError("sourceInfo.sha256 must be 64 hexadecimal digits, and is for one object")
+    return source
 
 
 def _library_document(info: _Info) -> LibraryDocument:
