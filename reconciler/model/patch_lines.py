@@ -77,7 +77,7 @@ def _reference(written_id: str, line: str) -> str:
 
 
 def installed_line(row: Installed) -> str:
-    """Write an installed package."""
+    """Write an installed package; last comes when it was installed, which differs where all else is alike."""
     return "|".join(
         (
             _text(row.name),
@@ -87,8 +87,8 @@ def installed_line(row: Installed) -> str:
             _text(row.source_version),
             "hold" if row.hold else "",
             "auto" if row.auto else "",
-            _time(row.installed_at),
             row.state.value,
+            _time(row.installed_at),
         )
     )
 
@@ -112,7 +112,7 @@ def read_notice(line: str) -> Notice:
 
 def read_installed(line: str) -> Installed:
     """Read an installed package. Raises ValueError on a line that `installed_line` would not write."""
-    name, arch, version, source, source_version, hold, auto, installed_at, state = _fields(line, 9)
+    name, arch, version, source, source_version, hold, auto, state, installed_at = _fields(line, 9)
     row = Installed(
         name=_plain(name),
         arch=_plain(arch),

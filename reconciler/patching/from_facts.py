@@ -1,0 +1,92 @@
+"""The patch sections of one node's facts -> what its rows are judged by, and which baseline is asked; pure.
+
+Sections `installed` and `available` hold, by `NAME.ARCH`, the lines that `model.patch_lines` writes. A section that is Unknown,
+or one row of it, makes the whole Unknown: nothing is applied on it, and it is never compliant.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from reconciler.model.known import JsonValue, Known, Observed, Unknown
+from reconciler.model.patch import Family
+from reconciler.model.patch_lines import PatchTable, read_installed
+from reconciler.patching.node_patches import Gone, NodePatches
+
+_MACHINES: Final = {
+    Family.APT: {
+        "x86_64": "amd64",
+        "aarch64": "arm64",
+        "armv7l": "armhf",
+        "i686": "i386",
+        "ppc64le": "ppc64el",
+    },
+}
+"""`uname -m` in the words of packages, where they differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeMemory:
+    """What earlier passes know of a node's patches, and what a pass adds to its facts."""
+
+    gone: tuple[Gone, ...] = ()
+    deferred: frozenset[str] = frozenset()
+    installed_without_reboot: Mapping[str, datetime] = field(default_factory=dict)
+    booted_at: datetime | None = None
+
+
+def family_of(system: Mapping[str, JsonValue]) -> Family | None:
+    """Give the family of a node by its section `os`; None: no packages that we know."""
+    found = str(system.get("family", ""))
+    return Family(found) if found in {family.value for family in Family} else None
+
+
+def native_arch(family: Family, machine: str) -> str:
+    """Give the machine's architecture in the words of its packages."""
+    return _MACHINES.get(family, {}).get(machine, machine)
+
+
+def node_patches(
+    sections: Mapping[str, Observed[Mapping[str, JsonValue]]], table: PatchTable, memory: NodeMemory
+) -> Observed[NodePatches]:
+    """Read one node's sections `os`, `installed` and `available`."""
+    found: dict[str, Mapping[str, JsonValue]] = {}
+    for name in ("os", "installed", "available"):
+        section = sections.get(name, Unknown(f"{name}: not asked for"))
+        if isinstance(section, Unknown):
+            return Unknown(f"{name}: {section.why}")
+        found[name] = section.value
+    family = family_of(found["os"])
+    if family is None:
+        return Unknown("its packages are none that we know")
+    try:
+        return Known(
+            NodePatches(
+                family=family,
+                installed=tuple(read_installed(line) for line in _lines(found["installed"])),
+                available=tuple(table.patch(line) for line in _lines(found["available"])),
+                native=native_arch(family, str(found["os"].get("arch", ""))),
+                gone=memory.gone,
+                deferred=memory.deferred,
+                installed_without_reboot=memory.installed_without_reboot,
+                booted_at=memory.booted_at,
+            )
+        )
+    except ValueError as exc:
+        return Unknown(f"its packages do not read: {exc}")
+
+
+def _lines(rows: Mapping[str, JsonValue]) -> Sequence[str]:
+    return [line for key in sorted(rows) for line in lines_of_row(key, rows[key])]
+
+
+def lines_of_row(key: str, value: JsonValue) -> Sequence[str]:
+    """Give the lines of one row. Raises ValueError on a row that could not be read."""
+    if type(value) is list or type(value) is tuple:
+        for line in value:
+            if type(line) is not str:
+                break
+        else:
+            return value
+    raise ValueError(f"row {key[:80]!r} is no list of lines")
