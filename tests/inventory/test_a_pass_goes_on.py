@@ -68,7 +68,13 @@ class Fleet:
 
 @pytest.fixture
 def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+    had_its_time = module._Lateness._had_its_time
     monkeypatch.setattr(module, "patience", lambda _: timedelta(seconds=0.2))
+    monkeypatch.setattr(
+        module._Lateness,
+        "_had_its_time",
+        lambda late, name, now: name == SLOW and had_its_time(late, name, now),
+    )
     monkeypatch.setattr(module, "SECOND_CHANCE", timedelta(0))
     made = Fleet()
     yield made
