@@ -137,11 +137,14 @@ def send(
     base, accepted = office.branches.in_force()
     reports = office.branches.look(base.desired)
     reports, accepted, base = office.branches.agree(reports, accepted, base)
+    known = base.desired
+    if request.version.isdigit():
+        known = office.branches.with_numbers(known, str(request.document))
     command = office.contents.settle(
         base.desired,
         lambda contents: prepare(
             request,
-            base.desired,
+            known,
             command=uuid4(),
             login=who.words,
             now=office.clock(),

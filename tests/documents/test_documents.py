@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reconciler.documents import actions
 from reconciler.documents.actions import ACTIONS, support_of
-from reconciler.documents.error import NotSupportedYet, RenderError
+from reconciler.documents.error import RenderError
 from reconciler.documents.interpolation import interpolate, resolve_stored
 from reconciler.documents.parameters import parameter_values
 from reconciler.documents.preconditions import Move, Support, decide
@@ -240,15 +240,6 @@ def test_properties_of_an_old_document_are_elements_of_one_step() -> None:
         ("0.aws:runShellScript", 1, ""),
         ("aws:runShellScript.2", 1, ""),
     ]
-
-
-def test_what_is_not_here_yet_makes_the_document_wait() -> None:
-    inputs = {"sourceType": "S3", "sourceInfo": {"path": "https://s3.amazonaws.com/b/k"}}
-    step = Step(name="a", action="aws:downloadContent", inputs=inputs)
-    with pytest.raises(NotSupportedYet, match=r"^not supported yet: aws:downloadContent from S3"):
-        render(a_document(step), {}, stored={})
-    elsewhere = replace(step, precondition={"StringEquals": ["platformType", "Windows"]})
-    assert only(render(a_document(elsewhere), {}, stored={})).skip
 
 
 RUN = "runs"

@@ -1,6 +1,7 @@
 """Documents that download: the management host fetches, nodes without a network get the files over their SSH connection."""
 
 import hashlib
+import json
 import random
 from collections.abc import Iterator, Sequence
 from itertools import count
@@ -250,6 +251,27 @@ def test_a_command_downloads_too(site: Site, server: WebServer) -> None:
         "send-command", "--document-name", "Get", "--targets", "Key=tag:Role,Values=web", "--repo", str(site.repo)
     )
     assert done.returncode == 0, (done.stdout, done.stderr)
+
+
+def test_a_command_runs_the_version_that_git_had(site: Site) -> None:
+    site.commit({"documents/Versioned.yaml": DOCUMENT.replace("default: default", "default: first")})
+    site.commit({"documents/Versioned.yaml": DOCUMENT.replace("default: default", "default: second")})
+    typed = (
+        "send-command",
+        "--document-name",
+        "Versioned",
+        "--targets",
+        "Key=tag:Role,Values=web",
+        "--repo",
+        str(site.repo),
+    )
+    for version, word in (("1", "first"), ("2", "second"), ("$LATEST", "second")):
+        done = site.command(*typed, "--document-version", version, "--format", "json", check=0)
+        command = json.loads(done.stdout)["Command"]["CommandId"]
+        shown = site.command("get-command-invocation", "--command-id", command, "--instance-id", "web-01", check=0)
+        assert word in shown.stdout, shown.stdout
+    done = site.command(*typed, "--document-version", "3")
+    assert "InvalidDocumentVersion" in done.stderr
 
 
 def test_a_file_of_the_store_that_was_changed_reaches_no_node(site: Site, server: WebServer) -> None:

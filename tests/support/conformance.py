@@ -42,7 +42,7 @@ INSTALLED = f"{DOCKER}::test_docker_is_installed_and_removed_from_the_distributi
 ACTIONS_SAID: Mapping[str, Said] = {
     "aws:configureDocker": ("differs: the distribution's own package, on more systems", INSTALLED),
     "aws:downloadContent": (
-        "differs: the management host fetches, and what was fetched is pinned in the plan; no S3",
+        "differs: the management host fetches, and the plan pins it; links, submodules and git over http:// are refused",
         ARRIVES,
     ),
     "aws:refreshAssociation": ("differs: the next pass runs what it names", ASKED),
@@ -82,17 +82,20 @@ INPUTS_SAID: Mapping[str, Mapping[str, Said]] = {
     "aws:runShellScript": SCRIPT_INPUTS,
     "aws:runPowerShellScript": {**SCRIPT_INPUTS, "runCommand": (SCRIPT_INPUTS["runCommand"][0], POWERSHELL)},
     "aws:runDocument": {
-        "documentType": (SAME, INNER),
+        "documentType": (
+            "differs: LocalPath runs what an earlier step of the run downloaded, unchanged, and nothing else",
+            f"{DOWNLOADS}::test_a_document_that_was_changed_on_the_node_does_not_run",
+        ),
         "documentPath": (SAME, INNER),
         "documentParameters": (SAME, INNER),
     },
     "aws:downloadContent": {
-        "sourceType": ("differs: S3 is not there: give a presigned URL to HTTP", ARRIVES),
+        "sourceType": (SAME, ARRIVES),
         "sourceInfo": (
-            "differs: secrets are the host settings', and never plain text where SSM forbids that too",
+            "differs: secrets are the host settings', each for its servers, and a password is never taken in plain text",
             ARRIVES,
         ),
-        "destinationPath": (SAME, f"{DOWNLOADS}::test_the_destination_is_ssms"),
+        "destinationPath": ("differs: a path with .. in it is refused", f"{DOWNLOADS}::test_the_destination_is_ssms"),
     },
     "aws:configureDocker": {"action": (SAME, INSTALLED), "timeoutSeconds": (SAME, "")},
     "aws:configurePackage": {
