@@ -17,6 +17,7 @@ from reconciler.cli import (
     locks,
     nodes,
     passes,
+    patches,
     pauses,
     repository,
     runs,
@@ -58,7 +59,7 @@ def _program(
     del version
 
 
-_GROUPS = frozenset({"document", "import", "inventory", "locks", "node", "runs", "schedule"})
+_GROUPS = frozenset({"document", "import", "inventory", "locks", "node", "patch", "runs", "schedule"})
 
 for _group in (
     repository,
@@ -70,6 +71,7 @@ for _group in (
     nodes,
     doctor,
     facts,
+    patches,
     commands,
     runs,
     locks,

@@ -20,6 +20,9 @@ from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.canonical import read_canonical
 from reconciler.inventory.observed import Facts
 from reconciler.model.history import RUN_ID_LENGTH, Applied, AppliedRows, History, NodeHistory
+from reconciler.patching.ledger import Ledger
+from reconciler.patching.ledger_files import FOLDER as LEDGERS
+from reconciler.patching.ledger_files import read_ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,8 @@ class Branch:
     reports: Mapping[NodeId, NodeReport] = field(default_factory=dict)
     pauses: tuple[str, ...] = ()
     """What was paused in the last pass that was committed, in words."""
+    ledger: Ledger = field(default_factory=Ledger)
+    """When package versions were first seen."""
     downloads: bytes | None = None
     """What documents downloaded, as the last pass that was committed saw it; for whoever plans from git alone."""
 
@@ -102,12 +107,15 @@ def read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | Non
     facts: dict[NodeId, Facts] = {}
     summary = _Summary()
     downloads = None
+    ledgers: dict[str, bytes] = {}
     for path, content in files:
         try:
             if path == "compliance.json":
                 summary = _summary(content)
             elif path == DOWNLOADS:
                 downloads = content
+            elif path.startswith(f"{LEDGERS}/"):
+                ledgers[path] = content
             elif path.startswith("nodes/"):
                 _, _, name = path.split("/", 2)
                 node = NodeId(name.removesuffix(".json"))
@@ -116,11 +124,13 @@ def read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | Non
                 node = NodeId(path.rsplit("/", 1)[-1].removesuffix(".json"))
                 facts[node] = read_canonical(node, content)
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            raise SourceError(
-                f"compliance branch, commit {commit}, {path}: not a report of this version ({exc}); "
-                "restore the branch, or delete it and begin anew with `reconciler once --new-history`"
-            ) from exc
+            raise _not_ours(commit, f"{path}: not a report of this version ({exc})") from exc
+    try:
+        ledger = read_ledger(ledgers)
+    except ValueError as exc:
+        raise _not_ours(commit, str(exc)) from exc
     return Branch(
+        ledger=ledger,
         reports=CommittedReports(nodes, facts),
         pauses=summary.pauses,
         downloads=downloads,
@@ -131,6 +141,11 @@ def read_branch_files(files: Iterable[tuple[str, bytes]], commit: CommitId | Non
             target_counts=summary.target_counts,
         ),
     )
+
+
+def _not_ours(commit: CommitId | None, problem: str) -> SourceError:
+    remedy = "restore the branch, or delete it and begin anew with `reconciler once --new-history`"
+    return SourceError(f"compliance branch, commit {commit}, {problem}; {remedy}")
 
 
 def _summary(content: bytes) -> _Summary:

@@ -114,6 +114,46 @@ def _told(instant: datetime) -> str:
     return f"{instant:%Y-%m-%d %H:%M} UTC"
 
 
+def explain_facts(node: NodePatches, judge: Judge, resolution: Resolution, package: str) -> Mapping[str, object]:
+    """Give what `explain_lines` says, as values."""
+    only = _only(node, package)
+    offers = [offer for _, some in sorted(offers_of(only, judge).items()) for offer in some]
+    return {
+        "package": package,
+        "baseline": None if resolution.baseline is None else resolution.baseline.name,
+        "reason": resolution.reason,
+        "product": judge.grounds.product,
+        "at": judge.grounds.now.isoformat(),
+        "rows": [row_facts(row) for row in judge_rows(only, judge)],
+        "versions": [
+            {
+                **approval_facts(offer.approval),
+                "goneSince": None if offer.gone_since is None else offer.gone_since.isoformat(),
+                "deferred": offer.deferred,
+            }
+            for offer in offers
+        ],
+    }
+
+
+def row_facts(row: PatchRow) -> Mapping[str, object]:
+    """Give a row as values."""
+    return {
+        "id": row.id,
+        "title": row.title,
+        "state": row.state.value,
+        "compliant": row.is_compliant,
+        "level": row.level.value,
+        "classification": row.classification,
+        "severity": row.severity,
+        "installedVersion": row.installed.version,
+        "approvedVersion": None if row.approval is None or not row.approval.is_approved else row.approval.patch.version,
+        "targetVersion": None if row.target is None else row.target.version,
+        "cves": list(row.cves),
+        "reason": row.reason,
+    }
+
+
 def approval_facts(approval: Approval) -> Mapping[str, object]:
     """Give a verdict for `--format json`: the same grounds, as values."""
     release = approval.release

@@ -1,0 +1,115 @@
+"""Patches: patch list, patch explain. Reads the compliance branch; asks no node."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.exits import Exit
+from reconciler.cli.options import FormatOption, RepoOption, SettingsFile, StateDir
+from reconciler.cli.output import Format, say, say_json, shown
+
+if TYPE_CHECKING:  # what these commands load lazily, so that --help stays quick
+    from reconciler.model.known import Observed
+    from reconciler.patching.look import NodeLook
+
+patch = typer.Typer(help="Which patches are approved, missing, and why.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.add_typer(patch, name="patch")
+
+
+@patch.command("list")
+def list_patches(
+    node: Annotated[str, typer.Argument(help="The node's id.")],
+    repo: RepoOption = ".",
+    every: Annotated[bool, typer.Option("--all", help="Rows that are compliant, too.")] = False,
+    output: FormatOption = Format.TEXT,
+    state_dir: StateDir = None,
+    host_settings: SettingsFile = None,
+) -> int:
+    """List a node's patches that are missing, failed, rejected or wait for a reboot, each with the reason, as last collected.
+
+    Example: reconciler patch list web-01
+    """
+    from reconciler.model.known import Unknown
+    from reconciler.patching.explain import list_lines, row_facts
+    from reconciler.patching.node_compliance import ComplianceStatus, summarize
+    from reconciler.patching.states import judge_rows, not_applicable
+
+    look = _look(node, repo, state_dir, host_settings)
+    if isinstance(look, Unknown):
+        return _say_unknown(node, look.why, output)
+    found = look.value
+    rows = judge_rows(found.patches, found.judge)
+    summary = summarize(rows, doubts=found.doubts, not_applicable=not_applicable(found.patches, found.judge))
+    if output is Format.JSON:
+        say_json(
+            {
+                "node": node,
+                "status": summary.status.value,
+                "why": summary.reason,
+                "baseline": found.judge.grounds.baseline.name,
+                "reason": found.resolution.reason,
+                "rows": [row_facts(row) for row in rows if every or not row.is_compliant],
+            }
+        )
+    else:
+        for line in list_lines(rows, summary, found.resolution, every=every):
+            say(shown(line, 2000))
+    return Exit.DONE if summary.status is ComplianceStatus.COMPLIANT else Exit.NOT_IN_SYNC
+
+
+@patch.command("explain")
+def explain_patch(
+    node: Annotated[str, typer.Argument(help="The node's id.")],
+    package: Annotated[str, typer.Argument(help="A package: its name, or NAME.ARCH.")],
+    repo: RepoOption = ".",
+    output: FormatOption = Format.TEXT,
+    state_dir: StateDir = None,
+    host_settings: SettingsFile = None,
+) -> int:
+    """Say of one package which baseline counts and why, which rule approves which version since when, and what is in the way.
+
+    Example: reconciler patch explain web-01 openssl
+    """
+    from reconciler.model.known import Unknown
+    from reconciler.patching.explain import explain_facts, explain_lines
+
+    look = _look(node, repo, state_dir, host_settings)
+    if isinstance(look, Unknown):
+        return _say_unknown(node, look.why, output)
+    found = look.value
+    if output is Format.JSON:
+        say_json({"node": node, **explain_facts(found.patches, found.judge, found.resolution, package)})
+    else:
+        for line in explain_lines(found.patches, found.judge, found.resolution, package):
+            say(shown(line, 2000))
+    return Exit.DONE
+
+
+def _look(node: str, repo: str, state_dir: object, host_settings: object) -> "Observed[NodeLook]":
+    from reconciler.cli.opening import open_controller
+    from reconciler.errors import UsageError
+    from reconciler.ids import NodeId
+    from reconciler.inventory.observed import Facts
+    from reconciler.patching.look import look_at_node
+
+    with open_controller(repo, state_dir, host_settings) as controller:
+        base, _ = controller.branches.in_force()
+        committed = controller.branches.committed()
+    asked = base.desired.nodes.get(NodeId(node))
+    if asked is None:
+        raise UsageError(f"there is no node {node!r}; `reconciler nodes` lists the nodes")
+    facts = committed.facts.get(asked.id) or Facts(node=asked.id, unreachable="never collected")
+    return look_at_node(asked, base.desired, facts, committed.ledger, datetime.now(UTC))
+
+
+def _say_unknown(node: str, why: str, output: Format) -> int:
+    if output is Format.JSON:
+        say_json({"node": node, "status": "UNKNOWN", "reason": why})
+    else:
+        say(shown(f"UNKNOWN: {why}", 2000))
+    return Exit.NOT_IN_SYNC

@@ -1,0 +1,96 @@
+"""Why a node with nothing missing may still miss something: takes what its package lists are, gives doubts in words. Pure.
+
+Zero missing proves nothing where the lists are old, a repository did not answer, no security source is there, the release is
+dead, or something else installs behind our back: such a node is UNKNOWN, never COMPLIANT.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from reconciler.model.baseline import APT_SYSTEMS, PatchBaseline
+from reconciler.model.patch import Index
+
+LAST_DAYS: Final[Mapping[str, date]] = {
+    "Debian8": date(2020, 6, 30),
+    "Debian9": date(2022, 6, 30),
+    "Debian10": date(2024, 6, 30),
+    "Debian11": date(2026, 8, 31),
+    "Debian12": date(2028, 6, 30),
+    "Ubuntu16.04": date(2021, 4, 30),
+    "Ubuntu18.04": date(2023, 5, 31),
+    "Ubuntu20.04": date(2025, 5, 31),
+    "CentOS6": date(2020, 11, 30),
+    "CentOS7": date(2024, 6, 30),
+    "CentOS8": date(2021, 12, 31),
+    "AmazonLinux2018.03": date(2023, 12, 31),
+}
+"""Until when a release gets public security updates, long-term support included. A release that is not listed is taken for alive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldIndex:
+    """One list of packages, as the node's package manager holds it."""
+
+    index: Index
+    fetched: bool
+    """Whether the node holds it at all."""
+    refreshed_at: datetime | None = None
+    """When it was last seen to be current (UTC); None: nobody knows."""
+    valid_until: datetime | None = None
+    """What its publisher says (UTC); None: nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanEvidence:
+    """What is known of a node's lists and of what else patches it."""
+
+    product: str
+    indexes: Sequence[HeldIndex]
+    competitor: str = ""
+    """What installs updates on its own (`unattended-upgrades`); empty: nothing does."""
+
+
+def scan_doubts(evidence: ScanEvidence, baseline: PatchBaseline, now: datetime) -> tuple[str, ...]:
+    """Give every reason why the rows of a node may not be the whole truth, sorted."""
+    return tuple(sorted(_doubts(evidence, baseline, now)))
+
+
+def _doubts(evidence: ScanEvidence, baseline: PatchBaseline, now: datetime) -> Iterable[str]:
+    if not evidence.indexes:
+        yield "it has no package lists at all"
+        return
+    for held in evidence.indexes:
+        yield from _of_index(held, timedelta(hours=baseline.metadata_max_age_hours), now)
+    if baseline.operating_system in APT_SYSTEMS and not _has_security_source(evidence.indexes, baseline):
+        yield "none of its package lists is a security index: updates that are security updates would not be seen"
+    last = LAST_DAYS.get(evidence.product)
+    if last is not None and now.astimezone(UTC).date() > last and not _has_extended(evidence.indexes):
+        yield f"{evidence.product} gets no security updates since {last}"
+    if evidence.competitor:
+        yield f"{evidence.competitor} installs updates on its own: no cool-down can be kept"
+
+
+def _of_index(held: HeldIndex, longest: timedelta, now: datetime) -> Iterable[str]:
+    name = held.index.ledger_name
+    if not held.fetched:
+        yield f"{name}: its list was never fetched"
+    elif held.refreshed_at is None:
+        yield f"{name}: nobody knows how old its list is"
+    elif now - held.refreshed_at > longest:
+        hours = int((now - held.refreshed_at) / timedelta(hours=1))
+        yield f"{name}: its list is {hours} hours old, more than {int(longest / timedelta(hours=1))}"
+    if held.valid_until is not None and held.valid_until < now:
+        yield f"{name}: its publisher said it holds until {held.valid_until:%Y-%m-%d %H:%M} UTC"
+    if held.fetched and not held.index.trusted:
+        yield f"{name}: its signature is not verified"
+
+
+def _has_security_source(indexes: Sequence[HeldIndex], baseline: PatchBaseline) -> bool:
+    return any(held.fetched and held.index.is_security(baseline.security_indexes) for held in indexes)
+
+
+def _has_extended(indexes: Sequence[HeldIndex]) -> bool:
+    """Whether somebody is paid for keeping a dead release alive: Ubuntu's ESM."""
+    return any(held.fetched and held.index.trusted and held.index.origin.startswith("UbuntuESM") for held in indexes)
