@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--nodes 100] [--only plan,commit,help,known-hosts,nodes] [--format json]`: prints the figures with their budgets.
+"""`python -m benchmarks [--nodes 100] [--only plan,commit,help,known-hosts,nodes,command] [--format json]`: prints the figures with their budgets.
 
 Exit status 1 where a budget is missed.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.figure import Figure
 from benchmarks.fleet_model import Shape
 
-PARTS = ("help", "known-hosts", "nodes", "plan", "plan-by-role", "commit")
+PARTS = ("help", "known-hosts", "nodes", "command", "plan", "plan-by-role", "commit")
 
 
 def main() -> int:
@@ -68,6 +68,11 @@ def _figures(arguments: argparse.Namespace) -> Iterator[Figure]:
 
             tools = tuple(filter(None, arguments.tools.split(",")))
             yield from node_figures(folder / "nodes", arguments.nodes, runs=arguments.runs, tools=tools)
+        if "command" in parts:
+            from benchmarks.command_bench import command_figures  # noqa: PLC0415 - needs root
+
+            tools = tuple(filter(None, arguments.tools.split(",")))
+            yield from command_figures(folder / "command", arguments.nodes, runs=arguments.runs, tools=tools)
         yield from _fleet_figures(folder, parts, arguments)
 
 

@@ -112,6 +112,25 @@ class OtherTools:
             raise AssertionError(f"Ansible was ok on {ok} of {len(self.names)} nodes: {said[:2000]}")
         return Ansible(whole=whole, startup=startup)
 
+    def pyinfra_shell(self, runs: int) -> tuple[float, ...]:
+        """Run pyinfra's `server.shell` so often over connections that stay open; gives each one's time."""
+        _, told = self._timed([str(VENV / "bin/python"), str(HERE / "pyinfra_shell.py"), str(runs)])
+        parts = json.loads(told.splitlines()[-1])
+        if parts["well"] != len(self.names):
+            raise AssertionError(f"pyinfra reports {parts}")
+        return tuple(float(each) for each in parts["seconds"])
+
+    def ansible_shell(self) -> float:
+        """Run Ansible's `shell` on every node, over connections that an earlier command left open; start-up apart."""
+        base = [str(VENV / "bin/ansible"), "all", "-i", "inventory.ini"]
+        self._timed([*base, "-m", "ansible.builtin.raw", "-a", "true"])
+        startup, _ = self._timed([*base, "--list-hosts"])
+        whole, said = self._timed([*base, "-o", "-m", "ansible.builtin.shell", "-a", "true"])
+        well = sum(1 for line in said.splitlines() if "| CHANGED | rc=0" in line)
+        if well != len(self.names):
+            raise AssertionError(f"Ansible was well on {well} of {len(self.names)} nodes: {said[:2000]}")
+        return whole - startup
+
     def close_connections(self) -> None:
         """End the connections Ansible leaves open, so that nobody measured later shares a node with them."""
         for socket in (self.folder / "cp").glob("*"):

@@ -50,6 +50,13 @@ def test_passes_over_real_nodes_are_measured() -> None:
     assert set(figures) == {"pass-warm", "pass-cpu", "once"}
 
 
+@pytest.mark.nodes
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_commands_on_real_nodes_are_measured() -> None:
+    figures = run("--only", "command", "--nodes", "2", "--tools", "", "--runs", "1")
+    assert set(figures) == {"command-warm"}
+
+
 def test_an_unknown_part_is_refused() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--only", "nothing"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -1,0 +1,73 @@
+"""A one-step document on real sshd nodes whose connections are open, beside pyinfra's `server.shell` and Ansible's `shell`."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+from benchmarks.figure import Figure
+from benchmarks.nodes_bench import ROOT, Ours, real_nodes
+from benchmarks.other_tools import OtherTools, install_tools
+
+PYINFRA_BUDGET = 3.0
+ANSIBLE_BUDGET = 10.0
+
+
+def command_figures(folder: Path, count: int, *, runs: int, tools: Sequence[str]) -> Iterator[Figure]:
+    """Measure ours and the other tools over the same nodes. `tools` names those to compare with."""
+    folder.mkdir()
+    if tools:
+        install_tools()
+    with real_nodes(folder, count, with_python="ansible" in tools) as fleet:
+        told = _commands(Ours(fleet, folder / "ours"), runs)
+        seconds = tuple(float(str(each["seconds"])) for each in told)
+        on_nodes = median(float(str(each["nodes_seconds"])) for each in told)
+        yield Figure(
+            name="command-warm",
+            what=f"one-step document on {count} warm sshd nodes, recorded before and after",
+            values=seconds,
+            unit="s",
+            note=f"{on_nodes:.3g} s of it from the first start to the last end",
+        )
+        other = OtherTools(fleet, folder / "tools") if tools else None
+        if other is not None and "pyinfra" in tools:
+            shell = other.pyinfra_shell(runs)
+            yield _other("pyinfra-shell", f"pyinfra's server.shell on the same {count} nodes, connections open", shell)
+            yield _ratio("command-pyinfra", "pyinfra's time over ours", shell, median(seconds), PYINFRA_BUDGET)
+        if other is not None and "ansible" in tools:
+            shell = tuple(other.ansible_shell() for _ in range(max(1, runs // 2)))
+            words = f"Ansible's shell on the same {count} nodes, connections open, start-up apart"
+            yield _other("ansible-shell", words, shell)
+            yield _ratio("command-ansible", "Ansible's time over ours", shell, median(seconds), ANSIBLE_BUDGET)
+            other.close_connections()
+
+
+def _commands(ours: Ours, runs: int) -> tuple[Mapping[str, object], ...]:
+    command = [sys.executable, "-m", "benchmarks.command_child"]
+    with subprocess.Popen(
+        [*command, str(ours.repository), str(ours.state_dir), str(ours.keys)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as child:
+        said, _ = child.communicate("again\n" * (runs + 1))
+    assert child.returncode == 0, "the process that sends commands failed"
+    told: list[Mapping[str, object]] = [json.loads(line) for line in said.splitlines()]
+    for each in told:
+        assert each["status"] == "Success", each
+        assert each["nodes"] == ours.count, each
+        assert not each["problems"], each
+    assert len(told) == runs + 1
+    return tuple(told[1:])  # the first one opens what stays open
+
+
+def _other(name: str, what: str, seconds: tuple[float, ...]) -> Figure:
+    return Figure(name=name, what=what, values=seconds, unit="s", note="asserted: well on every node")
+
+
+def _ratio(name: str, what: str, seconds: tuple[float, ...], ours: float, budget: float) -> Figure:
+    values = tuple(value / ours for value in seconds)
+    return Figure(name=name, what=what, values=values, unit="times", budget=budget, at_least=True)
