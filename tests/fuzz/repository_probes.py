@@ -35,6 +35,11 @@ from tests.transport.test_known_hosts import A, B, C, hashed
 
 NOW = datetime(2026, 9, 1, 12, tzinfo=UTC)
 _EXAMPLE = re.compile(r"^```yaml\n# ((?:state|documents|baselines)/\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+MANIFEST = b"""{"schemaVersion": "2.0", "publisher": "ops", "version": "1.0",
+"packages": {"debian": {"12": {"x86_64": {"file": "a.zip"}}, "_any": {"_any": {"file": "b.zip"}}}},
+"files": {"a.zip": {"checksums": {"sha256": "%s"}}, "b.zip": {"checksums": {"sha256": "%s"}, "url": "https://x/b.zip"}}}
+""" % (b"ab" * 32, b"cd" * 32)
 JSON_DOCUMENT = b"""{"schemaVersion": "2.2", "description": "J\\u00e4", "parameters": {"text": {"type": "String",
 "default": "a", "allowedPattern": "^[a-z]{0,9}$"}, "list": {"type": "StringList", "default": ["a"]}},
 "mainSteps": [{"action": "aws:runShellScript", "name": "one", "inputs": {"runCommand": ["echo {{ text }}", 1.5e3]}}]}"""
@@ -111,6 +116,9 @@ def _trees() -> list[bytes]:
                 "documents/Json.json": JSON_DOCUMENT,
                 "documents/Old/1.yaml": OLD_DOCUMENT,
                 "documents/Old/default": b"1\n",
+                "packages/tool/1.0/manifest.json": MANIFEST,
+                "packages/tool/2.0/manifest.json": MANIFEST.replace(b"1.0", b"2.0"),
+                "packages/tool/package.yaml": b"default: '1.0'\n",
             }
         ),
     ]
@@ -141,7 +149,7 @@ def _goes_on(desired: DesiredState) -> None:
         versions = desired.documents.get(association.document)
         for document in () if versions is None else versions.versions.values():
             try:
-                render(document, association.parameters, stored=desired.parameters)
+                render(document, association.parameters, stored=desired.parameters, packages=desired.packages)
             except RenderError as error:
                 assert str(error)
 

@@ -50,6 +50,7 @@ HOSTILE = [
     pytest.param(b"Id: a\nAddress: b\nPort: " + b"9" * 10_000, "whole number", id="a port of 10,000 digits"),
     pytest.param(b"Id: a\nAddress: " + b"a." * 200_000, "Address|host name", id="an address of 400,000 characters"),
     pytest.param(b"Id: a\nAddress: b\n" + b"".join(b"k%d: 1\n" % i for i in range(60_000)), "unknown key", id="60,000 unknown keys"),
+    pytest.param(b"Id: a\nAddress: b\nTags: {Role:" + b"- " * 100_000 + b"}", "this must be text", id="a tag of 200,000 characters"),
 ]  # fmt: skip
 
 
@@ -71,6 +72,7 @@ def test_a_file_made_to_hurt_is_refused(file: str, data: bytes, words: str) -> N
         _, problems = read_state({file: data})
     told = "\n".join(map(str, problems))
     assert len(problems) <= 1001
+    assert all(len(str(problem)) < 5000 for problem in problems)
     if file.endswith("yaml"):
         assert any(word in told for word in words.split("|"))
     elif not data.startswith(b"#"):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from reconciler.model.reading.mistakes import Mistakes, Place
+from reconciler.model.reading.mistakes import Mistakes, Place, cut
 from reconciler.model.reading.schema_compiler import TYPES, load, whole, within
 from reconciler.model.reading.values import Items, Scalar, Table, Value, is_null, plain_json, resolve
 
@@ -119,7 +119,7 @@ def _remedy_of(schema: Mapping[str, Any], key: str) -> str:
 
 def _name(error: "ValidationError") -> str:
     keys = [part for part in error.absolute_path if isinstance(part, str)]
-    return f"{keys[-1]}: " if keys else ""
+    return f"{cut(keys[-1])}: " if keys else ""
 
 
 _WORDS = {
