@@ -21,6 +21,9 @@ from reconciler.source.records import Person, RefRule, RefUpdate, Remote, WriteR
 from reconciler.source.repository import HEARTBEAT_REF, LEASE_REF, Repository
 
 ANEW = "begin a new history from what the nodes remember with `reconciler once --new-history`"
+HOOK_SAYS_NO = "hook declined"
+"""In git's words for a refusal: a rule of the server's, which the next pass asks again. Anything else may be a race."""
+
 PUSH_TRIES = 6
 """Each try loses only to a push that somebody else got through; six in a row is not a race any more."""
 
@@ -134,6 +137,8 @@ class ReportsBranch:
             refused, away = self._push(heartbeat, beating)
             if not refused:
                 return Publication(tip=self.tip(), waiting=self._waiting(), reasons=(*standing.unreachable, *away))
+            if all(HOOK_SAYS_NO in reason for reason in refused):
+                break
         return Publication(tip=self.tip(), waiting=self._waiting(), reasons=refused)
 
     def start_anew(self, now: datetime) -> None:
