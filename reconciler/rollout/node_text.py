@@ -481,6 +481,9 @@ case $held in '' | *[!0-9]*) held=0 ;; esac
 durable "$root/acknowledged@$fleet" "$root/markers" "$root"
 cd "$root/runs" || cannot_write
 rm -rf .new.* .old.*
+# What was sent for runs that never began: a sender that still lives is done with it within the day.
+set -- .staged.*
+[ ! -d "$1" ] || find . -maxdepth 1 -name '.staged.*' -mtime +1 -exec rm -rf {} + 2>/dev/null
 for run in $runs; do
     [ -d "$run" ] && [ ! -L "$run" ] || continue
     cd "$run" || continue

@@ -1,8 +1,11 @@
 """aws:downloadContent as it is read and rendered: no source here is ever fetched."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.documents.content import (
     Authentication,
@@ -168,6 +171,7 @@ SECURE = "{{ssm-secure:p}}"
         ("HTTP", {"url": "file:///etc/passwd"}, "must begin with https://"),
         ("HTTP", {"url": "https://h:x/"}, "is no URL"),
         ("HTTP", {"url": "https://h/a b"}, "blank"),
+        ("HTTP", {"url": "https://h/\ud800"}, "control character"),
         ("HTTP", {"url": "https://u:p@h/"}, "holds a login"),
         ("HTTP", {"url": URL, "sha256": "abc"}, "64 hexadecimal digits"),
         ("HTTP", {"url": URL, "authMethod": "Kerberos"}, "None, Basic or Digest"),
@@ -211,10 +215,17 @@ def test_source_info_is_a_map(info: JsonValue) -> None:
     assert "sourceInfo must be a map" in (only(render(a_document(step), {}, stored={})).fail or "")
 
 
-@pytest.mark.parametrize("destination", ["../x", "a/../../x", "/opt/../etc", ".."])
-def test_no_destination_leads_out_of_its_folder(destination: str) -> None:
+@pytest.mark.parametrize(
+    ("destination", "reason"),
+    [
+        *((path, "leads out of its folder") for path in ("../x", "a/../../x", "/opt/../etc", "..")),
+        ("a\nb", "control character"),
+        ("a\ud800", "control character"),
+    ],
+)
+def test_no_destination_leads_out_of_its_folder(destination: str, reason: str) -> None:
     step = only(render(a_document(a_download(destination=destination, url=URL)), {}, stored={}, contents=Given(x=b"")))
-    assert "leads out of its folder" in (step.fail or "")
+    assert reason in (step.fail or "")
 
 
 @pytest.mark.parametrize(
@@ -356,3 +367,56 @@ def test_too_many_files_are_refused_in_words() -> None:
     many = Given(**{f"f{number}": b"" for number in range(5001)})
     with pytest.raises(RenderError, match="more than 5000 files"):
         rendered(a_download(url=URL), contents=many)
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+WORDS = st.sampled_from(
+    [
+        "https://",
+        "http://h",
+        "git@h:a",
+        "ssh://",
+        "[::1",
+        "s3.amazonaws.com/b/",
+        "..",
+        "/",
+        "\ud800",
+        "{{ssm-secure:a}}",
+        "branch:",
+        "a:b",
+    ]
+)
+TEXTS = st.lists(WORDS | st.text(max_size=3), max_size=4).map("".join)
+NAMES = [
+    "url",
+    "repository",
+    "owner",
+    "path",
+    "getOptions",
+    "tokenInfo",
+    "username",
+    "password",
+    "privateSSHKey",
+    "authMethod",
+    "name",
+    "sha256",
+]
+
+
+@given(
+    kind=st.sampled_from(["GitHub", "Git", "HTTP", "S3", "SSMDocument"]) | ANY,
+    info=st.dictionaries(st.sampled_from(NAMES), TEXTS) | ANY,
+    destination=TEXTS | ANY,
+)
+def test_whatever_the_inputs_are_they_are_taken_or_refused_in_our_words(
+    kind: JsonValue, info: JsonValue, destination: JsonValue
+) -> None:
+    inputs: dict[str, JsonValue] = {"sourceType": kind, "sourceInfo": info, "destinationPath": destination}
+    document = a_document(Step(name="get", action="aws:downloadContent", inputs=inputs))
+    with suppress(RenderError):
+        step = only(render(document, {}, stored={}, contents=Given(x=b"")))
+        assert (step.script is None) != (step.fail is None)

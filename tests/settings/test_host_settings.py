@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.errors import SettingsError
 from reconciler.model.command_rule import CommandRule
+from reconciler.model.host_secret import HostSecret
 from reconciler.settings import HostSettings, host_settings, read_host_settings
 
 
@@ -56,3 +57,38 @@ def test_a_rule_for_commands_that_says_less_than_it_should_is_refused(rule: str)
 def test_a_file_asked_for_by_name_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         read_host_settings(tmp_path / "missing.yaml")
+
+
+def test_settings_of_downloads_read() -> None:
+    text = (
+        b"Downloads:\n  Egress: [10.1.0.0/16, 192.0.2.7, 'fd00::/8']\n  KnownHosts: /etc/reconciler/git_known_hosts\n"
+        b"  Secrets: [{Name: git/token, File: /etc/reconciler/token, Hosts: [Git.Example.org]}]\n"
+    )
+    found = host_settings(text, "host.yaml")
+    assert [str(network) for network in found.egress] == ["10.1.0.0/16", "192.0.2.7/32", "fd00::/8"]
+    assert found.known_hosts == Path("/etc/reconciler/git_known_hosts")
+    assert found.secrets == (
+        HostSecret(name="git/token", file=Path("/etc/reconciler/token"), hosts=("git.example.org",)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("downloads", "word"),
+    [
+        ("{Egress: [git.example.org]}", "no address or network"),
+        ("{Egress: [10.1.2.3/16]}", "no address or network"),
+        ("{Egress: ['*']}", "no address or network"),
+        ("{Egres: [10.0.0.1]}", "Egress"),
+        ("{Secrets: [{Name: a, File: /f}]}", "Hosts is missing"),
+        ("{Secrets: [{Name: a, File: /f, Hosts: []}]}", "Hosts"),
+        ("{Secrets: [{Name: a, File: /f, Hosts: ['*']}]}", "server's name"),
+        ("{Secrets: [{Name: a, File: f, Hosts: [h]}]}", "absolute path"),
+        ("{Secrets: [{Name: a, File: /f, Hosts: [h]}, {Name: a, File: /g, Hosts: [i]}]}", "second secret"),
+        ("{KnownHosts: known_hosts}", "absolute path"),
+    ],
+)
+def test_settings_of_downloads_that_say_less_than_they_should_are_refused(downloads: str, word: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        host_settings(f"Downloads: {downloads}".encode(), "host.yaml")
+    assert "host.yaml:1" in str(caught.value)
+    assert word in str(caught.value)
