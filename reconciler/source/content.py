@@ -5,6 +5,7 @@ redirect, no proxy, no key or agent of this host's own, and only the addresses t
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -32,6 +33,8 @@ _NETWORK = timedelta(seconds=180)
 """Less than for the state repository: a pass waits for it."""
 _KEPT = "refs/content/"
 _SSH_PORT = 22
+_BINDS_SINCE = (2, 37)
+"""Which git first knew `http.curloptResolve`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,13 @@ class ContentRepository:
             settings=_settings(address, reach),
             environment={"GIT_ALLOW_PROTOCOL": "ssh:https", "no_proxy": "*", "NO_PROXY": "*", "SSH_AUTH_SOCK": ""},
         )
-        return cls(address, reach, git)
+        found = cls(address, reach, git)
+        try:
+            found._require_binding()
+        except BaseException:
+            close_clone(git)
+            raise
+        return found
 
     def __enter__(self) -> Self:
         return self
@@ -88,6 +97,18 @@ class ContentRepository:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         close_clone(self._git)
+
+    def _require_binding(self) -> None:
+        """Raise SourceError where git is too old to be bound to an address: it would take the setting without a word."""
+        if self.address.scheme is not Scheme.HTTPS:
+            return
+        told = self._git.ask("version").decode("ascii", "replace")
+        version = re.search(r"(\d+)\.(\d+)", told)
+        if version is None or (int(version[1]), int(version[2])) < _BINDS_SINCE:
+            wanted = ".".join(map(str, _BINDS_SINCE))
+            raise SourceError(
+                f"{told.strip()[:80]}: git {wanted} or newer is needed to download over https; or use ssh"
+            )
 
     def commit_of(self, ref: str) -> CommitId:
         """Ask which commit `ref` is now; empty: the remote's HEAD. Raises SourceError where it is none."""

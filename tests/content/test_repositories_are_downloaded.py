@@ -1,5 +1,7 @@
 """Content from git over https and ssh, on loopback: real git, real TLS, a real sshd; and what a repository cannot have."""
 
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 from pathlib import Path
@@ -175,6 +177,23 @@ def test_git_connects_to_the_address_that_was_judged(url: str, server: WebServer
     where = resolver(tmp_path, Egress(allowed=LOOPBACK.allowed, resolve=once))
     assert files_of(where, look(where, source)) == {"README": b"read me\n"}
     assert asked == ["files.example.org"]
+
+
+@pytest.mark.parametrize("version", ["git version 2.34.1", "git version 1.8.3", "something else"])
+def test_a_git_that_cannot_be_bound_to_an_address_fetches_nothing(
+    url: str, server: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    real = shutil.which("git")
+    program = folder / "git"
+    program.write_text(
+        f'#!/bin/sh\nfor word; do [ "$word" != version ] || {{ echo "{version}"; exit; }}; done\nexec {real} "$@"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    assert "git 2.37 or newer is needed" in refusal(resolver(tmp_path), GitSource(repository=url))
+    assert server.asked == []
 
 
 def test_a_git_server_that_redirects_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,24 +102,37 @@ def test_bytes_of_any_kind_arrive_as_they_were(site: Site, server: WebServer) ->
     assert found.steps[0].stdout.decode() == f"Content downloaded to {said[3]}/in/data.bin\n"
 
 
-@pytest.mark.parametrize(
-    ("destination", "command", "shown"),
-    [
-        pytest.param("", "cat download*", "content", id="nothing: into the run's downloads"),
-        pytest.param("some/folder/", "cat some/folder/download*", "content", id="a relative folder"),
-        pytest.param("some/name", "cat some/name", "content", id="a relative file"),
-        pytest.param("/opt/app/", "cat /opt/app/download*", "content", id="an absolute folder"),
-        pytest.param("/opt/app-file", "cat /opt/app-file", "content", id="an absolute file"),
-        pytest.param("/var", "cat /var/download*; rm /var/download*", "content", id="a folder that is there"),
-        pytest.param("/opt/it's $(id) here", "cat /opt/it*here", "content", id="a name that a shell would take apart"),
-    ],
-)
-def test_the_destination_is_ssms(site: Site, server: WebServer, destination: str, command: str, shown: str) -> None:
+DESTINATIONS = [
+    ("", "cat download*"),
+    ("some/folder/", "cat some/folder/download*"),
+    ("some/name", "cat some/name"),
+    ("some/folder", "cat some/folder/download*"),
+    ("/opt/app/", "cat /opt/app/download*"),
+    ("/opt/app-file", "cat /opt/app-file"),
+    ("/var", "cat /var/download*; rm /var/download*"),
+    ("/opt/it's $(id) here", "cat /opt/it*here"),
+]
+"""Where to, and what shows that it is there: folders and files, relative and absolute, names that a shell would take apart."""
+
+
+def test_the_destination_is_ssms(site: Site, server: WebServer) -> None:
     server.files["/file"] = b"content"
-    written = destination.replace("'", "''")
-    found = apply(site, "Get", Get=downloading(f"{server.url}/file", written, command))
-    assert results(found) == ["get Success 0", "use Success 0"], (found.steps[0].stderr, found.steps[1].stderr)
-    assert found.steps[1].stdout.decode() == shown
+    info = {"url": f"{server.url}/file", "allowInsecureDownload": "true"}
+    steps = [
+        step
+        for number, (destination, command) in enumerate(DESTINATIONS)
+        for step in (
+            {
+                "name": f"get{number}",
+                "action": "aws:downloadContent",
+                "inputs": {"sourceType": "HTTP", "sourceInfo": info, "destinationPath": destination},
+            },
+            {"name": f"use{number}", "action": "aws:runShellScript", "inputs": {"runCommand": [command]}},
+        )
+    ]
+    found = apply(site, "Get", Get=json.dumps({"schemaVersion": "2.2", "mainSteps": steps}))
+    assert [step.status for step in found.steps] == ["Success"] * len(steps), [step.stderr for step in found.steps]
+    assert [step.stdout for step in found.steps[1::2]] == [b"content"] * len(DESTINATIONS)
 
 
 def test_a_changed_file_is_a_change_and_the_same_one_runs_nothing(
