@@ -94,6 +94,6 @@ def show_document(
         say(colour(shown(f"step {step.name}: {step.action}, at most {int(step.timeout.total_seconds())} s"), "1"))
         if step.skip is not None or step.fail is not None:
             say(shown(f"  skipped: {step.skip}" if step.skip is not None else f"  fails: {step.fail}", 1000))
-        for line in (step.script or b"").decode("utf-8", "replace").splitlines():
+        for line in filled.masked((step.script or b"").decode("utf-8", "replace")).splitlines():
             say(f"  | {shown(line, 10_000)}")
     return Exit.DONE

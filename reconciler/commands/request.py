@@ -177,14 +177,20 @@ def ordinal(number: int) -> str:
     return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
+MASK: Final = "[masked]"
 _HIDDEN = re.compile(
     r"pass(word|wd|phrase)?$|^pass|secret|token|credential|private_?key|api_?key|access_?key", re.IGNORECASE
 )
 
 
+def looks_secret(name: str) -> bool:
+    """Tell whether a parameter's name says that its value is not for everybody."""
+    return _HIDDEN.search(name) is not None
+
+
 def masked(parameters: Given) -> Mapping[str, tuple[str, ...]]:
     """Give the parameters as they may be kept: the values of those whose name says that they are secret are not."""
     return {
-        name: tuple("[masked]" for _ in values) if _HIDDEN.search(name) else values
+        name: tuple(MASK for _ in values) if looks_secret(name) else values
         for name, values in sorted(parameters.items())
     }

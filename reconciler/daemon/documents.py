@@ -1,11 +1,13 @@
 """Documents as they lie on disk or in a checkout: read, judged, and shown as what a node would be given."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reconciler.commands.request import MASK, looks_secret
 from reconciler.daemon.accepting import file_content, read_folder
+from reconciler.documents.compact_json import as_text
 from reconciler.documents.error import RenderError
 from reconciler.documents.given import Given
 from reconciler.documents.parameters import parameter_values
@@ -64,8 +66,16 @@ class Shown:
 
     document: Document
     values: Mapping[str, Any]
-    """Every declared parameter; references to stored parameters as they stand."""
+    """Every declared parameter; references to stored parameters as they stand. Those that look secret by name are masked."""
     rendered: Rendered
+    hidden: tuple[str, ...] = ()
+    """What must not be shown wherever it stands, longest first."""
+
+    def masked(self, text: str) -> str:
+        """Give a text without the values of parameters that look secret."""
+        for value in self.hidden:
+            text = text.replace(value, MASK)
+        return text
 
     def as_json(self) -> Mapping[str, Any]:
         """Give it as a JSON value."""
@@ -79,11 +89,11 @@ class Shown:
                 name: {"type": parameter.type, "required": parameter.required, "value": self.values[name]}
                 for name, parameter in self.document.parameters.items()
             },
-            "steps": [_step_json(step) for step in self.rendered.steps],
+            "steps": [_step_json(step, self.masked) for step in self.rendered.steps],
         }
 
 
-def _step_json(step: RenderedStep) -> Mapping[str, Any]:
+def _step_json(step: RenderedStep, masked: Callable[[str], str]) -> Mapping[str, Any]:
     return {
         "name": step.name,
         "action": step.action,
@@ -92,11 +102,11 @@ def _step_json(step: RenderedStep) -> Mapping[str, Any]:
         "interpreter": list(step.interpreter),
         "timeout_seconds": int(step.timeout.total_seconds()),
         "working_directory": step.working_directory or None,
-        "environment": dict(step.environment),
+        "environment": {name: masked(value) for name, value in step.environment.items()},
         "on_failure": step.on_failure or None,
         "on_success": step.on_success or None,
         "finally": step.finally_step,
-        "script": None if step.script is None else step.script.decode("utf-8", "replace"),
+        "script": None if step.script is None else masked(step.script.decode("utf-8", "replace")),
     }
 
 
@@ -128,7 +138,14 @@ def show_document(named: str, version: str, given: Given, repo: Path) -> Shown:
         )
     except RenderError as exc:
         raise UsageError(f"{document.name}: {exc}") from exc
-    return Shown(document=document, values=values, rendered=rendered)
+    secret = {name: value for name, value in values.items() if looks_secret(name)}
+    texts = {as_text(one) for value in secret.values() for one in (value if isinstance(value, list) else [value])}
+    return Shown(
+        document=document,
+        values={**values, **dict.fromkeys(secret, MASK)},
+        rendered=rendered,
+        hidden=tuple(sorted((text for text in texts if text), key=len, reverse=True)),
+    )
 
 
 def is_named_by_file(named: str) -> bool:

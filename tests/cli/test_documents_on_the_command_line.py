@@ -80,6 +80,20 @@ def test_programs_get_the_script_as_json(host: Host) -> None:
     assert elsewhere["skipped"]
 
 
+def test_what_a_name_calls_secret_is_shown_nowhere(host: Host) -> None:
+    (host.folder / "secret.yaml").write_text(
+        "schemaVersion: '2.2'\nparameters:\n  dbPassword: {type: String, interpolationType: ENV_VAR}\n"
+        "mainSteps:\n- {name: a, action: 'aws:runShellScript', inputs: {runCommand: ['login {{ dbPassword }} now']}}\n"
+    )
+    for output in ("text", "json"):
+        answer = host.run(
+            "document", "show", str(host.folder / "secret.yaml"), "--parameters", "dbPassword=hunter2",
+            "--format", output, code=0,
+        )  # fmt: skip
+        assert "hunter2" not in answer.out
+        assert "login [masked] now" in answer.out
+
+
 def test_a_bundled_document_is_shown_by_its_name(host: Host) -> None:
     host.run("init", "fleet", code=0)
     answer = host.run(
