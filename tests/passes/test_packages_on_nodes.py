@@ -154,6 +154,22 @@ def test_a_changed_package_of_the_same_version_is_a_change_and_is_installed_anew
     assert (node.root / "srv/anew").exists()
 
 
+def test_a_package_that_somebody_takes_away_has_drifted_and_comes_back(site: Site, node: TestNode) -> None:
+    publish(site, "1.0")
+    text = (
+        "AssociationName: kept\nName: AWS-ConfigureAWSPackage\nParameters: {action: [Install], name: [tool]}\n"
+        "Targets: [{Key: 'tag:Role', Values: [web]}]\n"
+        "Expect: {Inventory: [{Type: 'Custom:DistributorPackage', Where: {Name: tool, Version: '1.0', State: Installed}}]}\n"
+    )
+    site.commit({"state/associations/kept.yaml": text})
+    assert [one.record.cause for one in site.once().outcomes if one.record] == ["Pending"]
+    assert site.once().outcomes == ()
+    target = ("--instance-ids", "web-01", "--repo", str(site.repo), "--document-name", "AWS-ConfigureAWSPackage")
+    site.command("send-command", *target, "--parameters", "action=Uninstall,name=tool", check=0)
+    assert [one.record.cause for one in site.once().outcomes if one.record] == ["Drifted"]
+    assert logged(node) == ["install 1.0", "uninstall 1.0", "install 1.0"]
+
+
 REBOOTS = "[ -e /srv/went-down ] || { touch /srv/went-down; exit 194; }"
 
 
