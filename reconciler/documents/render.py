@@ -3,12 +3,9 @@
 What went before a step on the node (an exit code that demands an end) is not known here: the modifiers travel along.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from types import MappingProxyType
 
 from reconciler.documents.actions import ACTIONS, ALONE, LEFT_OUT, support_of
@@ -17,7 +14,6 @@ from reconciler.documents.actions.download_content import DownloadContent, Libra
 from reconciler.documents.actions.run_document import RunDocument
 from reconciler.documents.compact_json import as_text
 from reconciler.documents.content import (
-    Blobs,
     Content,
     ContentFile,
     Contents,
@@ -36,9 +32,9 @@ from reconciler.documents.fetched_document import as_json, read_fetched
 from reconciler.documents.interpolation import interpolate, resolve_stored
 from reconciler.documents.parameters import exported, parameter_values
 from reconciler.documents.preconditions import Decision, Move, decide
-from reconciler.documents.script_inputs import DEFAULT_TIMEOUT
+from reconciler.documents.rendered import Place, Rendered, RenderedStep, digest_of
 from reconciler.errors import SourceError
-from reconciler.ids import Digest, DocumentName, PackageName
+from reconciler.ids import DocumentName, PackageName
 from reconciler.model.desired import StoredParameter
 from reconciler.model.document import Document, DocumentVersions, Step
 from reconciler.model.known import JsonValue
@@ -54,63 +50,6 @@ MOST_STEPS = 2000
 """Of a document with all those it runs: three levels of a hundred steps each would be a million."""
 MOST_BYTES = 1024 * 1024
 """Of all scripts together: SSM takes 64 KB of document and parameters; a value pasted many times may be more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A step of a document that runs another one, as its inner steps know it."""
-
-    group: int
-    element: int
-    """Which of a list of inputs."""
-    on_failure: str = ""
-    on_success: str = ""
-    finally_step: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenderedStep:
-    """One script to run, or a step that is known beforehand to be skipped or to fail."""
-
-    name: str
-    action: str
-    script: bytes | None = field(repr=False)
-    interpreter: tuple[str, ...] = ("sh",)
-    alternatives: tuple[str, ...] = ()
-    """Where some are named: the first that the node has takes the place of the interpreter; without any the step fails."""
-    file: str = "script"
-    """What the script is called on the node."""
-    timeout: timedelta = DEFAULT_TIMEOUT
-    working_directory: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    needs: Placed | None = None
-    """A file that must lie on the node as it was when this was rendered, or the step fails: the document it is of."""
-    skip: str | None = None
-    """Why it is skipped."""
-    fail: str | None = None
-    """Why it fails without running."""
-    on_failure: str = ""
-    """`exit`, `successAndExit` or nothing."""
-    on_success: str = ""
-    """`exit` or nothing."""
-    finally_step: bool = False
-    group: int = 0
-    """Which step of the document this is part of: a list of inputs is unrolled into several with one number."""
-    within: tuple[Place, ...] = ()
-    """The steps that run the document of this one, outermost first; group and modifiers are those in the innermost."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
-    """What will run. Two with one digest do the same on every node."""
-
-    document: DocumentName
-    version: str
-    digest: Digest
-    steps: tuple[RenderedStep, ...]
-    blobs: Blobs = field(default_factory=Blobs)
-    """The files that must be sent along."""
-    fetched: tuple[Fetched, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +117,7 @@ def render(
     return Rendered(
         document=document.name,
         version=document.version,
-        digest=_digest(steps),
+        digest=digest_of(steps),
         steps=steps,
         blobs=around.downloads.blobs,
         fetched=tuple(around.fetched.values()),
@@ -444,32 +383,3 @@ def _lower_case(inputs: JsonValue, exact: AbstractSet[str] = frozenset()) -> Map
 
 def _one_of(value: JsonValue, known: tuple[str, ...]) -> str:
     return value if isinstance(value, str) and value in known else ""
-
-
-def _digest(steps: tuple[RenderedStep, ...]) -> Digest:
-    """Digest what the node will do; no prose in it, so that a reworded reason makes nobody's definition new."""
-    canonical = [
-        [
-            step.group,
-            step.name,
-            step.action,
-            None if step.script is None else hashlib.sha256(step.script).hexdigest(),
-            list(step.interpreter),
-            int(step.timeout.total_seconds()),
-            step.working_directory,
-            sorted(step.environment.items()),
-            step.skip is not None,
-            step.fail is not None,
-            step.on_failure,
-            step.on_success,
-            step.finally_step,
-            # Only where there is something to say: the digest of what runs no other document stays what it was.
-            *([[step.needs.path, step.needs.sha256]] if step.needs is not None else []),
-            *(
-                [place.group, place.element, place.on_failure, place.on_success, place.finally_step]
-                for place in step.within
-            ),
-        ]
-        for step in steps
-    ]
-    return Digest(hashlib.sha256(json.dumps(canonical, separators=(",", ":")).encode()).hexdigest())
