@@ -91,7 +91,7 @@ class Store:
         marker = self._folder / "pruned"
         if not self._folder.is_dir() or _age(marker, now) < PRUNED_EVERY:
             return
-        with suppress(OSError):
+        with suppress(OSError, SourceError):
             self._write(marker, b"")
             needed = set(self._still_needed(now))
             for path in (self._folder / "files").glob("*/*"):

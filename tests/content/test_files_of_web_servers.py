@@ -234,3 +234,15 @@ def test_what_lies_in_the_store_is_for_its_user_alone(server: WebServer, tmp_pat
     content(tmp_path, HttpSource(url=f"{server.url}/file"))
     for path in (tmp_path / "store", *(tmp_path / "store").rglob("*")):
         assert path.stat().st_mode & 0o077 == 0 or (path.is_dir() and path != tmp_path / "store"), path
+
+
+def test_a_disk_that_takes_nothing_is_told_and_ends_nothing(server: WebServer, tmp_path: Path) -> None:
+    server.files["/file"] = b"content"
+    source = HttpSource(url=f"{server.url}/file")
+    (tmp_path / "store").mkdir()
+    for name in ("files", "sources", "pruned"):
+        (tmp_path / "store" / name).symlink_to("/proc/nowhere/at-all")
+    found = look(tmp_path, source)
+    assert isinstance(found, Unavailable)
+    assert "cannot be written" in found.reason
+    Store(tmp_path / "store").prune(datetime.now(UTC))

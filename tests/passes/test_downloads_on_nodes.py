@@ -348,3 +348,13 @@ def test_what_an_interrupted_sender_left_is_sent_anew(site: Site, server: WebSer
     assert outcome.record.steps[1].stdout == b"whole"
     assert not staged.exists()
     site.commit({"state/associations/left.yaml": None})
+
+
+def test_what_was_downloaded_is_there_after_a_reboot(site: Site, server: WebServer, node: TestNode) -> None:
+    server.files["/file"] = b"still here"
+    boots = node.boots
+    again = "[ -e /var/log/went-down ] || { touch /var/log/went-down; exit 194; }; cat kept"
+    found = apply(site, "Get", Get=downloading(f"{server.url}/file", "kept", again))
+    assert results(found) == ["get Success 0", "use Success 0"]
+    assert found.steps[1].stdout == b"still here"
+    assert node.boots == boots + 1
