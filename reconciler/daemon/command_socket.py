@@ -175,7 +175,7 @@ class CommandSocket:
         except Malformed as exc:
             line.write(refusal(UsageError(f"a request that does not read: {exc}; nothing was done")), WRITE_PATIENCE)
         except ReconcilerError as exc:
-            log.info("refused", by=who.words, reason=str(exc), kind=type(exc).__name__)
+            log.info("refused", by=who.words, kind=type(exc).__name__)  # the reason may quote a parameter
             line.write(refusal(exc), WRITE_PATIENCE)
 
     def _do(self, line: Line, who: Caller, asked: Mapping[str, Any]) -> None:
@@ -266,6 +266,11 @@ class CommandSocket:
                     raise LeaseLost(
                         f"nothing was sent: nodes know a leader with epoch {seen}, this daemon has {lease.epoch}; "
                         "its next pass finds out who leads"
+                    )
+                if confirmed and lease.expires <= self._controller.clock():
+                    raise LeaseLost(
+                        f"nothing was sent: our lease ended at {lease.expires.isoformat(timespec='seconds')}, and no "
+                        "pass has renewed it since; the daemon's log says why"
                     )
                 return Leads(epoch=lease.epoch, until=self._until, note=None if confirmed else reason)
             case HeldBy(reason=reason):
