@@ -90,6 +90,8 @@ def show_document(
     say(shown(f"{filled.document.name}, version {filled.document.version}, sha256 {filled.document.digest}"))
     for name, parameter in filled.document.parameters.items():
         say(shown(f"  {name} ({parameter.type}): {as_text(filled.values[name])}", 2000))
+    for fetched in filled.rendered.fetched:
+        say(shown(f"downloads {fetched.source} (a pass or a plan fetches it; this command does not)", 1000))
     for step in filled.rendered.steps:
         say(colour(shown(f"step {step.name}: {step.action}, at most {int(step.timeout.total_seconds())} s"), "1"))
         if step.skip is not None or step.fail is not None:

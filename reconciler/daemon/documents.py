@@ -8,6 +8,7 @@ from typing import Any
 from reconciler.commands.request import MASK, looks_secret
 from reconciler.daemon.accepting import file_content, read_folder
 from reconciler.documents.compact_json import as_text
+from reconciler.documents.content import NotFetched
 from reconciler.documents.error import RenderError
 from reconciler.documents.given import Given
 from reconciler.documents.parameters import parameter_values
@@ -84,7 +85,9 @@ class Shown:
             "document_version": self.document.version,
             "schema_version": self.document.schema_version,
             "sha256": self.document.digest,
-            "rendered": self.rendered.digest,
+            # What is downloaded is in the digest, and nothing was fetched to show this.
+            "rendered": None if self.rendered.fetched else self.rendered.digest,
+            "downloads": [each.source for each in self.rendered.fetched],
             "parameters": {
                 name: {"type": parameter.type, "required": parameter.required, "value": self.values[name]}
                 for name, parameter in self.document.parameters.items()
@@ -134,7 +137,12 @@ def show_document(named: str, version: str, given: Given, repo: Path) -> Shown:
     try:
         values = parameter_values(document.parameters, wanted, library.parameters)
         rendered = render(
-            document, wanted, stored=library.parameters, documents=library.documents, packages=library.packages
+            document,
+            wanted,
+            stored=library.parameters,
+            documents=library.documents,
+            packages=library.packages,
+            contents=NotFetched(),
         )
     except RenderError as exc:
         raise UsageError(f"{document.name}: {exc}") from exc

@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol
 from urllib.parse import unquote, urlsplit
 
 from reconciler.documents.error import RenderError
+from reconciler.errors import SourceError
 from reconciler.model.package import PackageVersion, Platform
 
 
@@ -210,6 +211,22 @@ class NothingFetched:
     def read(self, sha256: str) -> bytes:
         """Raise: there is nothing."""
         raise KeyError(sha256)
+
+
+NOT_FETCHED = "not fetched"
+
+
+class NotFetched:
+    """Takes every source for one file that nobody has: to show a document without fetching for it."""
+
+    def find(self, source: Source) -> Content:
+        """Give a content that is none."""
+        file = ContentFile(path=NOT_FETCHED, sha256="0" * 64, size=0)
+        return Content(pin=NOT_FETCHED, files=(file,), single=isinstance(source, HttpSource))
+
+    def read(self, sha256: str) -> bytes:
+        """Raise: there is nothing."""
+        raise SourceError(f"{NOT_FETCHED}: {sha256[:12]}")
 
 
 class ContentUnknown(RenderError):

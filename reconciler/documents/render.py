@@ -14,6 +14,7 @@ from reconciler.documents.actions.download_content import DownloadContent, Libra
 from reconciler.documents.actions.run_document import RunDocument
 from reconciler.documents.compact_json import as_text
 from reconciler.documents.content import (
+    NOT_FETCHED,
     Content,
     ContentFile,
     Contents,
@@ -276,6 +277,8 @@ class _StepRendering:
         if wanted.document is not None:
             return self._of_library(wanted.document, wanted.version), None
         placed = self.around.downloads.find(wanted.local)
+        if any(each.pin == NOT_FETCHED for each in self.around.fetched.values()):
+            raise InputError(f"which document {wanted.local} is shows only where it is fetched: by a pass or a plan")
         if placed is None:
             # What is on the node already nobody has reviewed, and no plan could show it.
             raise InputError(

@@ -123,3 +123,30 @@ def test_a_name_nobody_knows_is_a_wrong_call(host: Host) -> None:
         "no version 7"
         in host.run("document", "show", "AWS-Noop", "--document-version", "7", "--repo", "fleet", code=64).err
     )
+
+
+REMOTE = """\
+schemaVersion: '2.2'
+parameters: {word: {type: String, default: hello}}
+mainSteps:
+  - name: get
+    action: aws:downloadContent
+    inputs: {sourceType: HTTP, sourceInfo: {url: 'https://files.example.invalid/x'}, destinationPath: doc}
+  - name: use
+    action: aws:runShellScript
+    inputs: {runCommand: ['cat doc {{ word }}']}
+  - name: inner
+    action: aws:runDocument
+    inputs: {documentType: LocalPath, documentPath: doc}
+"""
+
+
+def test_a_document_that_downloads_is_shown_without_fetching(host: Host) -> None:
+    file = host.folder / "documents/remote.yaml"
+    file.write_text(REMOTE)
+    answer = host.run("document", "show", str(file), "--format", "json", code=0).document()
+    assert (answer["rendered"], answer["downloads"]) == (None, ["https://files.example.invalid/x"])
+    assert [step["script"] for step in answer["steps"]][1:] == ["cat doc hello\n", None]
+    assert "which document doc is shows only where it is fetched" in answer["steps"][2]["fails"]
+    told = host.run("document", "show", str(file), code=0).out
+    assert "downloads https://files.example.invalid/x (a pass or a plan fetches it; this command does not)" in told
