@@ -23,7 +23,7 @@ from reconciler.inventory.observed import VOLATILE, VOLATILE_ROWS, Facts
 from reconciler.inventory.program import VERSION
 from reconciler.model.known import JsonValue, Known
 
-_KEPT: Final = ("markers",)
+_KEPT: Final = ("markers", "metadata")
 """Volatile sections that the node may call unchanged, so they are kept beside the committed form."""
 
 _ASKED_AFRESH: Final = (VOLATILE - set(_KEPT)) | {section for section, _ in VOLATILE_ROWS}

@@ -27,6 +27,20 @@ markers    ASSOCIATION                      text of its marker: one line of JSON
 epochs     FLEET                            the highest epoch of its leaders that the node knows (int); volatile
 refresh    ASSOCIATION, or "*" for all      "ask": a run was asked for on the node; "done": it has begun; volatile
 clock      epoch, uptime                    seconds; volatile
+
+           Where a baseline applies to the node (Questions.patches):
+installed  NAME.ARCH                        a list of lines as `model.patch_lines.installed_line` writes them
+available  NAME.ARCH                        a list of lines as `model.patch_lines.patch_line` writes them
+repositories "SITE SUITE/COMPONENT ARCH"    {"origin", "label", "suite", "codename", "component": text, "trusted", "fetched": bool}
+metadata   apt's name of a Release file,    {"date", "valid_until", "fetched": ISO 8601 in UTC or null}; of "*":
+           or "*"                           {"tried": when an update was last tried}; volatile
+reboot     required, packages               bool; names of packages that ask for a reboot
+restarts   UNIT, without systemd a          a deleted file that it still holds in memory
+           process's name
+dpkg       audit, periodic, timers,         what `dpkg --audit` says (lines); apt's settings (text by name); names; bool
+           unattended_upgrades,             each: whether it is there, and whether something installs updates by itself
+           installs_by_itself
+locks      PATH                             {"pid": 1, "process": text} that holds it; volatile
 ========== ================================ =====================================================================
 
 A single row that could not be read is `{"unknown": "why"}` in place of its value.
@@ -60,8 +74,16 @@ SECTIONS: Final = (
     "epochs",
     "refresh",
     "clock",
+    "installed",
+    "available",
+    "repositories",
+    "metadata",
+    "reboot",
+    "restarts",
+    "dpkg",
+    "locks",
 )
-VOLATILE: Final = frozenset({"runs", "markers", "epochs", "refresh", "clock"})
+VOLATILE: Final = frozenset({"runs", "metadata", "locks", "markers", "epochs", "refresh", "clock"})
 """Sections that are never committed."""
 VOLATILE_ROWS: Final = frozenset({("identity", "boot_id"), ("identity", "acknowledged")})
 """Rows of other sections that are never committed."""

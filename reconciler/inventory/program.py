@@ -113,7 +113,7 @@ done
 
 _NOTHING_HELD = f"\n{' '.join(f'held_{name}=-' for name in FACTS)}\n"
 
-_SLOW = ("packages", "files", "checks")
+_SLOW = ("packages", "available", "restarts", "files", "checks")
 """Sections that take their time where they are computed: what is known before them is sent before them."""
 
 
@@ -141,7 +141,11 @@ def program(
 @lru_cache(maxsize=1024)
 def _body(questions: Questions, only: frozenset[str] | None) -> bytes:
     """Give all but what differs from request to request; nodes with the same questions share it."""
-    facts = tuple(fact for fact in FACTS.values() if only is None or fact.section in only)
+    facts = tuple(
+        fact
+        for fact in FACTS.values()
+        if (only is None or fact.section in only) and (fact.reads(questions) or fact.script(questions))
+    )
     head = _HEAD % {
         "format": _NAMED if questions.files else _PLAIN,
         "unset": " ".join(["at_self= at_rootrun= at_homerun=", *(f"at_{name}=" for name in FACTS)]),

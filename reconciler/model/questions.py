@@ -34,6 +34,8 @@ class Questions:
     expectation names one, so the tables may be held for an hour; None: read in every pass."""
     mounts: bool = True
     """Whether an expectation names a mount: where none does, mounts may be held for an hour. The same goes for `services`."""
+    patches: bool = False
+    """Whether a baseline applies to the node: what is installed, on offer, and in the way of patches is told."""
     held: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Section -> fingerprint of what we hold: the node answers `unchanged` where it is the same. Fingerprints are the
     node's own words, for it to compare: stat lines, a boot id."""

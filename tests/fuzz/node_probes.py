@@ -32,6 +32,7 @@ QUESTIONS = Questions(
     services=("nginx", "ssh"),
     checks=(Check(script="test -e /x"), Check(script="true", as_root=True)),
     ports=(443, 32768),
+    patches=True,
 )
 
 

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 
 from reconciler.errors import NodeError
 from reconciler.ids import NodeId
+from reconciler.inventory.facts import FACTS
 from reconciler.model.command import Answer, Program, Session
 from reconciler.model.node import Node
+from reconciler.model.questions import Questions
 
 SHELLS = {
     "dash": ("dash",),
@@ -18,6 +20,12 @@ SHELLS = {
 }
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 WEB = Node(id=NodeId("web-01"))
+
+
+FOR_PATCHES = frozenset(
+    name for name, fact in FACTS.items() if not (fact.script(Questions()) or fact.reads(Questions()))
+)
+"""Sections that are asked for only where a baseline applies."""
 
 
 class ShellSession:

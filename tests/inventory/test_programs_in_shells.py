@@ -18,7 +18,7 @@ from reconciler.inventory.program import program
 from reconciler.model.known import Known, Unknown
 from reconciler.model.node import Become, Node
 from reconciler.model.questions import Check, Questions
-from tests.inventory.asking import NOON, SHELLS, WEB, ShellSession, asked_of
+from tests.inventory.asking import FOR_PATCHES, NOON, SHELLS, WEB, ShellSession, asked_of
 
 QUICK = frozenset({"os", "kernel", "identity", "clock", "users", "groups", "mounts", "files"})
 
@@ -49,7 +49,7 @@ def test_this_machine_tells_every_standard_fact(session: ShellSession) -> None:
     unknown = {name: section.why for name, section in found.sections.items() if isinstance(section, Unknown)}
     has_packages = shutil.which("dpkg-query") or shutil.which("rpm")
     assert unknown.keys() == (set() if has_packages else {"packages"})
-    assert set(found.sections) == set(FACTS)
+    assert set(found.sections) == set(FACTS) - FOR_PATCHES
     assert session.answers[-1].stderr == b""
     assert found.get("identity", "hostname") == Known(Path("/proc/sys/kernel/hostname").read_text().strip())
     assert found.get("kernel", "release") == Known(os.uname().release)
@@ -57,6 +57,24 @@ def test_this_machine_tells_every_standard_fact(session: ShellSession) -> None:
     assert found.get("users", me.pw_name) == Known(
         {"uid": me.pw_uid, "gid": me.pw_gid, "home": me.pw_dir, "shell": me.pw_shell}
     )
+
+
+def test_this_machine_tells_its_patches_the_same_in_every_shell(session: ShellSession) -> None:
+    if shutil.which("apt-get") is None:
+        pytest.skip("this machine has no apt")
+    found = look(session, Questions(patches=True), only=FOR_PATCHES).facts
+    assert session.answers[-1].stderr == b""
+    plain = look(ShellSession(SHELLS["dash"]), Questions(patches=True), only=FOR_PATCHES).facts
+    assert set(found.sections) == FOR_PATCHES
+    told = FOR_PATCHES - {"locks", "restarts"}  # these two may change while we look
+    assert {name: found.section(name) for name in told} == {name: plain.section(name) for name in told}
+    installed = found.section("installed")
+    assert isinstance(installed, Known)
+    listed = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}\n"], capture_output=True, check=True, text=True
+    )
+    lines = [line for told in installed.value.values() if isinstance(told, list) for line in told]
+    assert len(lines) == sum(line[1] not in "nc" for line in listed.stdout.splitlines())
 
 
 def test_packages_are_those_that_dpkg_lists(session: ShellSession) -> None:

@@ -36,6 +36,8 @@ class Package:
     priority: str = "optional"
     fields: Mapping[str, str] = field(default_factory=dict)
     """More lines of the control file, such as Depends."""
+    index_fields: Mapping[str, str] = field(default_factory=dict)
+    """Lines that the archive adds to its list, such as Phased-Update-Percentage."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Absolute paths and what is in them; those below /etc become conffiles."""
     scripts: Mapping[str, str] = field(default_factory=dict)
@@ -77,9 +79,10 @@ class AptRepository:
         label: str = "Debian",
         component: str = "main",
         date: datetime = RELEASED,
+        valid_until: datetime | None = None,
         architecture: str = "amd64",
     ) -> None:
-        """Let a suite hold exactly these packages; `date` is the one its Release gives."""
+        """Let a suite hold exactly these packages; `date` and `valid_until` are those its Release gives."""
         pool = Path("pool") / component
         (self.directory / pool).mkdir(parents=True, exist_ok=True)
         entries = [self._entry(pool, package) for package in packages]
@@ -100,6 +103,8 @@ class AptRepository:
             "Architectures": f"all {architecture}",
             "Components": component,
         }
+        if valid_until is not None:
+            release["Valid-Until"] = format_datetime(valid_until.astimezone(UTC), usegmt=True)
         lines = "".join(f"{name}: {value}\n" for name, value in release.items())
         (self.directory / "dists" / suite / "Release").write_text(f"{lines}SHA256:\n{''.join(sums)}", encoding="ascii")
 
@@ -124,6 +129,7 @@ class AptRepository:
         return (
             f"{package.control}Filename: {pool / package.file_name}\nSize: {len(content)}\n"
             f"SHA256: {hashlib.sha256(content).hexdigest()}\n"
+            + "".join(f"{name}: {value}\n" for name, value in package.index_fields.items())
         )
 
 
