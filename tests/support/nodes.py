@@ -19,6 +19,7 @@ whatever reason, processes and mounts are gone. Needs root; start_fleet raises N
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -176,6 +177,12 @@ class TestNode:
         """Cut every open connection on the node's side, and tell how many processes that took."""
         killed = self.run(["pkill", "-KILL", "--count", "--full", _SESSIONS], check=False)
         return int(killed.stdout.strip() or 0)
+
+    def heard(self) -> Mapping[int, int]:
+        """Give how much each process that serves a connection has read, by its own kernel's count."""
+        script = f"for p in $(pgrep -f '{_SESSIONS}'); do echo \"$p $(cat /proc/$p/io 2>/dev/null)\"; done"
+        told = re.findall(r"^(\d+) rchar: (\d+)$", self.run(["sh", "-c", script]).stdout, re.MULTILINE)
+        return {int(process): int(count) for process, count in told}
 
     def freeze(self) -> None:
         """Stop all its processes in their tracks: connections stay open and nothing answers any more."""
