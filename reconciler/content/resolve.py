@@ -82,19 +82,44 @@ class Found:
         self._found[source] = found
 
 
+def package_content(source: PackageSource, data: bytes | None) -> tuple[Content, bytes]:
+    """Give what the zip of a package comes to, and the tar itself. Raises SourceError where it is not what its manifest says."""
+    if data is None:
+        raise SourceError(f"{source.shown} is not there")
+    sha256 = hashlib.sha256(data).hexdigest()
+    if sha256 != source.sha256:
+        lfs = "; it is a pointer of git LFS: name a url in the manifest" if data.startswith(_LFS) else ""
+        raise SourceError(f"{source.shown} has SHA-256 {sha256}, and its manifest says {source.sha256}{lfs}")
+    try:
+        tar = tar_of(data)
+    except SourceError as exc:
+        raise SourceError(f"{source.shown}: {exc}") from exc
+    file = ContentFile(path="package.tar", sha256=hashlib.sha256(tar).hexdigest(), size=len(tar))
+    return Content(pin=f"sha256 {sha256}", files=(file,), single=True), tar
+
+
 class Committed:
-    """What a pass found and committed; fetches nothing, and knows the same on every host.
+    """What a pass found and committed, and packages that lie in git; fetches nothing, and knows the same on every host.
 
     Of the files themselves it has those that this host has.
     """
 
-    def __init__(self, committed: bytes | None, store: Store) -> None:
-        self._sources = _read_committed(committed) if committed is not None else {}
+    def __init__(self, committed: bytes | None, store: Store, state_file: StateFile = no_state) -> None:
+        self._sources: dict[str, Content | Unavailable] = {}
+        if committed is not None:
+            self._sources.update(_read_committed(committed))
         self._store = store
+        self._state_file = state_file
 
     def find(self, source: Source) -> Content | Unavailable | None:
-        """Give what a source came to in that pass."""
-        return self._sources.get(source_key(source))
+        """Give what a source came to in that pass; a package of the commit itself is unpacked for it, and kept nowhere."""
+        key = source_key(source)
+        if key not in self._sources and isinstance(source, PackageSource) and not source.url:
+            try:
+                self._sources[key], _ = package_content(source, self._state_file(source.path))
+            except SourceError as exc:
+                self._sources[key] = Unavailable(reason=str(exc))
+        return self._sources.get(key)
 
     def read(self, sha256: str) -> bytes:
         """Give a file of the store."""
@@ -218,18 +243,9 @@ class Resolver:
         """Give a package's file as a tar: from the state repository, or from where its manifest says."""
         by_web = bool(source.url)
         data = self._web.fetch(HttpSource(url=source.url), "").data if by_web else self._state_file(source.path)
-        if data is None:
-            raise SourceError(f"{source.shown} is not there")
-        sha256 = hashlib.sha256(data).hexdigest()
-        if sha256 != source.sha256:
-            lfs = "; it is a pointer of git LFS: name a url in the manifest" if data.startswith(_LFS) else ""
-            raise SourceError(f"{source.shown} has SHA-256 {sha256}, and its manifest says {source.sha256}{lfs}")
-        try:
-            tar = tar_of(data)
-        except SourceError as exc:
-            raise SourceError(f"{source.shown}: {exc}") from exc
-        file = ContentFile(path="package.tar", sha256=self._store.put(tar), size=len(tar))
-        return Known(content=Content(pin=f"sha256 {sha256}", files=(file,), single=True))
+        content, tar = package_content(source, data)
+        self._store.put(tar)
+        return Known(content=content)
 
     def _file(self, source: HttpSource, known: Known | None) -> Known:
         got = self._web.fetch(source, "" if known is None else known.mark)

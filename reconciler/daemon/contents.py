@@ -9,7 +9,7 @@ from typing import TypeVar
 from reconciler.compliance.write import VERSION, lines
 from reconciler.content.egress import Egress
 from reconciler.content.host_secrets import HostSecrets
-from reconciler.content.resolve import MOST_ROUNDS, Committed, Found, Resolver
+from reconciler.content.resolve import MOST_ROUNDS, Committed, Found, Resolver, StateFile
 from reconciler.content.store import Store
 from reconciler.ids import CommitId
 from reconciler.model.desired import DesiredState
@@ -49,7 +49,7 @@ class Contents:
 
     def recalled(self, base: Ground, committed: bytes | None) -> Ground:
         """Render what the last committed pass has looked at; fetches nothing."""
-        return with_contents(base, Committed(committed, self._store))
+        return with_contents(base, Committed(committed, self._store, self._state_file(base.desired)))
 
     def settle(self, desired: DesiredState, attempt: Callable[[Found], T]) -> T:
         """Do what needs contents that only the attempt itself names. Raises ContentUnknown where that does not end."""
@@ -60,7 +60,18 @@ class Contents:
         return self._store.read(sha256)
 
     def _resolver(self, desired: DesiredState) -> Resolver:
-        def state_file(path: str) -> bytes | None:
+        return Resolver(
+            self._store,
+            self._egress,
+            self._secrets,
+            known_hosts=self._known_hosts,
+            state_file=self._state_file(desired),
+        )
+
+    def _state_file(self, desired: DesiredState) -> StateFile:
+        """Give what reads files of the commit that `desired` is."""
+
+        def read(path: str) -> bytes | None:
             return None if desired.commit is None else self._read_file(desired.commit, path)
 
-        return Resolver(self._store, self._egress, self._secrets, known_hosts=self._known_hosts, state_file=state_file)
+        return read

@@ -170,6 +170,19 @@ def test_a_package_that_somebody_takes_away_has_drifted_and_comes_back(site: Sit
     assert logged(node) == ["install 1.0", "uninstall 1.0", "install 1.0"]
 
 
+def test_a_pull_request_with_another_version_is_planned_from_git_alone(site: Site, node: TestNode) -> None:
+    publish(site, "1.0")
+    site.write({"packages/tool/package.yaml": "default: '1.0'\n"})
+    assert results(configure(site, "Install")) == OK
+    base = site.git("rev-parse", "HEAD")
+    publish(site, "2.0")
+    head = site.commit({"packages/tool/package.yaml": "default: '2.0'\n"})
+    done = site.command("plan", "--base", base, "--head", head)
+    assert "AWS-ConfigureAWSPackage" in done.stdout, done
+    assert "packages/tool/2.0/tool.zip: sha256 " in done.stdout
+    assert logged(node) == ["install 1.0"]
+
+
 REBOOTS = "[ -e /srv/went-down ] || { touch /srv/went-down; exit 194; }"
 
 
