@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--nodes 100] [--only plan,commit,help,known-hosts,nodes,command] [--format json]`: prints the figures with their budgets.
+"""`python -m benchmarks [--nodes 100] [--only plan,commit,help,known-hosts,scan,nodes,command] [--format json]`: prints the figures with their budgets.
 
 Exit status 1 where a budget is missed.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.figure import Figure
 from benchmarks.fleet_model import Shape
 
-PARTS = ("help", "known-hosts", "nodes", "command", "plan", "plan-by-role", "commit")
+PARTS = ("help", "known-hosts", "scan", "nodes", "command", "plan", "plan-by-role", "commit")
 
 
 def main() -> int:
@@ -63,6 +63,10 @@ def _figures(arguments: argparse.Namespace) -> Iterator[Figure]:
             from benchmarks.known_hosts_bench import known_hosts_figure  # noqa: PLC0415
 
             yield known_hosts_figure(runs=max(10, arguments.runs))
+        if "scan" in parts:
+            from benchmarks.scan_bench import scan_figures  # noqa: PLC0415 - needs root
+
+            yield from scan_figures(folder / "scan", runs=arguments.runs)
         if "nodes" in parts:
             from benchmarks.nodes_bench import node_figures  # noqa: PLC0415 - needs root
 
