@@ -20,6 +20,7 @@ from reconciler.inventory.decode import Held, Parses, Request, decode
 from reconciler.inventory.facts import FACTS
 from reconciler.inventory.frames import Answered, read_frames
 from reconciler.inventory.latecomers import Late, Latecomers
+from reconciler.inventory.metadata_refresh import refresh
 from reconciler.inventory.observed import Facts
 from reconciler.inventory.program import patience, program
 from reconciler.model.command import Answer, Connect, Session
@@ -108,7 +109,10 @@ def collect(  # noqa: PLR0913  (all but three by keyword, and none of them is kn
         late.begins(node.id)
         try:
             with connect(node) as session:
-                return ask(session, node, questions.get(node.id, Questions()), before=last, afresh=afresh, clock=clock)
+                asked = questions.get(node.id, Questions())
+                if asked.refresh:
+                    return _refreshed(session, node, asked, before=last, afresh=afresh, clock=clock)
+                return ask(session, node, asked, before=last, afresh=afresh, clock=clock)
         except NodeError as error:
             return unreachable(node.id, error, last, clock())
 
@@ -225,6 +229,23 @@ def ask(
     if only is None and answered.problem is None:
         object.__setattr__(collected, "spoken", Spoken(nonce, {**questions.held, **_told(answered)}))
     return collected
+
+
+def _refreshed(
+    session: Session,
+    node: Node,
+    questions: Questions,
+    *,
+    before: Collected | None,
+    afresh: bool,
+    clock: Callable[[], datetime],
+) -> Collected:
+    """Refresh the node's lists, then ask: the next look at it shows what came of that, in section `refreshed`."""
+    came = refresh(session, node)
+    asked = replace(questions, refresh=False)
+    found = ask(session, node, asked, before=before, afresh=afresh, clock=clock)
+    told = Known(came.value.rows()) if isinstance(came, Known) else came
+    return replace(found, facts=replace(found.facts, sections={**found.facts.sections, "refreshed": told}))
 
 
 def unreachable(node: NodeId, error: NodeError, before: Collected | None, now: datetime) -> Collected:

@@ -31,7 +31,8 @@ clock      epoch, uptime                    seconds; volatile
            Where a baseline applies to the node (Questions.patches):
 installed  NAME.ARCH                        a list of lines as `model.patch_lines.installed_line` writes them
 available  NAME.ARCH                        a list of lines as `model.patch_lines.patch_line` writes them
-repositories "SITE SUITE/COMPONENT ARCH"    {"origin", "label", "suite", "codename", "component": text, "trusted", "fetched": bool}
+repositories "SITE SUITE/COMPONENT ARCH"    {"origin", "label", "suite", "codename", "component": text, "trusted", "fetched": bool,
+                                            "release": its key in `metadata`, or null}
 metadata   apt's name of a Release file,    {"date", "valid_until", "fetched": ISO 8601 in UTC or null}; of "*":
            or "*"                           {"tried": when an update was last tried}; volatile
 reboot     required, packages               bool; names of packages that ask for a reboot
@@ -40,6 +41,7 @@ restarts   UNIT, without systemd a          a deleted file that it still holds i
 dpkg       audit, periodic, timers,         what `dpkg --audit` says (lines); apt's settings (text by name); names; bool
            unattended_upgrades,             each: whether it is there, and whether something installs updates by itself
            installs_by_itself
+refreshed  "URL SUITE", or "*"              null, or why its list could not be refreshed in this very asking; volatile
 locks      PATH                             {"pid": 1, "process": text} that holds it; volatile
 ========== ================================ =====================================================================
 
@@ -82,8 +84,9 @@ SECTIONS: Final = (
     "restarts",
     "dpkg",
     "locks",
+    "refreshed",
 )
-VOLATILE: Final = frozenset({"runs", "metadata", "locks", "markers", "epochs", "refresh", "clock"})
+VOLATILE: Final = frozenset({"runs", "metadata", "refreshed", "locks", "markers", "epochs", "refresh", "clock"})
 """Sections that are never committed."""
 VOLATILE_ROWS: Final = frozenset({("identity", "boot_id"), ("identity", "acknowledged")})
 """Rows of other sections that are never committed."""

@@ -204,6 +204,7 @@ def test_archives_and_the_age_of_their_lists_are_told(site: Site) -> None:
         "component": "main",
         "trusted": True,
         "fetched": True,
+        "release": "_srv_apt_dists_bookworm-security_",
     }
     dates = rows(found, "metadata")
     security = dates["_srv_apt_dists_bookworm-security_"]

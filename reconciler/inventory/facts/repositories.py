@@ -84,6 +84,7 @@ def _row(target: Target) -> JsonValue:
         "component": index.component,
         "trusted": index.trusted,
         "fetched": target.state == "+",
+        "release": None if target.release is None else target.release.name,
     }
 
 
