@@ -4,16 +4,19 @@ Sections `installed` and `available` hold, by `NAME.ARCH`, the lines that `model
 or one row of it, makes the whole Unknown: nothing is applied on it, and it is never compliant.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
-from reconciler.model.patch import Family
+from reconciler.model.patch import Family, Installed, Patch
 from reconciler.model.patch_lines import PatchTable, read_installed
 from reconciler.patching.node_patches import Gone, NodePatches
+from reconciler.patching.versions import check_dpkg_version
 
+_RPM_EPOCH: Final = re.compile(r"(?:[0-9]{1,10}:)?[^:]", re.ASCII)
 _MACHINES: Final = {
     Family.APT: {
         "x86_64": "amd64",
@@ -61,11 +64,14 @@ def node_patches(
     if family is None:
         return Unknown("its packages are none that we know")
     try:
+        installed = tuple(read_installed(line) for line in _lines(found["installed"]))
+        available = tuple(table.patch(line) for line in _lines(found["available"]))
+        check_versions(family, installed, available)
         return Known(
             NodePatches(
                 family=family,
-                installed=tuple(read_installed(line) for line in _lines(found["installed"])),
-                available=tuple(table.patch(line) for line in _lines(found["available"])),
+                installed=installed,
+                available=available,
                 native=native_arch(family, str(found["os"].get("arch", ""))),
                 gone=memory.gone,
                 deferred=memory.deferred,
@@ -75,6 +81,20 @@ def node_patches(
         )
     except ValueError as exc:
         return Unknown(f"its packages do not read: {exc}")
+
+
+def check_versions(family: Family, installed: Iterable[Installed], available: Iterable[Patch]) -> None:
+    """Raise ValueError on a version that has no place in the family's order, or a patch of another family."""
+    versions = [row.version for row in installed]
+    for patch in available:
+        if patch.family is not family:
+            raise ValueError(f"{patch.id} is of family {patch.family.value}, the node of {family.value}")
+        versions.append(patch.version)
+    for version in versions:
+        if family is Family.APT:
+            check_dpkg_version(version)
+        elif _RPM_EPOCH.match(version) is None:
+            raise ValueError(f"not a version of rpm: {version[:80]!r}")
 
 
 def _lines(rows: Mapping[str, JsonValue]) -> Sequence[str]:

@@ -12,7 +12,7 @@ from typing import Final
 from reconciler.model.known import JsonValue
 from reconciler.model.patch import Family
 from reconciler.model.patch_lines import PatchTable, read_installed
-from reconciler.patching.from_facts import NodeMemory, lines_of_row
+from reconciler.patching.from_facts import NodeMemory, check_versions, lines_of_row
 from reconciler.patching.node_patches import InstallRun, NodePatches
 from reconciler.patching.states import Judge, PatchRow, judge_rows
 
@@ -94,10 +94,12 @@ class RowStream:
     ) -> tuple[PatchRow, ...]:
         rows = tuple(replace(read_installed(line), installed_at=None) for line in installed)
         names = {row.name for row in rows}
+        available = tuple(map(self._table.patch, offers))
+        check_versions(self._family, rows, available)
         node = NodePatches(
             family=self._family,
             installed=rows,
-            available=tuple(map(self._table.patch, offers)),
+            available=available,
             native=self._native,
             gone=tuple(one for one in memory.gone if one.patch.name in names),
             deferred=memory.deferred,

@@ -15,7 +15,7 @@ from reconciler.patching.ledger import Ledger, with_sightings
 from reconciler.patching.node_patches import Gone, InstallRun
 from reconciler.patching.states import Judge, PatchRow, PatchState, judge_rows
 from reconciler.patching.stream import RowStream
-from tests.patching.rows import a_deb, at, installed
+from tests.patching.rows import a_deb, an_rpm, at, installed
 from tests.patching.worked import baseline_of
 
 BASELINE = baseline_of(
@@ -96,6 +96,18 @@ def test_a_package_for_all_machines_meets_its_successor() -> None:
         pytest.param("available", Known({"a.amd64": {"unknown": "cut"}}), "'a.amd64' is no list", id="an unknown row"),
         pytest.param("available", Known({"a.amd64": ["debian|a"]}), "2 fields instead of 16", id="a line that is cut"),
         pytest.param("installed", Known({"a.amd64": ["a|b"]}), "2 fields instead of 9", id="an installed line"),
+        pytest.param(
+            "installed",
+            Known({"a": [installed_line(installed("a", "a:1"))]}),
+            "not a Debian version",
+            id="an odd version",
+        ),
+        pytest.param(
+            "available",
+            Known({"a": [patch_line(an_rpm("a", "1-1"))]}),
+            "of family rpm, the node of debian",
+            id="of rpm",
+        ),
         pytest.param("os", Known({"family": "other"}), "none that we know", id="another family"),
     ],
 )
