@@ -1,0 +1,97 @@
+"""What a node's facts prove about its package lists: takes sections of facts, gives the evidence that `doubts` judges; pure.
+
+A list counts as seen to be current when its Release came or was confirmed last, or when a refresh in this very asking says so.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+from reconciler.model.known import JsonValue, Known, Observed, Unknown
+from reconciler.model.patch import Index
+from reconciler.patching.doubts import HeldIndex, ScanEvidence
+
+Sections = Mapping[str, Observed[Mapping[str, JsonValue]]]
+
+_NEEDED: Final = ("repositories", "metadata", "dpkg")
+
+
+def scan_evidence(sections: Sections, *, product: str, now: datetime) -> Observed[ScanEvidence]:
+    """Put together what the lists of a node with apt are; Unknown where one of its sections, or a row of it, is.
+
+    `now` is when the node was asked: what a refresh confirmed was confirmed then.
+    """
+    found: dict[str, Mapping[str, JsonValue]] = {}
+    for name in _NEEDED:
+        section = sections.get(name, Unknown(f"section {name} was not collected"))
+        if isinstance(section, Unknown):
+            return Unknown(f"{name}: {section.why}")
+        found[name] = section.value
+    confirmed = _confirmed(sections.get("refreshed"))
+    try:
+        indexes = tuple(
+            _held(key, _row(key, found["repositories"][key]), found["metadata"], confirmed, now)
+            for key in sorted(found["repositories"])
+        )
+    except ValueError as error:
+        return Unknown(f"repositories: {error}")
+    return Known(ScanEvidence(product=product, indexes=indexes, competitor=_competitor(found["dpkg"])))
+
+
+def _held(
+    key: str, row: Mapping[str, JsonValue], metadata: Mapping[str, JsonValue], confirmed: frozenset[str], now: datetime
+) -> HeldIndex:
+    site, _, rest = key.partition(" ")
+    suite = rest.rpartition(" ")[0].rpartition("/")[0]
+    release = row.get("release")
+    dates = metadata.get(release) if isinstance(release, str) else None
+    known = dates if isinstance(dates, Mapping) else {}
+    came = _instant(known.get("fetched"))
+    index = Index(
+        repository=site,
+        origin=str(row.get("origin", "")),
+        label=str(row.get("label", "")),
+        suite=str(row.get("suite", "")),
+        codename=str(row.get("codename", "")),
+        component=str(row.get("component", "")),
+        trusted=row.get("trusted") is True,
+    )
+    return HeldIndex(
+        index=index,
+        fetched=row.get("fetched") is True,
+        refreshed_at=now if f"{site} {suite}" in confirmed else came,
+        valid_until=_instant(known.get("valid_until")),
+    )
+
+
+def _row(key: str, row: JsonValue) -> Mapping[str, JsonValue]:
+    if not isinstance(row, Mapping) or "unknown" in row:
+        why = row["unknown"] if isinstance(row, Mapping) else "it does not read"
+        raise ValueError(f"{key}: {why}")
+    return row
+
+
+def _confirmed(refreshed: Observed[Mapping[str, JsonValue]] | None) -> frozenset[str]:
+    """Give `SITE SUITE` of what a refresh confirmed; where two archives look alike by that, both must have been."""
+    if not isinstance(refreshed, Known):
+        return frozenset()
+    told: dict[str, bool] = {}
+    for name, problem in refreshed.value.items():
+        url, space, suite = name.rpartition(" ")
+        if space:
+            key = f"{urlsplit(url).netloc or 'file:'} {suite}"
+            told[key] = told.get(key, True) and problem is None
+    return frozenset(key for key, whole in told.items() if whole)
+
+
+def _competitor(dpkg: Mapping[str, JsonValue]) -> str:
+    if dpkg.get("installs_by_itself") is not True:
+        return ""
+    timers = dpkg.get("timers")
+    return "cron-apt" if isinstance(timers, list | tuple) and "cron-apt" in timers else "unattended-upgrades"
+
+
+def _instant(value: JsonValue) -> datetime | None:
+    """Read ISO 8601. Raises ValueError on text that is none."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else None

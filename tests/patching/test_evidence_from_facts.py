@@ -1,0 +1,95 @@
+"""What a node told about its lists, as evidence: which are there, since when they are known to be current, and what competes."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import pytest
+
+from reconciler.model.known import JsonValue, Known, Observed, Unknown
+from reconciler.patching.evidence import scan_evidence
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ROW = {
+    "origin": "Debian",
+    "label": "Debian-Security",
+    "suite": "stable-security",
+    "codename": "trixie-security",
+    "component": "main",
+    "trusted": True,
+    "fetched": True,
+    "release": "security_",
+}
+KEY = "deb.example.org trixie-security/main amd64"
+DATES = {"date": "2026-02-27T00:00:00Z", "valid_until": "2026-03-06T00:00:00Z", "fetched": "2026-02-28T09:00:00Z"}
+QUIET = {"audit": [], "installs_by_itself": False, "timers": []}
+NAME = "http://deb.example.org/debian-security trixie-security"
+
+
+def sections(
+    *, row: JsonValue = ROW, dpkg: JsonValue = QUIET, refreshed: JsonValue = None
+) -> dict[str, Observed[Mapping[str, JsonValue]]]:
+    told: dict[str, JsonValue] = {
+        "repositories": {KEY: row},
+        "metadata": {"*": {"tried": "2026-03-01T00:00:00Z"}, "security_": DATES},
+        "dpkg": dpkg,
+        "refreshed": refreshed,
+    }
+    return {name: Known(rows) for name, rows in told.items() if isinstance(rows, Mapping)}
+
+
+def test_a_list_is_current_since_its_release_was_confirmed() -> None:
+    found = scan_evidence(sections(), product="Debian13", now=NOW)
+    assert isinstance(found, Known)
+    (held,) = found.value.indexes
+    assert held.fetched
+    assert held.index.is_security()
+    assert held.index.repository == "deb.example.org"
+    assert held.refreshed_at == datetime(2026, 2, 28, 9, tzinfo=UTC)
+    assert held.valid_until == datetime(2026, 3, 6, tzinfo=UTC)
+    assert (found.value.product, found.value.competitor) == ("Debian13", "")
+
+
+@pytest.mark.parametrize(
+    ("refreshed", "at"),
+    [
+        pytest.param({"*": None, NAME: None}, NOW, id="a refresh confirmed it"),
+        pytest.param({"*": None, NAME: "timed out"}, datetime(2026, 2, 28, 9, tzinfo=UTC), id="a refresh failed"),
+        pytest.param(
+            {NAME: None, NAME.replace("-security t", "-other t"): "timed out"},
+            datetime(2026, 2, 28, 9, tzinfo=UTC),
+            id="one of two that look alike failed",
+        ),
+        pytest.param({"*": "locked"}, datetime(2026, 2, 28, 9, tzinfo=UTC), id="nothing was tried"),
+    ],
+)
+def test_a_refresh_in_the_same_asking_counts(refreshed: JsonValue, at: datetime) -> None:
+    found = scan_evidence(sections(refreshed=refreshed), product="", now=NOW)
+    assert isinstance(found, Known)
+    assert found.value.indexes[0].refreshed_at == at
+
+
+def test_what_installs_on_its_own_is_named() -> None:
+    for timers, name in ((["apt-daily-upgrade"], "unattended-upgrades"), (["cron-apt"], "cron-apt")):
+        dpkg: JsonValue = {"installs_by_itself": True, "timers": timers}
+        found = scan_evidence(sections(dpkg=dpkg), product="", now=NOW)
+        assert isinstance(found, Known)
+        assert found.value.competitor == name
+
+
+def test_a_list_that_never_came_is_no_evidence_of_age() -> None:
+    found = scan_evidence(sections(row={**ROW, "fetched": False, "release": None}), product="", now=NOW)
+    assert isinstance(found, Known)
+    assert (found.value.indexes[0].fetched, found.value.indexes[0].refreshed_at) == (False, None)
+
+
+@pytest.mark.parametrize("name", ["repositories", "metadata", "dpkg"])
+def test_a_section_that_is_not_known_makes_the_evidence_unknown(name: str) -> None:
+    told = {**sections(), name: Unknown("garbled")}
+    assert scan_evidence(told, product="", now=NOW) == Unknown(f"{name}: garbled")
+    del told[name]
+    assert scan_evidence(told, product="", now=NOW) == Unknown(f"{name}: section {name} was not collected")
+
+
+def test_a_row_that_is_not_known_makes_the_evidence_unknown() -> None:
+    found = scan_evidence(sections(row={"unknown": "may not be read"}), product="", now=NOW)
+    assert found == Unknown(f"repositories: {KEY}: may not be read")
