@@ -7,21 +7,25 @@ from reconciler.ids import NodeId
 from reconciler.model.association import Association
 from reconciler.model.desired import DesiredState
 from reconciler.model.questions import Check, Questions
+from reconciler.patching.which_baseline import may_have_baseline
 from reconciler.targets.resolve import Targets
 
 
 def questions(desired: DesiredState, targets: Targets) -> Mapping[NodeId, Questions]:
     """Give the questions of every node of the fleet; nodes with equal ones share a record."""
-    of_set: dict[tuple[str, ...], Questions] = {}
+    of_set: dict[tuple[tuple[str, ...], bool], Questions] = {}
     interned: dict[tuple[object, ...], Questions] = {}
     answer: dict[NodeId, Questions] = {}
+    own = [one for one in desired.baselines.values() if not one.bundled]
     for node in targets.nodes:
         names = targets.associations_of(node)
-        if names not in of_set:
-            asked = replace(questions_of(desired.associations[name] for name in names), fleet=str(desired.fleet.id))
-            key = (asked.files, asked.sysctls, asked.services, asked.checks, asked.ports, asked.mounts)
-            of_set[names] = interned.setdefault(key, asked)
-        answer[node] = of_set[names]
+        place = names, bool(own) and may_have_baseline(desired.nodes[node].tags, own)
+        if place not in of_set:
+            of_all = questions_of(desired.associations[name] for name in names)
+            asked = replace(of_all, fleet=str(desired.fleet.id), patches=place[1])
+            key = (asked.files, asked.sysctls, asked.services, asked.checks, asked.ports, asked.mounts, asked.patches)
+            of_set[place] = interned.setdefault(key, asked)
+        answer[node] = of_set[place]
     return answer
 
 
