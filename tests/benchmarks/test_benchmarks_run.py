@@ -57,6 +57,15 @@ def test_commands_on_real_nodes_are_measured() -> None:
     assert set(figures) == {"command-warm"}
 
 
+@pytest.mark.nodes
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_a_scan_for_patches_is_measured_and_says_no_more_than_it_may() -> None:
+    figures = run("--only", "scan", "--runs", "1")
+    assert set(figures) == {"scan-cpu", "scan-answer", "scan-unchanged", "scan-unchanged-cpu"}
+    assert figures["scan-answer"]["met"]  # bytes, which are the same on every machine
+    assert figures["scan-unchanged"]["met"]
+
+
 def test_an_unknown_part_is_refused() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--only", "nothing"], cwd=ROOT, capture_output=True, text=True, check=False
