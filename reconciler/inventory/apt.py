@@ -126,7 +126,8 @@ def _releases(fields: Mapping[str, Mapping[str, str]], signatures: set[str]) -> 
 
 
 def _target(one: list[str], releases: Mapping[str, Release], options: Mapping[str, str]) -> Target:
-    state, file, component, arch, suite, entry = one
+    # An archive without components leaves apt's placeholders as they are.
+    state, file, component, arch, suite, entry = ("" if word.startswith("$(") else word for word in one)
     if state not in ("+", "-", "?") or not file:
         raise ValueError(f"not an index: {'|'.join(one)[:80]!r}")
     name = max((name for name in releases if file.startswith(name)), key=len, default=None)
@@ -144,7 +145,9 @@ def _target(one: list[str], releases: Mapping[str, Release], options: Mapping[st
         component=component,
         trusted=trusted,
     )
-    return Target(key=f"{site} {suite}/{component} {arch}", state=state, arch=arch, index=index, release=release)
+    return Target(
+        key=f"{site} {suite}/{component} {arch}".rstrip(), state=state, arch=arch, index=index, release=release
+    )
 
 
 def check_name(text: str) -> str:

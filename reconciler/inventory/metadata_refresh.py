@@ -45,7 +45,7 @@ fi
 printf '%s refresh %s %s\n%s\n%s end 1\n' "$N" "$s" "${#x}" "$x" "$N"
 """
 
-_ITEM: Final = re.compile(r"(Hit|Get|Ign|Err):\d+ (\S+) (\S+)(?: .*)?")
+_ITEM: Final = re.compile(r"(Hit|Get|Ign|Err):\d+ (\S+) (\S+)(?: (.*))?")
 _FAULT: Final = re.compile(r"([EW]): (.*)")
 _USERINFO: Final = re.compile(r"//[^/@\s]*@")
 _LONGEST: Final = 300
@@ -120,8 +120,8 @@ def read_update(text: str) -> Refreshed:
     for line in lines:
         item, fault = _ITEM.fullmatch(line), _FAULT.fullmatch(line)
         if item is not None:
-            kind, url, suite = item.groups()
-            name = f"{_plain(url)} {suite.partition('/')[0] or suite}"
+            kind, url, suite, what = item.groups()
+            name = _archive(_plain(url), suite, what or "", archives)
             failing = name if kind == "Err" else ""
             if kind == "Err":
                 archives[name] = archives.get(name) or "its server gave no reason"
@@ -137,6 +137,14 @@ def read_update(text: str) -> Refreshed:
     if status != "0" and problem is None and not any(archives.values()):
         problem = f"apt-get update ended with exit status {status}"
     return Refreshed(archives=dict(sorted(archives.items())), problem=problem)
+
+
+def _archive(url: str, suite: str, what: str, archives: Mapping[str, str | None]) -> str:
+    """Give `URL SUITE`: lists are told with their component behind the suite, and a suite may hold a slash, too."""
+    if what.startswith(("InRelease", "Release")) or suite.endswith("/"):
+        return f"{url} {suite}"
+    known = (name for name in archives if f"{url} {suite}".startswith(f"{name}/"))
+    return next(known, f"{url} {suite.partition('/')[0]}")
 
 
 def _of_archive(said: str, archives: dict[str, str | None]) -> bool:

@@ -43,7 +43,7 @@ def _held(
     key: str, row: Mapping[str, JsonValue], metadata: Mapping[str, JsonValue], confirmed: frozenset[str], now: datetime
 ) -> HeldIndex:
     site, _, rest = key.partition(" ")
-    suite = rest.rpartition(" ")[0].rpartition("/")[0]
+    suite = rest.partition(" ")[0].rpartition("/")[0]
     release = row.get("release")
     dates = metadata.get(release) if isinstance(release, str) else None
     known = dates if isinstance(dates, Mapping) else {}

@@ -65,6 +65,13 @@ LOCKED = """status 100
 Reading package lists...
 E: Could not get lock /var/lib/apt/lists/lock. It is held by process 4711 (apt-get)
 E: Unable to lock directory /var/lib/apt/lists/"""
+SLASHES = """status 0
+Hit:1 http://a.example/debian-security buster/updates InRelease
+Get:2 http://a.example/debian-security buster/updates/main amd64 Packages [1 kB]
+Ign:3 http://b.example ./ InRelease
+Get:4 http://b.example ./ Release [1 kB]
+Err:5 http://b.example ./ Packages
+  404  Not Found"""
 DEBIAN, SECURITY = "http://deb.debian.org/debian bookworm", "http://deb.debian.org/debian-security bookworm-security"
 TIMED_OUT = "Could not connect to apt.example.org:80 (192.0.2.1), connection timed out"
 
@@ -89,6 +96,12 @@ TIMED_OUT = "Could not connect to apt.example.org:80 (192.0.2.1), connection tim
             "Could not get lock /var/lib/apt/lists/lock. It is held by process 4711 (apt-get); "
             "Unable to lock directory /var/lib/apt/lists/",
             id="somebody holds the lock",
+        ),
+        pytest.param(
+            SLASHES,
+            {"http://a.example/debian-security buster/updates": None, "http://b.example ./": "404  Not Found"},
+            None,
+            id="suites with slashes",
         ),
         pytest.param("status 139\n", {}, "apt-get update ended with exit status 139", id="apt crashed"),
     ],
