@@ -35,6 +35,7 @@ forever-errors) exec yes >&2 ;;
 drips) printf '%s\n' "$nonce"; while sleep 1; do printf x; done ;;
 escapes) cat /etc/hostile-words; exit 7 ;;
 esac
+case $2 in *'read -r h'*) exit 3 ;; esac # the short way carries the program twice: these lies are about the long one
 file=$(mktemp)
 cat >"$file"
 if ! grep -q '^say() {' "$file"; then
