@@ -27,6 +27,7 @@ def commit_figure(folder: Path, fleet: Written, *, runs: int) -> Figure:
     """Commit and push what a pass of a warm daemon found, to a bare repository on this machine."""
     folder.mkdir()
     remote = folder / "remote.git"
+    remote.mkdir()
     GitProcess(folder=remote).ask("clone", "--quiet", "--bare", str(fleet.folder), str(remote))
     with Repository.open(parse_address(str(remote), cwd=folder), state_dir=folder / "state") as repository:
         branch = ReportsBranch(

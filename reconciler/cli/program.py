@@ -1,5 +1,6 @@
 """The `reconciler` program: puts the command groups together, and turns what they raise into exit codes."""
 
+import gc
 import io
 import logging
 import sys
@@ -83,7 +84,9 @@ for _group in (
 def main() -> None:
     """Run the command line and end the process with one of `Exit`'s codes."""
     collect_rarely()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # the interpreter would search everything for garbage once more before it goes
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -157,8 +157,11 @@ class ConnectionPool:
             gateways = list(self._gateways.values())
             self._idle.clear()
             self._gateways.clear()
-        closing += [gateway.opened.result() for gateway in gateways if _is_open(gateway.opened)]
-        for connection in closing:
+        for (
+            connection
+        ) in closing:  # all of them before the first is waited for, and gateways after what goes through them
+            connection.wake()
+        for connection in (*closing, *(gateway.opened.result() for gateway in gateways if _is_open(gateway.opened))):
             connection.close()
 
     def __enter__(self) -> Self:

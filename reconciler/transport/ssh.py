@@ -160,6 +160,10 @@ class SshConnection:
             return False
         return True
 
+    def wake(self) -> None:
+        """End what is below the connection, and wait for nothing; `close` comes after it."""
+        wake(self._transport)
+
     def close(self) -> None:
         """End the connection and wait for its thread."""
         _close(self._connection)
@@ -280,12 +284,22 @@ def _log_in(
     return SshConnection(node, connection, policy.shown, patience)
 
 
+class _LoginConfig(fabric.Config):  # type: ignore[misc]  # fabric leaves it without types
+    @staticmethod
+    def global_defaults() -> dict[str, object]:
+        """Give what a login reads: the rest (running commands, tasks) is copied ten times a connection, and never asked."""
+        return {name: value for name, value in _DEFAULTS.items() if name not in {"run", "runners", "sudo", "tasks"}}
+
+
+_DEFAULTS = fabric.Config.global_defaults()
+
+
 def _no_config() -> fabric.Config:
     """Give a configuration that reads nothing: fabric would read ssh_config, Match exec included, and files of its own.
 
     One for each connection: a shared one is rebuilt in place while another thread reads it, and misses its keys.
     """
-    return fabric.Config(lazy=True)
+    return _LoginConfig(lazy=True)
 
 
 def _close(connection: fabric.Connection) -> None:

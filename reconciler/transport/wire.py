@@ -225,6 +225,9 @@ class _Transport(paramiko.Transport):
     _active_check_timeout = 5.0
     """paramiko wakes up this often to see whether it was closed; we shut the socket down instead, and it costs 0.2 ms each."""
 
+    def _parse_debug(self, message: paramiko.Message) -> None:
+        """Leave unread what sshd tells of its own decisions: paramiko would escape it for a log that nobody keeps."""
+
     @property
     def preferred_keys(self) -> tuple[str, ...]:
         """Give the kinds of host key we ask for: paramiko would add every kind of certificate, which it does not verify."""

@@ -60,6 +60,8 @@ COMMANDS = (
     ("inventory", "show", "here", "--repo", "fleet"),
     ("inventory", "query", "SELECT * FROM files", "--repo", "fleet"),
     ("runs", "list", "fleet"),
+    ("patch", "list", "here", "--repo", "fleet"),
+    ("patch", "explain", "here", "bash", "--repo", "fleet"),
 )
 
 
@@ -205,6 +207,7 @@ NOT_OVER_THE_REPOSITORY = frozenset(
         ),
         *(
             "document show",
+            "document run",
             "schedule next",
             "daemon",
             "apply",

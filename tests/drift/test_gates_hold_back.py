@@ -1,15 +1,13 @@
 """What stands between a needed run and the run: each gate says why, and until when where that is known."""
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from reconciler.drift.finding import Cause, Finding, State
-from reconciler.ids import AssociationName, DocumentName, NodeId
-from reconciler.model.document import Step
+from reconciler.ids import AssociationName, NodeId
 from reconciler.model.fleet import Fleet
 from reconciler.model.history import RunStatus
 from reconciler.model.node import Mode
@@ -56,16 +54,6 @@ def test_what_is_not_supported_yet_waits_even_where_everything_holds() -> None:
     state = a_state(an_association(expect=EXPECT_FILE, unsupported=("CalendarNames",)))
     found = one(state, some_facts())
     assert (found.state, found.adopted) == (State.WAITING, False)
-
-
-def test_a_document_of_an_action_not_supported_yet_waits() -> None:
-    state = a_state(an_association())
-    document = state.documents[DocumentName("Motd")].versions["1"]
-    step = Step(name="s", action="aws:downloadContent", inputs={"sourceType": "S3", "sourceInfo": {"path": "x"}})
-    versions = replace(state.documents[DocumentName("Motd")], versions={"1": replace(document, steps=(step,))})
-    found = one(replace(state, documents={DocumentName("Motd"): versions}), some_facts())
-    assert (found.state, found.wanted, found.definition) == (State.WAITING, False, None)
-    assert found.reason.startswith("not supported yet: aws:downloadContent from S3")
 
 
 def test_a_document_that_is_not_there_failed() -> None:
