@@ -30,7 +30,7 @@ _NO: Final = ("no", "false", "without", "off", "disable", "0")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """What one Release file says of itself; `name` is how apt names its lists (`deb.debian.org_debian_dists_bookworm_`)."""
+    """What one Release file says of itself; `name` is how apt names its lists (`deb.files.test_debian_dists_bookworm_`)."""
 
     name: str
     file: str

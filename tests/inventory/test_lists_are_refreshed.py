@@ -44,13 +44,13 @@ def test_a_refresh_is_due_by_its_policy(
 
 
 HIT = """status 0
-Hit:1 http://deb.debian.org/debian bookworm InRelease
-Get:2 http://deb.debian.org/debian-security bookworm-security InRelease [34.8 kB]
-Get:3 http://deb.debian.org/debian-security bookworm-security/main amd64 Packages [306 kB]
+Hit:1 http://deb.files.test/debian bookworm InRelease
+Get:2 http://deb.files.test/debian-security bookworm-security InRelease [34.8 kB]
+Get:3 http://deb.files.test/debian-security bookworm-security/main amd64 Packages [306 kB]
 Fetched 341 kB in 1s (400 kB/s)
 Reading package lists..."""
 PARTIAL = """status 100
-Hit:1 http://deb.debian.org/debian bookworm InRelease
+Hit:1 http://deb.files.test/debian bookworm InRelease
 Err:2 http://me:secret@apt.example.org/x stable InRelease
   Could not connect to apt.example.org:80 (192.0.2.1), connection timed out
 Reading package lists...
@@ -58,9 +58,9 @@ E: Failed to fetch http://me:secret@apt.example.org/x/dists/stable/InRelease  Co
 E: Some index files failed to download. They have been ignored, or old ones used instead."""
 OLDER_APT = PARTIAL.replace("status 100", "status 0").replace("E: ", "W: ")
 EXPIRED = """status 100
-Get:1 http://deb.debian.org/debian-security bookworm-security InRelease [34.8 kB]
+Get:1 http://deb.files.test/debian-security bookworm-security InRelease [34.8 kB]
 Reading package lists...
-E: Release file for http://deb.debian.org/debian-security/dists/bookworm-security/InRelease is expired (invalid since 3d)."""
+E: Release file for http://deb.files.test/debian-security/dists/bookworm-security/InRelease is expired (invalid since 3d)."""
 LOCKED = """status 100
 Reading package lists...
 E: Could not get lock /var/lib/apt/lists/lock. It is held by process 4711 (apt-get)
@@ -72,7 +72,7 @@ Ign:3 http://b.example ./ InRelease
 Get:4 http://b.example ./ Release [1 kB]
 Err:5 http://b.example ./ Packages
   404  Not Found"""
-DEBIAN, SECURITY = "http://deb.debian.org/debian bookworm", "http://deb.debian.org/debian-security bookworm-security"
+DEBIAN, SECURITY = "http://deb.files.test/debian bookworm", "http://deb.files.test/debian-security bookworm-security"
 TIMED_OUT = "Could not connect to apt.example.org:80 (192.0.2.1), connection timed out"
 
 

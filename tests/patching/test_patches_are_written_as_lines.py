@@ -158,7 +158,7 @@ def test_a_line_that_we_would_not_write_is_refused(line: str, problem: str) -> N
         pytest.param(MAIN, False, id="main"),
         pytest.param({"label": "Debian", "codename": "bookworm-updates"}, False, id="updates"),
         pytest.param({"label": "Ubuntu", "suite": "jammy-updates", "codename": "jammy"}, False, id="Ubuntu updates"),
-        pytest.param({"repository": "security.debian.org", "label": "x"}, False, id="a host's name proves nothing"),
+        pytest.param({"repository": "security.example.org", "label": "x"}, False, id="a host's name proves nothing"),
         pytest.param({"label": "my-security-tools", "suite": "security-tools"}, False, id="security somewhere within"),
         pytest.param({"label": "Debian-Security", "trusted": False}, False, id="not signed"),
     ],
