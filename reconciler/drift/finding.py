@@ -6,6 +6,7 @@ from enum import Enum
 
 from reconciler.ids import AssociationName, Digest, NodeId
 from reconciler.model.association import Severity
+from reconciler.model.patch_order import PatchOrder
 
 
 class State(Enum):
@@ -63,6 +64,8 @@ class Finding:
     """Flapping: the subjects that something else keeps changing, as `differences` would name them."""
     forced: bool = False
     """Whether somebody asked for this run by hand (`apply`): a second look does not make it unneeded."""
+    patches: PatchOrder | None = None
+    """What an Install would bring; None: the association installs no patches, or nothing is missing."""
 
     @property
     def compliant(self) -> bool:

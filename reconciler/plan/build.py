@@ -151,6 +151,7 @@ class _Making:
             fetches=rendered.fetched,
             order=order,
             forced=finding.forced,
+            patches=finding.patches,
         )
 
     def _executions(self, finding: Finding) -> int:

@@ -65,7 +65,8 @@ def plan_digest(plan: Plan) -> Digest:
 
 def item_fields(item: PlanItem) -> Mapping[str, object]:
     """Give what an item is, without the words about it."""
-    return {
+    patches = {} if item.patches is None else {"patches": item.patches.digest}
+    return patches | {
         "node": item.node,
         "association": item.association,
         "document": item.document,

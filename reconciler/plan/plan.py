@@ -8,6 +8,7 @@ from reconciler.documents.content import Fetched
 from reconciler.drift.finding import Cause, Difference
 from reconciler.ids import AssociationName, CommitId, Digest, NodeId, RunId
 from reconciler.model.node import Mode
+from reconciler.model.patch_order import PatchOrder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,8 @@ class PlanItem:
     order: int = 0
     forced: bool = False
     """Asked for by hand (`apply`): the re-check looks at holds only."""
+    patches: PatchOrder | None = None
+    """Of a document that installs patches: the very files it may bring. The digest covers it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 
 from reconciler.drift.finding import Cause
-from reconciler.ids import AssociationName, NodeId
+from reconciler.ids import AssociationName, BaselineName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.association import Target
 from reconciler.model.desired import DesiredState
 from reconciler.model.fleet import Fleet
 from reconciler.model.history import History
 from reconciler.model.node import Mode
+from reconciler.model.patch import Family
+from reconciler.model.patch_order import PatchOrder, Pin
+from reconciler.plan.digest import plan_digest
 from reconciler.plan.plan import Plan
 from reconciler.plan.run_id import run_id
 from tests.drift.builders import (
@@ -249,3 +252,16 @@ def test_the_digest_covers_inputs_and_items_and_no_words() -> None:
     assert len({first.digest, *digests}) == len(digests) + 1
     volatile = plan(state, *(some_facts(node, clock={"epoch": 7}) for node in "abc"))
     assert volatile.digest == first.digest
+
+
+def test_what_an_install_brings_is_part_of_its_item_and_of_the_digest() -> None:
+    state = a_fleet(an_association())
+    pin = Pin(name="openssl", arch="amd64", version="3.0.2", checksum="sha256:aa", installed="3.0.1")
+    order = PatchOrder(baseline=BaselineName("web"), family=Family.APT, pins=(pin,))
+    (item,) = planned(state).items[:1]
+    changed = replace(order, pins=(replace(pin, checksum="sha256:bb"),))
+    digests = {
+        plan_digest(replace(planned(state), items=(replace(item, patches=one),))) for one in (None, order, changed)
+    }
+    assert len(digests) == 3
+    assert pin.title(order.family) == "openssl.amd64:3.0.2"
