@@ -16,7 +16,7 @@ from paramiko.common import cMSG_CHANNEL_REQUEST
 from reconciler.errors import AnswerGarbled, LoginRefused, NodeTimeout, NodeUnreachable
 from reconciler.ids import NodeId
 from reconciler.model.command import Limits
-from reconciler.transport.wire import together
+from reconciler.transport.wire import LOST, close, together
 
 CHUNK = 256 * 1024
 """Read what has piled up in one go; an answer of 300 KB takes a few calls."""
@@ -99,10 +99,10 @@ class Exchange:
         """End the program's stdin, and give it a moment to end for it."""
         try:
             self._channel.shutdown_write()
-        except OSError:
+        except LOST:
             return  # it has ended
         self._channel.status_event.wait(EXIT_WAIT)
-        self._channel.close()
+        close(self._channel)
 
     def _in_one_go(self, length: int) -> AbstractContextManager[None]:
         """Let program and end of input leave in one write, where sshd takes them whole.
@@ -165,7 +165,7 @@ class Exchange:
 
     def close(self) -> None:
         """Close the channel; the connection stands."""
-        self._channel.close()
+        close(self._channel)
 
     def exit_status(self) -> int:
         """Give the exit status after the last chunk; raise where the program did not end of itself."""

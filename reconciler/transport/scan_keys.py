@@ -18,7 +18,7 @@ from reconciler.model.node import Node, Transport
 from reconciler.transport.known_hosts import HostKey
 from reconciler.transport.node_errors import node_errors
 from reconciler.transport.pool import ConnectionPool
-from reconciler.transport.wire import Patience, await_greeting, open_tcp, quiet_transport, wake
+from reconciler.transport.wire import Patience, await_greeting, close, open_tcp, quiet_transport, wake
 
 KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
 """One question each: a server shows one key a connection, the first kind we ask for that it has."""
@@ -94,6 +94,6 @@ def _key_of(node: Node, pool: ConnectionPool | None, kind: str, patience: Patien
 
 def _end(transport: paramiko.Transport) -> None:
     wake(transport)
-    transport.close()
+    close(transport)
     if transport.is_alive() and transport is not threading.current_thread():
         transport.join(timeout=5)

@@ -36,8 +36,8 @@ from reconciler.transport.loader import (
 )
 from reconciler.transport.node_errors import node_errors
 from reconciler.transport.quick_loader import goes_quickly, quick_command, quick_text
-from reconciler.transport.standing import Broken, StandingProgram
-from reconciler.transport.wire import Patience, await_greeting, open_tcp, quiet_transport, wake
+from reconciler.transport.standing import Broken, Silent, StandingProgram
+from reconciler.transport.wire import Patience, await_greeting, close, open_tcp, quiet_transport, wake
 
 
 class NothingSent(NodeUnreachable):
@@ -108,8 +108,14 @@ class SshConnection:
         if standing is None or standing.after is None or not self._may_stay:
             return None
         if self._staying is not None and self._staying.goes_on_with(standing, sudo=sudo):
-            with node_errors(self._node.id, "waiting for the answer"), contextlib.suppress(Broken):
-                return self._staying.ask(standing.nonce, program.limits, self._patience.channel)
+            with node_errors(self._node.id, "waiting for the answer"):
+                try:
+                    return self._staying.ask(standing.nonce, program.limits, self._patience.channel)
+                except Silent:
+                    self._staying, self._may_stay = None, False
+                    return None  # whoever opens a new channel finds out which it is
+                except Broken:
+                    pass
         self._let_go()
         try:
             with node_errors(self._node.id, "opening a channel"):
@@ -251,7 +257,7 @@ def connect_ssh(
                 slots.enter_context(slot)
             return _log_in(node, pins, _KeyLogin(node, keys, identity_files), via, patience)
     except BaseException:
-        via.close()
+        close(via)
         raise
 
 
@@ -307,7 +313,7 @@ def _close(connection: fabric.Connection) -> None:
     if transport is None:
         return
     wake(transport)
-    connection.client.close()  # not connection.close(): that leaves the thread of a refused host key behind
+    close(connection.client)  # not connection.close(): that leaves the thread of a refused host key behind
     transport.join(timeout=5)
 
 

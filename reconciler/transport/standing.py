@@ -12,6 +12,7 @@ from typing import Final
 from reconciler.model.command import Answer, Limits, Standing
 from reconciler.transport.exchange import Exchange
 from reconciler.transport.loader import CUT_STATUS, posix_cksum
+from reconciler.transport.wire import LOST
 
 RENEWED: Final = timedelta(hours=1)
 """A rule that sudo lost, or a group that the user left, must not live on in a shell that was begun under it."""
@@ -34,6 +35,10 @@ def standing_command(text: bytes, nonce: str, *, sudo: bool) -> str:
 
 class Broken(Exception):
     """It is not there any more, or did not begin; no error, since whoever asks goes another way."""
+
+
+class Silent(Broken):
+    """It says nothing: a firewall may have forgotten the connection, or the node is slow, and then it had better not stay."""
 
 
 class StandingProgram:
@@ -60,12 +65,13 @@ class StandingProgram:
         return is_fresh and (self._last, self._sudo) == (standing.after, sudo) and self._body == standing.body
 
     def ask(self, nonce: str, limits: Limits, first: timedelta) -> Answer:
-        """Ask once more. Raises Broken where it has ended or says nothing in the time `first`, and NodeError at a limit."""
+        """Ask once more. Raises Broken where it has ended, Silent after the time `first` without a byte, and NodeError at a limit."""
         self._last = ""
         self._exchange = self._exchange.again(limits)
         _say(self._exchange, f"{nonce}\n".encode())
         if not self._exchange.has_begun(first):
-            raise Broken  # a firewall may have forgotten the connection: what opens a new channel finds out
+            self._exchange.close()
+            raise Silent
         return self.answer(nonce)
 
     def answer(self, nonce: str) -> Answer:
@@ -87,5 +93,5 @@ class StandingProgram:
 def _say(exchange: Exchange, text: bytes) -> None:
     try:
         exchange.say(text)
-    except OSError as error:
+    except LOST as error:
         raise Broken from error

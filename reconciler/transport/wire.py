@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -30,6 +30,9 @@ PACKET_LIMIT = 512 * 1024
 
 READ_AT_ONCE = 64 * 1024
 """Bytes: what has arrived comes in one call; paramiko asks three times for each packet."""
+
+LOST = (OSError, EOFError, paramiko.SSHException)
+"""What paramiko raises where it has something to say and the connection is gone."""
 
 LOG_CHANNEL = "reconciler.paramiko"
 """paramiko logs tracebacks of what it raises anyway, on stderr where nobody listens: off, unless somebody sets this level."""
@@ -289,5 +292,11 @@ def wake(transport: paramiko.Transport) -> None:
     """End the socket under a transport, so that its thread sees it now and not at its next look."""
     try:
         transport.sock.shutdown(socket.SHUT_RDWR)
-    except (OSError, EOFError, paramiko.SSHException):
+    except LOST:
         return  # it is down already
+
+
+def close(closing: paramiko.Channel | paramiko.SSHClient | paramiko.Transport | socket.socket) -> None:
+    """Close it; where the connection under it died a moment before, nobody is there to be told, and that is all."""
+    with suppress(*LOST):
+        closing.close()

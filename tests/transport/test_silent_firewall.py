@@ -1,18 +1,23 @@
 """A firewall that forgets connections without a word: no reset, no answer, whoever waits on one waits for its limit alone."""
 
+import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from reconciler.ids import NodeId
 from reconciler.model.command import Program
 from reconciler.model.node import Node
+from reconciler.transport.keys import KeyDirectory
 from reconciler.transport.pool import ConnectionPool
+from reconciler.transport.ssh import connect_ssh
 from reconciler.transport.wire import Patience
 from tests.transport.real_sshd import PoolMaker, SshdMaker, pinned
 
@@ -134,6 +139,30 @@ def test_a_forgotten_gateway_is_opened_again_once_for_all_its_nodes(
         firewall.forget()
         assert list(threads.map(lambda node: echo(pool, node), nodes)) == [b"hello\n"] * 4
     assert gate.connections() == 2
+
+
+def test_a_connection_that_dies_while_it_is_closed_is_closed(make_sshd: SshdMaker, keys: Path) -> None:
+    """What is said as a goodbye goes into a broken pipe: nobody is left to be told, and no other error is hidden by it."""
+    gate, inner = make_sshd(), make_sshd()
+    gateway_node, node = gate.node("gate"), inner.node()
+    known = pinned(("gate", gate), (node.id, inner))
+    directory = KeyDirectory(keys)
+    gateway = connect_ssh(gateway_node, known.pins(gateway_node.id, gateway_node.address, gate.port), directory)
+    through = connect_ssh(node, known.pins(node.id, node.address, inner.port), directory, gateway=gateway)
+    begun = through.start(Program(text=b"sleep 60"))
+    exchange = begun._exchange
+    for pid in gate.session_pids():
+        os.kill(pid, signal.SIGSTOP)  # it says no goodbye of its own, by which the connection would be known to be dead
+    try:
+        gateway._transport.sock.shutdown(socket.SHUT_WR)
+        assert gateway.is_alive
+        exchange.close()
+        exchange.end()
+        through.close()
+        gateway.close()
+    finally:
+        for pid in gate.session_pids():
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_a_silent_node_behind_a_living_gateway_costs_the_others_nothing(

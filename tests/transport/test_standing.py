@@ -173,6 +173,23 @@ def test_a_connection_that_a_firewall_forgot_is_opened_anew(
     assert sshd.connections() == 2
 
 
+def test_a_node_that_is_slow_to_begin_is_asked_once_a_pass_and_not_twice(
+    make_sshd: SshdMaker, make_pool: PoolMaker, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "stat").write_text(f'#!/bin/sh\nsleep 2\necho x >>{tmp_path}/asked\nexec /usr/bin/stat "$@"\n')
+    sshd = make_sshd(f"SetEnv SHLVL=2 PATH={tmp_path}/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    node = sshd.node()
+    pool = make_pool(pinned((node.id, sshd)), node, patience=Patience(channel=timedelta(seconds=1)))
+    (tmp_path / "bin" / "stat").chmod(0o755)
+    last = looks(pool, node, Questions(), 3)
+    wait_until(lambda: not staying(sshd))
+    asked = len((tmp_path / "asked").read_text())
+    looks(pool, node, Questions(), 2, last)
+    assert len((tmp_path / "asked").read_text()) == asked + 2 * len("x\n")
+    assert sshd.connections() == 1
+
+
 def test_where_it_cannot_stay_programs_go_as_before(make_sshd: SshdMaker, make_pool: PoolMaker, tmp_path: Path) -> None:
     """A `sh` that knows no `head -c` begins nothing, and tells no facts either way but whole ones."""
     (tmp_path / "bin").mkdir()
