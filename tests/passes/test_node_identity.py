@@ -195,7 +195,6 @@ def test_an_address_where_another_machine_answers_gets_nothing(site: Site, fleet
 def test_a_node_removed_while_its_run_goes_on_is_let_go_and_not_run_again_when_it_is_back(
     site: Site, fleet: Fleet
 ) -> None:
-    node = fleet.nodes[0]
     write(site, fleet, seconds=15)
     assert "running" in found(site.once())[1]
     both = nodes_yaml(fleet.nodes)
@@ -203,7 +202,8 @@ def test_a_node_removed_while_its_run_goes_on_is_let_go_and_not_run_again_when_i
     planned = site.command("plan", str(site.repo)).stdout
     assert NodeId("web-01") not in site.once().reports
     assert "web-01: the node is no longer in state/nodes" in planned
-    node.run(["sh", "-c", "while [ ! -s /etc/motd ]; do sleep 0.2; done"])
+    for node in fleet.nodes:
+        node.run(["sh", "-c", "while [ ! -s /etc/motd ]; do sleep 0.2; done"])
     site.commit({"state/nodes/web.yaml": both})
     for _ in range(10):
         back = site.once()
