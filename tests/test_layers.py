@@ -53,6 +53,7 @@ LAYERS: dict[str, set[str]] = {
         "compliance",
         "targets",
         "inventory",
+        "patching",
         "documents",
         "drift",
         "plan",

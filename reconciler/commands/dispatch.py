@@ -4,8 +4,8 @@ I/O through `rollout`. It starts nothing on a node where the state repository al
 delivery deadline; it follows what it started until the command expires.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,9 @@ from reconciler.ids import NodeId, RunId
 from reconciler.model.command import Connect
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import RunStatus
+from reconciler.model.known import Known, Observed, Unknown
 from reconciler.model.outcome import Disposition, Hindrance, Outcome, RunRecord
+from reconciler.model.patch_order import PatchOrder
 from reconciler.model.pause import Pauses
 from reconciler.plan.plan import Plan, PlanItem
 from reconciler.plan.run_id import run_id
@@ -113,15 +115,25 @@ class Surroundings:
     watch: Watch | None = None
     """Of a command for one node."""
     most_reboots: int = MOST_REBOOTS
+    patches: Mapping[NodeId, Observed[PatchOrder | None]] = field(default_factory=dict)
+    """Of a patch document: what each node is to get."""
 
 
 def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> tuple[Invocation, ...]:
     """Send a command to its nodes and follow it there; gives what came of each, denied nodes left out."""
     association = command.as_association()
+    wanted_on = [node for node in command.nodes if node not in command.denied]
+    unknown = {node: found for node in wanted_on if isinstance(found := around.patches.get(node), Unknown)}
     items = tuple(
-        _item(command, desired, node, number)
-        for number, node in enumerate(node for node in command.nodes if node not in command.denied)
+        replace(_item(command, desired, node, number), patches=_order(around, node))
+        for number, node in enumerate(wanted_on)
+        if node not in unknown
     )
+    blind = tuple(_blind(node, found.why) for node, found in unknown.items())
+    for each in blind:
+        around.tell(each.node, each.detail, each.reason)
+    if not items:
+        return blind
     # The fleet's breaker over failing definitions is for what repeats itself: a command has MaxErrors alone.
     fleet = replace(desired.fleet, stop_after_failures=0)
     wanted = replace(desired, fleet=fleet, associations={association.name: association})
@@ -154,7 +166,17 @@ def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> 
             most_reboots=around.most_reboots,
         ),
     )
-    return tuple(invocation_of(command, outcome) for outcome in outcomes)
+    return (*(invocation_of(command, outcome) for outcome in outcomes), *blind)
+
+
+def _order(around: Surroundings, node: NodeId) -> PatchOrder | None:
+    found = around.patches.get(node)
+    return found.value if isinstance(found, Known) else None
+
+
+def _blind(node: NodeId, why: str) -> Invocation:
+    """Nothing is sent to a node whose patches are not known."""
+    return Invocation(node=node, detail=Detail.FAILED, reason=reason_of(f"its patches are not known: {why}"))
 
 
 def _item(command: Command, desired: DesiredState, node: NodeId, number: int) -> PlanItem:

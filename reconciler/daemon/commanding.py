@@ -28,6 +28,7 @@ from reconciler.daemon.cancelling import sending
 from reconciler.daemon.contents import Contents
 from reconciler.daemon.controller import Controller
 from reconciler.daemon.output_delivery import Put, deliver, ready
+from reconciler.daemon.patch_orders import patch_orders
 from reconciler.daemon.reporting import Reports
 from reconciler.drift.lost_history import guarded
 from reconciler.errors import CommitError, LeaseLost, NodeError, UsageError
@@ -38,7 +39,9 @@ from reconciler.model.command import Connect
 from reconciler.model.command_rule import CommandRule
 from reconciler.model.desired import DesiredState
 from reconciler.model.document import Document
+from reconciler.model.known import Observed
 from reconciler.model.node import Node
+from reconciler.model.patch_order import PatchOrder
 from reconciler.model.pause import Pauses
 from reconciler.model.questions import Questions
 from reconciler.plan.run_id import run_id
@@ -219,6 +222,7 @@ def _send(
                 tell=ears.tell,
                 read=office.contents.read,
                 watch=ears.watch,
+                patches=_patches(command, desired, reports, connect, office.clock()),
             ),
         )
         if ears.put is not None and command.request.output is not None:
@@ -234,6 +238,17 @@ def _send(
                 f"{node}: it keeps its run folder until the next pass: {why}" for node, why in untold.items()
             )
     return Sent(record=record, problems=tuple(problems), report_commit=made)
+
+
+def _patches(
+    command: Command, desired: DesiredState, reports: Reports, connect: Connect, now: datetime
+) -> Mapping[NodeId, Observed[PatchOrder | None]]:
+    """Ask the nodes of a patch document what they miss; other documents ask nothing."""
+    request = command.definition.rendered.patch_request
+    if request is None:
+        return {}
+    nodes = [desired.nodes[node] for node in command.nodes if node not in command.denied]
+    return patch_orders(request, nodes, desired, reports.read.ledger, connect, now)
 
 
 def _asked(nodes: list[Node], fleet: FleetId, connect: Connect) -> Mapping[NodeId, Facts]:

@@ -3,6 +3,7 @@
 What went before a step on the node (an exit code that demands an end) is not known here: the modifiers travel along.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from reconciler.documents.actions import ACTIONS, ALONE, LEFT_OUT, support_of
 from reconciler.documents.actions.configure_package import ConfigurePackage
 from reconciler.documents.actions.download_content import DownloadContent, LibraryDocument
 from reconciler.documents.actions.run_document import RunDocument
+from reconciler.documents.actions.run_patch_baseline import TIMEOUT, RunPatchBaseline
 from reconciler.documents.compact_json import as_text
 from reconciler.documents.content import (
     NOT_FETCHED,
@@ -32,6 +34,8 @@ from reconciler.documents.error import InputError, NotSupportedYet, RenderError
 from reconciler.documents.fetched_document import as_json, read_fetched
 from reconciler.documents.interpolation import interpolate, resolve_stored
 from reconciler.documents.parameters import exported, parameter_values
+from reconciler.documents.patch_overrides import read_baseline_override, read_override_list
+from reconciler.documents.patch_script import undecided_script
 from reconciler.documents.preconditions import Decision, Move, decide
 from reconciler.documents.rendered import Place, Rendered, RenderedStep, digest_of
 from reconciler.errors import SourceError
@@ -184,6 +188,8 @@ class _StepRendering:
             outcome = self._download(outcome)
         if isinstance(outcome, ConfigurePackage):
             outcome = self._package(outcome)
+        if isinstance(outcome, RunPatchBaseline):
+            outcome = self._patching(outcome)
         yield self.around.take(
             replace(
                 outcome,
@@ -215,7 +221,7 @@ class _StepRendering:
 
     def _outcome(
         self, element: Mapping[str, JsonValue], decision: Decision
-    ) -> RenderedStep | RunDocument | DownloadContent | ConfigurePackage:
+    ) -> RenderedStep | RunDocument | DownloadContent | ConfigurePackage | RunPatchBaseline:
         """Give one script, or what needs more than inputs; inputs that the action refuses make a step that fails."""
         action = self.step.action
         match decision.move:
@@ -229,7 +235,7 @@ class _StepRendering:
             read = ACTIONS[action].from_inputs(_lower_case(inputs))
         except InputError as error:
             return self._failing(str(error))
-        if isinstance(read, (RunDocument, DownloadContent, ConfigurePackage)):
+        if isinstance(read, (RunDocument, DownloadContent, ConfigurePackage, RunPatchBaseline)):
             return read
         return RenderedStep(
             name="",
@@ -331,6 +337,36 @@ class _StepRendering:
             timeout=wanted.timeout,
             environment={**self.values.environment, **wanted.environment},
         )
+
+    def _patching(self, wanted: RunPatchBaseline) -> RenderedStep:
+        """Give a step without a script that does anything: what a node misses makes it one."""
+        request = wanted.request
+        try:
+            if wanted.override_list is not None:
+                overrides = self._text(wanted.override_list)
+                if overrides is not None:
+                    request = replace(request, overrides=read_override_list(overrides))
+            if wanted.baseline_override is not None:
+                baselines = self._text(wanted.baseline_override)
+                if baselines is not None:
+                    digest = hashlib.sha256(baselines).hexdigest()
+                    request = replace(request, baselines=read_baseline_override(baselines), baselines_digest=digest)
+        except InputError as error:
+            return self._failing(str(error))
+        script = undecided_script(request)
+        return RenderedStep(name="", action=self.step.action, script=script, timeout=TIMEOUT, patching=request)
+
+    def _text(self, source: Source) -> bytes | None:
+        """Give the one file that a source is; None: nobody has looked yet, or nothing is fetched here."""
+        content = self._content(source)
+        if content is None or content.pin == NOT_FETCHED:
+            return None
+        if not content.single:
+            raise InputError(f"{source.shown} is no single file")
+        try:
+            return self.around.contents.read(content.files[0].sha256)
+        except SourceError as exc:
+            raise ContentUnavailable(f"{source.shown}: {exc}") from exc
 
     def _content(self, source: Source | LibraryDocument) -> Content | None:
         if isinstance(source, LibraryDocument):

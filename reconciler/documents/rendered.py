@@ -3,13 +3,16 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from reconciler.documents.content import Blobs, Fetched
 from reconciler.documents.downloads import Placed
+from reconciler.documents.patch_script import patch_script
 from reconciler.documents.script_inputs import DEFAULT_TIMEOUT
 from reconciler.ids import Digest, DocumentName
+from reconciler.model.patch_order import PatchOrder
+from reconciler.model.patch_request import Operation, PatchRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,8 @@ class RenderedStep:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     needs: Placed | None = None
     """A file that must lie on the node as it was when this was rendered, or the step fails: the document it is of."""
+    patching: PatchRequest | None = None
+    """What it asks of the node's patches: `with_order` gives it a script that does it."""
     skip: str | None = None
     """Why it is skipped."""
     fail: str | None = None
@@ -67,6 +72,31 @@ class Rendered:
     blobs: Blobs = field(default_factory=Blobs)
     """The files that must be sent along."""
     fetched: tuple[Fetched, ...] = ()
+
+    @property
+    def patch_requests(self) -> tuple[PatchRequest, ...]:
+        """What its steps ask of a node's patches, in their order; empty: it is no patch document."""
+        return tuple(step.patching for step in self.steps if step.patching is not None)
+
+    @property
+    def patch_request(self) -> PatchRequest | None:
+        """What a node's order is made by: of several the last that installs; None: it is no patch document."""
+        requests = self.patch_requests
+        installs = tuple(one for one in requests if one.operation is Operation.INSTALL)
+        return next(reversed(installs or requests), None)
+
+    def with_order(self, order: PatchOrder | None) -> "Rendered":
+        """Give what runs on one node, where its patch steps bring this; None: nothing is missing there.
+
+        Raises ValueError where it is of a family that nothing here installs, or names what no package is called.
+        """
+        if not self.patch_requests:
+            return self
+        steps = tuple(
+            step if step.patching is None else replace(step, script=patch_script(step.patching, order))
+            for step in self.steps
+        )
+        return replace(self, steps=steps, digest=digest_of(steps))
 
 
 def digest_of(steps: tuple[RenderedStep, ...]) -> Digest:

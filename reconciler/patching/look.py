@@ -3,10 +3,12 @@
 `patch list` and `patch explain` print it; nothing is asked of a node here.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.inventory.observed import Facts
+from reconciler.model.baseline import OperatingSystem, PatchBaseline
 from reconciler.model.desired import DesiredState
 from reconciler.model.known import Known, Observed, Unknown
 from reconciler.model.node import Node
@@ -35,14 +37,26 @@ class NodeLook:
 
 
 def look_at_node(
-    node: Node, desired: DesiredState, facts: Facts, ledger: Ledger, now: datetime, memory: NodeMemory | None = None
+    node: Node,
+    desired: DesiredState,
+    facts: Facts,
+    ledger: Ledger,
+    now: datetime,
+    memory: NodeMemory | None = None,
+    override: Collection[PatchBaseline] = (),
 ) -> Observed[NodeLook]:
-    """Put together what a node is judged by; Unknown, with the reason, where something of it is missing."""
+    """Put together what a node is judged by; Unknown, with the reason, where something of it is missing.
+
+    `override`: SSM's BaselineOverride, which stands in the place of every other baseline.
+    """
     system = facts.section("os")
     if isinstance(system, Unknown):
         return Unknown(f"os: {system.why}")
     identity, version = (str(system.value.get(key, "")) for key in ("id", "version_id"))
-    resolution = resolve_baseline(node.tags, operating_system(identity, version), desired.baselines.values())
+    runs = operating_system(identity, version)
+    resolution = (
+        _overridden(override, runs) if override else resolve_baseline(node.tags, runs, desired.baselines.values())
+    )
     if resolution.baseline is None:
         return Unknown(f"no baseline: {resolution.reason}")
     patches = node_patches(
@@ -57,3 +71,11 @@ def look_at_node(
         now=now,
     )
     return Known(NodeLook(resolution=resolution, patches=patches.value, judge=Judge(grounds), doubts=(_AS_COMMITTED,)))
+
+
+def _overridden(override: Collection[PatchBaseline], runs: OperatingSystem | None) -> Resolution:
+    """SSM: a BaselineOverride has a baseline for the node's operating system, or the operation fails."""
+    found = next((one for one in override if one.operating_system is runs), None)
+    return Resolution(
+        baseline=found, reason="BaselineOverride" if found else "BaselineOverride has none for its system"
+    )

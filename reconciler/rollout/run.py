@@ -270,7 +270,12 @@ class _RollOut:
                 if not isinstance(definition, Definition) or definition.digest != item.definition:
                     self._land(item, self._held(item, "its document is no longer what was planned"))
                     continue
-                flight = Flight(item=item, node=self._desired.nodes[node], order=self._order(item, definition))
+                try:
+                    order = self._order(item, definition)
+                except ValueError as error:  # what its node calls packages is none by their grammar
+                    self._land(item, self._held(item, f"nothing is installed: {error}"))
+                    continue
+                flight = Flight(item=item, node=self._desired.nodes[node], order=order)
                 self._flights[node] = flight
                 self._submit(flight)
 
@@ -285,7 +290,7 @@ class _RollOut:
             cause=item.cause,
             epoch=self._manner.epoch,
             started=self._manner.clock(),
-            rendered=definition.rendered,
+            rendered=definition.rendered.with_order(item.patches),
             most_reboots=MOST_REBOOTS if self._manner.delivery is None else self._manner.delivery.most_reboots,
         )
 

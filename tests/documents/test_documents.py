@@ -246,7 +246,7 @@ RUN = "runs"
 SUPPORT = {
     **dict.fromkeys(("aws:runShellScript", "aws:runPowerShellScript", "aws:downloadContent", "aws:runDocument"), RUN),
     **dict.fromkeys(("aws:runDockerAction", "aws:configureDocker", "aws:configurePackage"), RUN),
-    **dict.fromkeys(("aws:softwareInventory", "aws:refreshAssociation"), RUN),
+    **dict.fromkeys(("aws:softwareInventory", "aws:refreshAssociation", "reconciler:runPatchBaseline"), RUN),
     "aws:domainJoin": "aws:domainJoin: no directory service is joined from here: let a script of your own join it",
     "aws:updateSsmAgent": "aws:updateSsmAgent: there is no agent here to update",
     **dict.fromkeys(("aws:cloudWatch", "aws:applications", "aws:psModule", "aws:updateAgent"), "not on Linux"),

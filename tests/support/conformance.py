@@ -37,6 +37,7 @@ POWERSHELL = f"{ON_NODES}::test_powershell_gets_the_script_as_from_ssms_agent"
 LISTED = f"{INVENTORY}::test_files_that_the_inputs_name_are_in_the_committed_inventory"
 ASKED = f"{INVENTORY}::test_associations_are_run_once_by_the_next_pass_when_a_step_asks_for_them"
 INSTALLS = "tests/passes/test_packages_on_nodes.py::test_a_package_is_installed_updated_and_taken_away"
+PATCHED = "tests/passes/test_patches_are_installed.py::test_exactly_the_approved_versions_are_installed"
 INSTALLED = f"{DOCKER}::test_docker_is_installed_and_removed_from_the_distributions_packages"
 
 ACTIONS_SAID: Mapping[str, Said] = {
@@ -63,6 +64,7 @@ ACTIONS_SAID: Mapping[str, Said] = {
         f"{ON_NODES}::test_there_is_no_agent_to_update_and_the_step_says_so",
     ),
     "aws:domainJoin": ("differs: skipped, no directory service is joined", ""),
+    "reconciler:runPatchBaseline": ("not on SSM: it is behind AWS-RunPatchBaseline", PATCHED),
 }
 
 SCRIPT_INPUTS: Mapping[str, Said] = {
@@ -103,6 +105,13 @@ INPUTS_SAID: Mapping[str, Mapping[str, Said]] = {
         "additionalArguments": ("differs: a map is taken as well, where the agent drops it", ""),
         "timeoutSeconds": (SAME, ""),
     },
+    "reconciler:runPatchBaseline": {
+        **dict.fromkeys(("operation", "rebootOption"), (SAME, PATCHED)),
+        "snapshotId": ("differs: the plan freezes what is approved", ""),
+        **dict.fromkeys(("installOverrideList", "baselineOverride"), ("differs: the management host fetches it", "")),
+        "baselineTags": ("differs: refused", ""),
+        **dict.fromkeys(("repair", "oldKernels", "endIfNothing"), ("not on SSM", "")),
+    },
     "aws:refreshAssociation": {"associationIds": ("differs: names of associations are taken as well", ASKED)},
     "aws:runDockerAction": {
         **dict.fromkeys(("action", "container", "image", "cmd"), (SAME, LIFE)),
@@ -131,6 +140,7 @@ SAMPLES: Mapping[str, Mapping[str, JsonValue]] = {
     "aws:configureDocker": {"action": "Install"},
     "aws:configurePackage": {"name": "Package", "action": "Install"},
     "aws:refreshAssociation": {"associationids": []},
+    "reconciler:runPatchBaseline": {"operation": "Scan"},
     "aws:runDockerAction": {"action": "Ps"},
     "aws:softwareInventory": {"applications": "Enabled"},
 }

@@ -8,13 +8,16 @@ from reconciler.documents.actions.download_content import DownloadContent
 from reconciler.documents.actions.refresh_association import RefreshAssociation
 from reconciler.documents.actions.run_docker_action import RunDockerAction
 from reconciler.documents.actions.run_document import RunDocument
+from reconciler.documents.actions.run_patch_baseline import RunPatchBaseline
 from reconciler.documents.actions.run_powershell_script import RunPowerShellScript
 from reconciler.documents.actions.run_shell_script import RunShellScript
 from reconciler.documents.actions.software_inventory import SoftwareInventory
 from reconciler.documents.own_script import Scripted
 from reconciler.documents.preconditions import Support
 
-ACTIONS: Mapping[str, type[ConfigurePackage] | type[DownloadContent] | type[RunDocument] | type[Scripted]] = {
+ACTIONS: Mapping[
+    str, type[ConfigurePackage] | type[DownloadContent] | type[RunDocument] | type[RunPatchBaseline] | type[Scripted]
+] = {
     action.name: action
     for action in (
         ConfigureDocker,
@@ -23,6 +26,7 @@ ACTIONS: Mapping[str, type[ConfigurePackage] | type[DownloadContent] | type[RunD
         RefreshAssociation,
         RunDockerAction,
         RunDocument,
+        RunPatchBaseline,
         RunPowerShellScript,
         RunShellScript,
         SoftwareInventory,

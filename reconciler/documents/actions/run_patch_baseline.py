@@ -1,0 +1,76 @@
+"""reconciler:runPatchBaseline: what is behind AWS-RunPatchBaseline: a node's approved patches, looked for or installed.
+
+The step says what is wanted of every node alike. Which versions that means on a node follows from its own inventory and baseline
+(`patching.orders`), and only then there is a script that does anything.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar, Self
+
+from reconciler.documents.content import HttpSource, S3Source
+from reconciler.documents.error import InputError
+from reconciler.documents.own_script import one_of, text_input
+from reconciler.model.known import JsonValue
+from reconciler.model.patch_order import RebootOption
+from reconciler.model.patch_request import Operation, PatchRequest
+
+TIMEOUT = timedelta(hours=48)
+"""The longest there is: a package transaction that has begun is never ended, and before it the script itself looks at the time."""
+
+_S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(\S{1,900})")
+_HTTPS = re.compile(r"https://[A-Za-z0-9\[][A-Za-z0-9.:\]-]{0,250}/\S{1,900}")
+"""Without a login: it would stand in plans and records."""
+_SNAPSHOT = re.compile(r"|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPatchBaseline:
+    """A patch step, as its inputs say it."""
+
+    name: ClassVar[str] = "reconciler:runPatchBaseline"
+    request: PatchRequest
+    override_list: HttpSource | S3Source | None = None
+    """Where an InstallOverrideList lies."""
+    baseline_override: HttpSource | S3Source | None = None
+
+    @classmethod
+    def from_inputs(cls, inputs: Mapping[str, JsonValue]) -> Self:
+        """Read a step's inputs."""
+        if _SNAPSHOT.fullmatch(text_input(inputs, "snapshotId")) is None:
+            raise InputError("the input snapshotId must be a UUID, or empty")
+        if text_input(inputs, "baselineTags"):
+            raise InputError("baselineTags is not supported: PatchGroups of a baseline say which nodes it serves")
+        overrides = _source("installOverrideList", text_input(inputs, "installOverrideList"))
+        baselines = _source("baselineOverride", text_input(inputs, "baselineOverride"))
+        if overrides is not None and baselines is not None:
+            raise InputError("installOverrideList and baselineOverride cannot be used together")  # SSM: exit 167
+        return cls(
+            request=PatchRequest(
+                operation=Operation(one_of(inputs, "operation", tuple(one.value for one in Operation))),
+                reboot=RebootOption(_choice(inputs, "rebootOption", tuple(one.value for one in RebootOption))),
+                repair=_choice(inputs, "repair", ("none", "interrupted")) == "interrupted",
+                remove_old_kernels=_choice(inputs, "oldKernels", ("keep", "remove")) == "remove",
+                end_if_nothing=_choice(inputs, "endIfNothing", ("false", "true")) == "true",
+            ),
+            override_list=overrides,
+            baseline_override=baselines,
+        )
+
+
+def _choice(inputs: Mapping[str, JsonValue], name: str, known: tuple[str, ...]) -> str:
+    """Give one of several words, the first where it is missing."""
+    return one_of(inputs, name, known) if inputs.get(name.lower()) is not None else known[0]
+
+
+def _source(name: str, url: str) -> HttpSource | S3Source | None:
+    if not url:
+        return None
+    if _HTTPS.fullmatch(url) is not None:
+        return HttpSource(url=url)
+    found = _S3.fullmatch(url)
+    if found is None:
+        raise InputError(f"the input {name} must begin with https:// or s3://, not {url[:80]!r}")
+    return S3Source(url=f"https://{found[1]}.s3.amazonaws.com/{found[2]}")
