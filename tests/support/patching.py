@@ -4,12 +4,42 @@ Takes packages as values; gives what came of `AWS-RunPatchBaseline` on a node, a
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from reconciler.documents.actions.run_patch_baseline import TIMEOUT
+from reconciler.documents.patch_script import patch_script
+from reconciler.documents.rendered import Rendered, RenderedStep, digest_of
+from reconciler.drift.definitions import Definition
+from reconciler.drift.finding import Cause
+from reconciler.ids import AssociationName, BaselineName, Digest, DocumentName, FleetId, NodeId
+from reconciler.inventory.collect import ask
+from reconciler.model.association import Association
+from reconciler.model.baseline import OperatingSystem, PatchBaseline, PatchEntry
+from reconciler.model.desired import DesiredState
+from reconciler.model.fleet import Fleet as FleetSettings
+from reconciler.model.known import Known
+from reconciler.model.node import Become, Node
+from reconciler.model.patch_lines import PatchTable
+from reconciler.model.patch_order import PatchOrder, RebootOption
+from reconciler.model.patch_request import InstallOverride, Operation, PatchRequest
+from reconciler.model.questions import Questions
+from reconciler.patching.approval import Grounds
+from reconciler.patching.from_facts import NodeMemory, node_patches
+from reconciler.patching.install_report import InstallReport, read_install_report
+from reconciler.patching.ledger import Ledger
+from reconciler.patching.orders import order_of
+from reconciler.patching.states import Judge
+from reconciler.plan.plan import Plan, PlanItem
+from reconciler.plan.run_id import run_id
+from reconciler.rollout.flight import Delivery
+from reconciler.rollout.run import roll_out
+from reconciler.transport.known_hosts import parse
+from reconciler.transport.pool import ConnectionPool
 from tests.support.apt_repository import AptRepository, Package
 from tests.support.nodes import Fleet, TestNode
 from tests.support.site import Site, nodes_yaml
@@ -35,16 +65,19 @@ class Patched:
     stderr: str
 
     @property
-    def failed(self) -> Mapping[str, str]:
-        """Row -> cause and words."""
-        lines = [line.split(" ", 4) for line in self.stdout.splitlines() if line.startswith("patch: failed ")]
-        return {line[2]: line[4] for line in lines}
+    def report(self) -> InstallReport:
+        """What the step said."""
+        return read_install_report(self.stdout.encode())
 
     @property
     def installed(self) -> Mapping[str, str]:
         """Row -> version."""
-        lines = [line.split() for line in self.stdout.splitlines() if line.startswith("patch: installed ")]
-        return {line[2]: line[3] for line in lines}
+        return {str(row): version for row, version in self.report.installed.items()}
+
+    @property
+    def causes(self) -> Mapping[str, str]:
+        """Row -> cause."""
+        return {row: problem.cause for row, problem in self.report.failed.items()}
 
 
 class Patching:
@@ -122,6 +155,122 @@ class Patching:
             exit_code=answer["ResponseCode"],
             stdout=answer["StandardOutputContent"],
             stderr=answer["StandardErrorContent"],
+        )
+
+
+class Manager:
+    """A management host in this process, for one node: asks it, judges, and carries one order out. No git, no ledger."""
+
+    def __init__(self, server: TestNode, outputs: Path) -> None:
+        self.server = server
+        self.node = Node(
+            id=NodeId(server.name),
+            address=server.address,
+            port=server.port,
+            user=server.user,
+            identity_file=server.fleet.identity_file.name,
+            become=Become.SUDO,
+        )
+        self.outputs = outputs
+        self.runs = 0
+
+    def pool(self) -> ConnectionPool:
+        """Give connections to the node, with the host key it has now."""
+        return ConnectionPool(
+            known_hosts=parse(self.server.fleet.known_hosts),
+            nodes={self.node.id: self.node},
+            key_directory=self.server.fleet.identity_file.parent,
+        )
+
+    def order(
+        self,
+        *approved: str,
+        reboot: RebootOption = RebootOption.NO_REBOOT,
+        overrides: tuple[InstallOverride, ...] | None = None,
+        **baseline: Any,
+    ) -> PatchOrder | None:
+        """Ask the node, and give what an install would bring where these packages are approved by name, and no others."""
+        questions = Questions(patches=True, ports=(), mounts=False)
+        with self.pool() as pool, pool.connect(self.node) as session:
+            facts = ask(session, self.node, questions).facts
+        found = node_patches(
+            {name: facts.section(name) for name in ("os", "installed", "available")}, PatchTable(), NodeMemory()
+        )
+        assert isinstance(found, Known), found
+        now = datetime.now(UTC)
+        entries = tuple(PatchEntry(pattern=name) for name in approved)
+        judged_by = PatchBaseline(
+            name=BaselineName("now"), operating_system=OperatingSystem.DEBIAN, approved=entries, **baseline
+        )
+        judge = Judge(Grounds(baseline=judged_by, ledger=Ledger(), product="Debian12", now=now))
+        return order_of(
+            PatchRequest(operation=Operation.INSTALL, reboot=reboot, overrides=overrides), found.value, judge
+        )
+
+    def run(
+        self,
+        order: PatchOrder | None,
+        *,
+        seconds: float = 120,
+        stop: threading.Event | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+        script: Callable[[bytes], bytes] = lambda text: text,
+        **request: Any,
+    ) -> Patched:
+        """Carry an order out as the roll-out of a command does; `script` may change what runs, to make it quicker."""
+        wanted = PatchRequest(
+            operation=Operation.INSTALL, reboot=order.reboot if order else RebootOption.NO_REBOOT, **request
+        )
+        text = script(patch_script(wanted, order))
+        step = RenderedStep(name="PatchLinux", action="reconciler:runPatchBaseline", script=text, timeout=TIMEOUT)
+        steps = (replace(step, group=1),)
+        rendered = Rendered(document=DocumentName("Patch"), version="1", digest=digest_of(steps), steps=steps)
+        self.runs += 1
+        name = AssociationName("patch")
+        definition = Definition(digest=Digest("e" * 64), rendered=rendered)
+        fleet = FleetId("patching")
+        item = PlanItem(
+            node=self.node.id,
+            association=name,
+            document="Patch:1",
+            definition=definition.digest,
+            rendered=rendered.digest,
+            run=run_id(fleet, self.node.id, name, self.runs),
+            executions=self.runs,
+            cause=Cause.PENDING,
+            reason="for a test",
+        )
+        now = datetime.now(UTC)
+        with self.pool() as pool:
+            (outcome,) = roll_out(
+                Plan(digest=Digest("0" * 64), commit=None, facts=Digest("1" * 64), at=now, items=(item,)),
+                desired=DesiredState(
+                    commit=None,
+                    fleet=FleetSettings(id=fleet),
+                    nodes={self.node.id: self.node},
+                    associations={name: Association(name=name, document=DocumentName("Patch"))},
+                ),
+                definitions={name: definition},
+                connect=pool.connect,
+                epoch=1,
+                clock=lambda: datetime.now(UTC),
+                wait_until=now + timedelta(seconds=seconds),
+                stop=stop or threading.Event(),
+                outputs=self.outputs,
+                delivery=Delivery(
+                    until=now + timedelta(seconds=seconds),
+                    cancelled=lambda _node: cancelled(),
+                    on_started=lambda _node: None,
+                    on_delayed=lambda _node, _why: None,
+                ),
+            )
+        assert outcome.record is not None, outcome
+        done = outcome.record.steps[0]
+        return Patched(
+            status=outcome.record.status.value,
+            exit_code=done.exit_code,
+            stdout=done.stdout.decode(),
+            stderr=done.stderr.decode(),
         )
 
 
