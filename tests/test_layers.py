@@ -69,7 +69,6 @@ LAYERS: dict[str, set[str]] = {
 ONLY_IN = {
     "fabric": {"transport"},
     "paramiko": {"transport"},
-    "git": {"source"},
     "yaml": {"model", "settings"},
     "jsonschema": {"model", "settings"},
     "watchdog": {"daemon"},

@@ -1,6 +1,7 @@
 """Everything one management host needs for passes over one state repository: opened once, used by commands and the daemon."""
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -172,9 +173,11 @@ class Controller:
 
     def close(self) -> None:
         """Let go of lease, connections and the clone; safe to call twice."""
-        self._leadership.let_go()
         self._latecomers.stop()
-        self.connections.close()
+        with ThreadPoolExecutor(1) as beside:  # a hundred connections end while the lease is pushed
+            closed = beside.submit(self.connections.close)
+            self._leadership.let_go()
+        closed.result()
         self._latecomers.close()
         self.repository.close()
 

@@ -9,8 +9,8 @@ import structlog
 from reconciler.commit.state_folder import serving_from
 from reconciler.daemon.command_socket import CommandSocket
 from reconciler.daemon.controller import Controller
+from reconciler.daemon.log import log_pass
 from reconciler.daemon.passing import Request
-from reconciler.daemon.telling import log_pass
 from reconciler.daemon.watch import watching, watching_pauses
 from reconciler.errors import ReconcilerError
 

@@ -1,9 +1,7 @@
-"""What a pass did, told: in words for people, as one JSON document for programs, as lines for the log."""
+"""What a pass did, told: in words for people, as one JSON document for programs."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-import structlog
 
 from reconciler.compliance.encode import encode_finding, instant
 from reconciler.compliance.report import Status, item_status
@@ -12,8 +10,6 @@ from reconciler.model.history import RunStatus
 from reconciler.model.outcome import Disposition, Outcome
 from reconciler.plan.difference import PlanDifference
 from reconciler.plan.plan import PlanItem
-
-log = structlog.get_logger()
 
 _NOTHING_TO_READ = frozenset({RunStatus.SUCCESS, RunStatus.IN_PROGRESS})
 
@@ -25,7 +21,7 @@ def pass_in_words(result: PassResult) -> Iterator[str]:
     yield from (f"paused: {pause}" for pause in result.summary.pauses)
     yield from (f"held: {node}: {note}" for node, report in result.reports.items() for note in report.notes)
     for outcome in result.outcomes:
-        yield f"{outcome.node}  {outcome.association}: {_ended(outcome)}"
+        yield f"{outcome.node}  {outcome.association}: {ended(outcome)}"
         if outcome.record is not None and outcome.record.status not in _NOTHING_TO_READ:
             yield f"    what it wrote: reconciler runs output {outcome.record.run[:12]}"
     if result.dry_run:
@@ -50,7 +46,8 @@ def pass_in_words(result: PassResult) -> Iterator[str]:
     yield result.commit_words
 
 
-def _ended(outcome: Outcome) -> str:
+def ended(outcome: Outcome) -> str:
+    """Say how one plan item ended; the reason is foreign text."""
     if outcome.record is not None and outcome.disposition is Disposition.RAN:
         return outcome.reason
     return f"{outcome.disposition.value}: {outcome.reason}"
@@ -117,43 +114,3 @@ def _item(item: PlanItem) -> Mapping[str, Any]:
         "run": item.run,
         "reason": item.reason,
     }
-
-
-def log_pass(result: PassResult) -> None:
-    """Write one line a node and one for the pass."""
-    ran: dict[str, list[Outcome]] = {}
-    for outcome in result.outcomes:
-        ran.setdefault(outcome.node, []).append(outcome)
-    for node, report in result.reports.items():
-        wrong = {r.finding.association: r.finding.state.value for r in report.findings if not r.finding.compliant}
-        did = {o.association: _ended(o) for o in ran.get(node, [])}
-        log.info(
-            "node",
-            node=node,
-            status=report.status.value,
-            revision=result.plan.commit,
-            **({"ran": _flat(did)} if did else {}),
-            **({"wrong": _flat(wrong)} if wrong else {}),
-            **({"unreachable": report.facts.unreachable} if report.facts.unreachable else {}),
-        )
-    for problem in result.problems:
-        log.warning("attention", reason=problem)
-    for warning in result.warnings:
-        log.warning("warning", reason=warning)
-    for pause in result.summary.pauses:
-        log.warning("paused", reason=pause)
-    log.info(
-        "pass",
-        revision=result.plan.commit,
-        plan=result.plan.digest[:12],
-        compliant=result.summary.nodes[Status.COMPLIANT],
-        not_compliant=result.summary.nodes[Status.NON_COMPLIANT],
-        unknown=result.summary.nodes[Status.UNKNOWN],
-        ran=sum(o.disposition is Disposition.RAN for o in result.outcomes),
-        report=result.report_commit,
-        seconds=round(result.seconds, 3),
-    )
-
-
-def _flat(words: Mapping[Any, str]) -> str:
-    return "; ".join(f"{name} {word}" for name, word in words.items())

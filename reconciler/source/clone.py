@@ -13,6 +13,7 @@ from pathlib import Path
 from reconciler.errors import SourceError
 from reconciler.source.address import RepositoryAddress
 from reconciler.source.git_process import OWN_SETTINGS, OWN_SETTINGS_TEXT, GitOptions, GitProcess
+from reconciler.source.ref_files import all_refs
 
 _USERS = "reconciler.users"
 _ADDRESS = "reconciler.address"
@@ -124,6 +125,7 @@ def _remove_leftovers(folder: Path) -> Iterator[str]:
 
 
 def _delete_scratch(git: GitProcess) -> None:
-    found = git.ask("for-each-ref", "--format=delete %(refname)", SCRATCH)
-    if found:
+    refs = all_refs(git.folder) if (git.folder / "objects").is_dir() else None
+    if refs is None or any(name.startswith(SCRATCH) for name in refs):  # where something is broken, git is to say so
+        found = git.ask("for-each-ref", "--format=delete %(refname)", SCRATCH)
         git.ask("update-ref", "--stdin", stdin=found)

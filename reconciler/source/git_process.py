@@ -8,6 +8,7 @@ import fcntl
 import os
 import selectors
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -191,8 +192,6 @@ class GitProcess:
             )
             given.writelines((stdin,) if isinstance(stdin, bytes) else stdin)
             given.seek(0)
-            # Started here and not by gitpython, which gives a process our whole environment beside what it is told: until
-            # `env` had taken it away, other programs of this user could read it under another name than ours.
             try:
                 process = subprocess.Popen(
                     command,
@@ -305,12 +304,9 @@ def _asking_for(held: int | None) -> tuple[str, ...]:
 
 
 def _require_git() -> None:
-    """Raise SourceError where there is no git that gitpython would take."""
-    try:
-        from git.cmd import Git  # noqa: PLC0415  importing it runs `git version`: without git that must be our own error
-    except ImportError as exc:
-        raise SourceError("git cannot be started: install git, or put it on PATH") from exc
-    del Git
+    """Raise SourceError where there is no git: the shell that sets its limits would say so in its own words."""
+    if shutil.which("git") is None:
+        raise SourceError("git cannot be started: install git, or put it on PATH")
 
 
 def _widen(pipe: IO[bytes]) -> None:
