@@ -122,7 +122,7 @@ def test_a_machine_without_an_id_and_versions_without_a_phase_are_not_deferred()
     assert deferred(Phasing(machine_id=MACHINES[0]), installed(), [offer("phased-001")]) == frozenset()
 
 
-@pytest.mark.parametrize(("machine", "number"), zip(MACHINES, NUMBERS, strict=True))
+@pytest.mark.parametrize(("machine", "number"), [*zip(MACHINES, NUMBERS, strict=True)])
 def test_a_machine_keeps_its_number_for_a_version(machine: str, number: int) -> None:
     """The numbers are those of libstdc++."""
     assert draw(offer("phased-004"), machine) == number
