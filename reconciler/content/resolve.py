@@ -1,8 +1,8 @@
 """Sources -> what they come to now: fetched into the store, or recalled from it. The one door to everything that fetches."""
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from reconciler.content.egress import Egress
+from reconciler.content.fetches import SECOND_CHANCE, Fetches, Looked
 from reconciler.content.host_secrets import HostSecrets
 from reconciler.content.package_archive import tar_of
 from reconciler.content.s3 import S3, names_below, object_url
@@ -34,7 +35,6 @@ from reconciler.model.secret import Secret
 from reconciler.source.address import RepositoryAddress, Scheme, parse_address
 from reconciler.source.content import ContentRepository, Reach
 
-WORKERS = 4
 MOST_SOURCES = 200
 """Of one round: each is a connection or two."""
 MOST_ROUNDS = 10
@@ -140,7 +140,11 @@ def _read_committed(data: bytes) -> Mapping[str, Content]:
 
 
 class Resolver:
-    """Looks at sources, each once; opened for one pass, one plan or one command."""
+    """Looks at sources, each once; opened for one pass, one plan or one command.
+
+    `fetches` are those of this process. With `patience`, in seconds for all that is fetched, what has not come by then is
+    left to them, and counts in the next pass; without, every server is waited for until its own limits.
+    """
 
     def __init__(
         self,
@@ -150,11 +154,16 @@ class Resolver:
         *,
         known_hosts: Path | None = None,
         state_file: StateFile = no_state,
+        fetches: Fetches | None = None,
+        patience: float | None = None,
     ) -> None:
         self._store = store
         self._egress = egress
         self._secrets = secrets
-        self._web = HttpFetcher(egress, secrets)
+        self._fetches = fetches or Fetches()
+        self._patience = patience
+        self._until: float | None = None
+        self._web = HttpFetcher(egress, secrets, cut=self._fetches.cut)
         self._s3 = S3(self._web, secrets)
         self._known_hosts = known_hosts
         self._state_file = state_file
@@ -176,28 +185,63 @@ class Resolver:
         new = [source for source in dict.fromkeys(sources) if self.contents.find(source) is None]
         for source in new[MOST_SOURCES:]:
             self.contents.add(source, Unavailable(reason=f"more than {MOST_SOURCES} sources at once"))
-        new = new[:MOST_SOURCES]
-        with ThreadPoolExecutor(max_workers=max(1, min(WORKERS, len(new))), thread_name_prefix="fetch") as pool:
-            for source, found in zip(new, pool.map(self._look, new), strict=True):
-                self.contents.add(source, found)
+        for source, looked in self._looked_at(new[:MOST_SOURCES]).items():
+            self.contents.add(source, looked.found)
+            if looked.problem:
+                self.problems.append(looked.problem)
 
     def prune(self, now: datetime) -> None:
         """Remove what nobody has asked for lately."""
         self._store.prune(now)
 
-    def _look(self, source: Source) -> Content | Unavailable:
+    def _looked_at(self, sources: list[Source]) -> Mapping[Source, Looked]:
+        """Give what each came to, in the order given, whoever was quicker."""
+        # What lies here is read at once, and by this thread: the clone of the state repository is the pass's own.
+        found = {source: looked for source in sources if (looked := self._without_asking(source)) is not None}
+        asked = [source for source in sources if source not in found]
+        awaited, until = asked, None
+        if self._patience is not None:
+            until = self._in_time(self._patience)
+            found.update(self._fetches.late(asked))
+            asked = [source for source in asked if source not in found]
+            left = self._fetches.still_asked(asked)
+            awaited = [source for source in asked if source not in left]
+        self._fetches.begin(((_server(source), source) for source in awaited), self._look)
+        found.update(self._fetches.take(awaited, until=until))
+        return {source: found.get(source) or self._without(source) for source in sources}
+
+    def _in_time(self, patience: float) -> float:
+        """Give until when one round waits: all of them for `patience`, and what a download led to for a moment at least."""
+        now = time.monotonic()
+        if self._until is None:
+            self._until = now + patience
+            return self._until
+        return max(self._until, now + SECOND_CHANCE)
+
+    def _without_asking(self, source: Source) -> Looked | None:
+        """Give what no server has to be asked for."""
+        known = None if source.mutable else self._store.recall(source)
+        if known is not None:
+            return Looked(found=known.content)
+        return self._look(source) if isinstance(source, PackageSource) and not source.url else None
+
+    def _without(self, source: Source) -> Looked:
+        """Give what stands for a source that is not waited for."""
         known = self._store.recall(source)
-        if known is not None and not source.mutable:
-            return known.content
+        if self._patience is None:
+            words = "the asking was given up"
+        else:
+            words = f"its server did not answer within {self._patience:g} s: the pass went on without it, its answer counts in the next"
+        return Looked(found=Unavailable(reason=words)) if known is None else _still(known, f"{source.shown}: {words}")
+
+    def _look(self, source: Source) -> Looked:
+        known = self._store.recall(source)
         try:
             fresh = self._fresh(source, known)
             self._store.remember(source, fresh)
         except SourceError as exc:
-            if known is None:
-                return Unavailable(reason=str(exc))
-            self.problems.append(f"{exc}; what it was when last seen ({known.content.pin[:30]}) stays in force")
-            return known.content
-        return fresh.content
+            return Looked(found=Unavailable(reason=str(exc))) if known is None else _still(known, str(exc))
+        return Looked(found=fresh.content)
 
     def _fresh(self, source: Source, known: Known | None) -> Known:
         match source:
@@ -272,7 +316,7 @@ class Resolver:
             known_hosts=self._known_hosts,
         )
         folder = self._store.repositories / f"{source_key(GitSource(repository=source.repository))[:32]}.git"
-        with ContentRepository.open(address, reach, folder) as repository:
+        with ContentRepository.open(address, reach, folder, self._fetches.cut) as repository:
             commit = source.commit or repository.commit_of(source.ref)
             repository.bring(commit)
             single, files = repository.files(commit, source.path)
@@ -286,6 +330,21 @@ class Resolver:
             return None
         lines = list(_login_lines(self._secrets, source, host))
         return Secret("".join(f"{line}\n" for line in lines))
+
+
+def _still(known: Known, why: str) -> Looked:
+    """Give what a source was when it last could be read."""
+    told = f"{why}; what it was when last seen ({known.content.pin[:30]}) stays in force"
+    return Looked(found=known.content, problem=told)
+
+
+def _server(source: Source) -> str:
+    """Give whom a source is asked from."""
+    if isinstance(source, GitSource):
+        with suppress(SourceError):
+            return _host(_address(source))[0]
+        return ""
+    return (urlsplit(source.url).hostname or "").lower()
 
 
 def _login_lines(secrets: HostSecrets, source: GitSource, host: str) -> Iterator[str]:

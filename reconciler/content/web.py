@@ -22,6 +22,7 @@ from reconciler.content.host_secrets import HostSecrets
 from reconciler.documents.content import Authentication, HttpSource
 from reconciler.errors import SourceError
 from reconciler.model.secret import Secret
+from reconciler.source.cut import Cut
 
 MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -59,8 +60,15 @@ Sign = Callable[[str], Mapping[str, str]]
 class HttpFetcher:
     """Fetches files; knows where it may go, and whom it may tell which secret."""
 
-    def __init__(self, egress: Egress, host_secrets: HostSecrets, limits: HttpLimits | None = None) -> None:
+    def __init__(
+        self,
+        egress: Egress,
+        host_secrets: HostSecrets,
+        limits: HttpLimits | None = None,
+        cut: Cut | None = None,
+    ) -> None:
         self._egress = egress
+        self._cut = cut or Cut()
         self._secrets = host_secrets
         self._limits = limits or HttpLimits()
 
@@ -69,7 +77,7 @@ class HttpFetcher:
 
         `sign` gives further headers for the source's own address; where it leads elsewhere, nothing is signed.
         """
-        with _within(self._limits.total) as clock:
+        with _within(self._limits.total) as clock, self._cut.watching(clock.cut):
             try:
                 return self._follow(source, mark, clock, {} if sign is None else sign(source.url))
             except (OSError, http.client.HTTPException, ValueError) as exc:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from reconciler.compliance.write import VERSION, lines
 from reconciler.content.egress import Egress
+from reconciler.content.fetches import Fetches
 from reconciler.content.host_secrets import HostSecrets
 from reconciler.content.resolve import MOST_ROUNDS, Committed, Found, Resolver, StateFile
 from reconciler.content.store import Store
@@ -30,12 +31,20 @@ class Contents:
         self._secrets = HostSecrets(known={secret.name: secret for secret in settings.secrets})
         self._known_hosts = settings.known_hosts
         self._read_file = read_file
+        self._fetches = Fetches()
 
-    def settled(self, base: Ground, now: datetime) -> tuple[Ground, tuple[str, ...]]:
-        """Fetch what the associations of `base` download; gives it with them rendered, and what could not be refreshed."""
+    def close(self) -> None:
+        """Let go of servers that have not answered; safe to call twice."""
+        self._fetches.close()
+
+    def settled(self, base: Ground, now: datetime, *, patience: float | None = None) -> tuple[Ground, tuple[str, ...]]:
+        """Fetch what the associations of `base` download; gives it with them rendered, and what could not be refreshed.
+
+        `patience`: seconds after which it goes on without servers that have not answered; None waits for every server.
+        """
         if not sources_of(base):
             return base, ()
-        resolver = self._resolver(base.desired)
+        resolver = self._resolver(base.desired, patience)
         settled = base
         for _ in range(MOST_ROUNDS):
             settled = with_contents(base, resolver.contents)
@@ -53,19 +62,21 @@ class Contents:
 
     def settle(self, desired: DesiredState, attempt: Callable[[Found], T]) -> T:
         """Do what needs contents that only the attempt itself names. Raises ContentUnknown where that does not end."""
-        return self._resolver(desired).settle(attempt)
+        return self._resolver(desired, None).settle(attempt)
 
     def read(self, sha256: str) -> bytes:
         """Give a file that was fetched. Raises SourceError where it is gone, or was changed."""
         return self._store.read(sha256)
 
-    def _resolver(self, desired: DesiredState) -> Resolver:
+    def _resolver(self, desired: DesiredState, patience: float | None) -> Resolver:
         return Resolver(
             self._store,
             self._egress,
             self._secrets,
             known_hosts=self._known_hosts,
             state_file=self._state_file(desired),
+            fetches=self._fetches,
+            patience=patience,
         )
 
     def _state_file(self, desired: DesiredState) -> StateFile:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from reconciler.commit.places import Places, find_places
 from reconciler.commit.state_folder import writing_from
 from reconciler.compliance.judge import judge, summarise
 from reconciler.compliance.report import FleetSummary, NodeReport, Status, item_status
+from reconciler.content.fetches import PATIENCE
 from reconciler.daemon.accepting import Accepted
 from reconciler.daemon.branches import Branches, believed_reporters
 from reconciler.daemon.cancelling import is_being_sent
@@ -110,7 +111,9 @@ class Controller:
         """Open the repository once more for another thread, as another process would."""
         with self._opened() as repository:
             branches = Branches(repository, self._settings, self.clock, self._reporters, CloneHealth(repository))
-            yield repository, branches, Contents(self.state_dir / "content", self._settings, repository.read_file)
+            contents = Contents(self.state_dir / "content", self._settings, repository.read_file)
+            with closing(contents):
+                yield repository, branches, contents
 
     # What the daemon's loop asks
 
@@ -174,6 +177,7 @@ class Controller:
     def close(self) -> None:
         """Let go of lease, connections and the clone; safe to call twice."""
         self._latecomers.stop()
+        self.contents.close()
         with ThreadPoolExecutor(1) as beside:  # a hundred connections end while the lease is pushed
             closed = beside.submit(self.connections.close)
             self._leadership.let_go()
@@ -267,7 +271,7 @@ class Controller:
         began = monotonic()
         reports, accepted, base = self._clone.kept_sound(lambda: self._synced(request), _trouble)
         repaired = self._clone.told()
-        base, unfetched = self.contents.settled(base, self.clock())
+        base, unfetched = self.contents.settled(base, self.clock(), patience=PATIENCE)
         problems = [*repaired, *accepted.problems, *reports.standing.unreachable, *unfetched]
         leading = _Leading()
         if not request.dry_run:

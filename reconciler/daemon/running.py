@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -47,8 +47,10 @@ def run_here(
         parameters=meant.library.parameters,
     )
     typed = Typed(document_name="AWS-Noop", instance_ids=(THIS_MACHINE,), parameters=parameters)
-    with tempfile.TemporaryDirectory(prefix="reconciler-") as outputs:
-        downloads = Contents(Path(outputs, "content"), settings, lambda _commit, _path: None)
+    with (
+        tempfile.TemporaryDirectory(prefix="reconciler-") as outputs,
+        closing(Contents(Path(outputs, "content"), settings, lambda _commit, _path: None)) as downloads,
+    ):
         command = downloads.settle(
             desired,
             lambda contents: prepare(

@@ -18,6 +18,7 @@ from reconciler.ids import CommitId
 from reconciler.model.secret import Secret
 from reconciler.source.address import OBJECT_ID, RepositoryAddress, Scheme
 from reconciler.source.clone import clear_stale_locks, close_clone, open_clone
+from reconciler.source.cut import Cut
 from reconciler.source.git_process import GitOptions, GitProcess
 from reconciler.source.objects import Objects
 from reconciler.source.records import MEBIBYTE, ReadLimits, TreeEntry
@@ -66,8 +67,8 @@ class ContentRepository:
         self._objects = Objects(self._git)
 
     @classmethod
-    def open(cls, address: RepositoryAddress, reach: Reach, folder: Path) -> Self:
-        """Open the clone in `folder`, made where there is none. Nothing is fetched."""
+    def open(cls, address: RepositoryAddress, reach: Reach, folder: Path, cut: Cut | None = None) -> Self:
+        """Open the clone in `folder`, made where there is none. Nothing is fetched. `cut` ends what waits for the server."""
         if address.is_local:
             raise SourceError(f"{address.shown} is a folder of this host: documents download from servers alone")
         options = GitOptions(
@@ -81,6 +82,7 @@ class ContentRepository:
             open_clone(folder, address, options),
             settings=_settings(address, reach),
             environment={"GIT_ALLOW_PROTOCOL": "ssh:https", "no_proxy": "*", "NO_PROXY": "*", "SSH_AUTH_SOCK": ""},
+            cut=cut or Cut(),
         )
         found = cls(address, reach, git)
         try:

@@ -24,6 +24,7 @@ from typing import IO
 from reconciler.errors import SourceError
 from reconciler.model.secret import Secret
 from reconciler.source.address import RepositoryAddress
+from reconciler.source.cut import Cut
 
 QUICK = timedelta(seconds=120)
 """For what touches only this disk: generous, because a cold disk with 10,000 files is slow, and a hang must end."""
@@ -134,6 +135,8 @@ class GitProcess:
     """What git and the programs it starts see besides, for one question."""
     settings: tuple[str, ...] = ()
     """Settings beyond ours, which they win over: for a repository that is allowed less."""
+    cut: Cut = field(default_factory=Cut, compare=False)
+    """Ends what runs, from another thread."""
 
     def ask(self, *arguments: str, stdin: bytes | Iterable[bytes] = b"", limit: timedelta | None = None) -> bytes:
         """Give what git answers; anything but status 0 is a `SourceError` with git's words."""
@@ -206,7 +209,8 @@ class GitProcess:
             except OSError as exc:
                 raise SourceError(f"git cannot be started in {self.folder}: {exc.strerror}") from exc
             try:
-                yield process
+                with self.cut.watching(lambda: _ask_to_end(process)):
+                    yield process
             finally:
                 _end(process)
                 for pipe in (process.stdout, process.stderr):
@@ -339,6 +343,13 @@ def _drain(process: subprocess.Popen[bytes], name: str, limit: timedelta, most: 
                 elif key.data == "out" or size["err"] <= _MAX_STDERR:
                     read[key.data].append(chunk)
     return b"".join(read["out"]), b"".join(read["err"])
+
+
+def _ask_to_end(process: subprocess.Popen[bytes]) -> None:
+    """Have git end soon, and all it started; whoever reads its answer hears that it did."""
+    with suppress(ProcessLookupError):
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

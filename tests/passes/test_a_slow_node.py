@@ -11,9 +11,9 @@ from reconciler.compliance.report import Status
 from reconciler.daemon.passing import PassResult, Request
 from reconciler.ids import NodeId
 from reconciler.inventory import collect
-from tests.passes.test_the_daemon import wait_until
 from tests.support.nodes import Fleet, TestNode, start_fleet
 from tests.support.site import Site, bodies
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
 

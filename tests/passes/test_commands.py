@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.passes.test_the_daemon import wait_until
 from tests.support.nodes import Fleet, start_fleet
 from tests.support.site import Site, nodes_yaml
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(400)]
 

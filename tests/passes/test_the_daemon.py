@@ -4,14 +4,14 @@ import json
 import random
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.nodes import Fleet, start_fleet
 from tests.support.site import APPEND_DOCUMENT, MOTD, Site, bodies
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
 
@@ -29,13 +29,6 @@ def site(tmp_path: Path, fleet: Fleet) -> Site:
     made = Site(tmp_path, fleet)
     made.standard(fleet.nodes, "Fleet: example\nInterval: rate(1 hour)\n")
     return made
-
-
-def wait_until(condition: Callable[[], bool], what: str, deadline: float = 60) -> None:
-    ends = time.monotonic() + deadline
-    while not condition():
-        assert time.monotonic() < ends, f"not within {deadline} s: {what}"
-        time.sleep(0.05)
 
 
 def end(daemon: subprocess.Popen[str], number: int = signal.SIGTERM) -> int:
