@@ -4,7 +4,7 @@ import base64
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -27,7 +27,7 @@ from reconciler.daemon.command_wire import (
     texts,
 )
 from reconciler.daemon.commanding import Sent
-from reconciler.errors import CommitError, UsageError
+from reconciler.errors import CommitError, ReconcilerError, UsageError
 from reconciler.ids import NodeId
 from reconciler.source.address import parse_address
 
@@ -115,7 +115,15 @@ class DaemonLine:
         try:
             self._line.write(value, WRITE_PATIENCE)
         except Gone as exc:
-            raise CommitError(f"the daemon hung up: {exc}") from exc
+            raise self._last_words() or CommitError(f"the daemon hung up: {exc}") from exc
+
+    def _last_words(self) -> ReconcilerError | None:
+        """Give why the daemon hung up, where it said so before: it reads no request to an end that it has refused."""
+        with suppress(Gone, Malformed, TimeoutError):
+            told = self._line.read(LOOK_AGAIN)
+            if told.get("event") == "refused":
+                return refused(told)
+        return None
 
     def _event(self, stop: Event, otherwise: str, patience: float = float("inf")) -> Mapping[str, Any] | None:
         """Give what the daemon says next; None: the person left. Raises what it refused with."""

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from reconciler.daemon import command_socket
 from reconciler.daemon.callers import caller
 from reconciler.daemon.command_client import DaemonLine, daemon_of
 from reconciler.daemon.command_socket import CommandSocket
-from reconciler.daemon.command_wire import MOST_ASKED, encode_typed
+from reconciler.daemon.command_wire import MOST_ASKED, encode_typed, refusal
 from reconciler.daemon.passing import Request
-from reconciler.errors import LeaseLost, UsageError
+from reconciler.errors import CommitError, LeaseLost, UsageError
 from tests.support.site import Site
 
 NOOP = Typed(document_name="AWS-Noop", targets=("Key=tag:Role,Values=nobody",))
@@ -95,10 +95,29 @@ MALFORMED = {
 def test_what_does_not_read_is_refused_in_words(site: Site, sent: bytes) -> None:
     with listening(site, leads=False):
         connection = raw(site)
-        connection.sendall(sent)
+        with suppress(BrokenPipeError):  # it may be refused, and the line closed, before all of it was sent
+            connection.sendall(sent)
         found = answer(connection)
         assert (found["event"], found["kind"]) == ("refused", "UsageError")
         assert "a request that does not read" in found["words"]
+
+
+def test_why_the_daemon_hung_up_is_told_where_it_said_so(site: Site) -> None:
+    """Whoever is turned away, or asks for too much, may meet a closed line while still sending."""
+    ours, daemons = socket.socketpair()
+    with daemons:
+        daemons.sendall(
+            json.dumps(refusal(UsageError("32 clients are here already: try again later"))).encode() + b"\n"
+        )
+    with closing(DaemonLine(ours, str(site.repo))) as daemon, pytest.raises(UsageError, match="are here already"):
+        daemon.send(NOOP, stop=threading.Event(), tell=lambda *_: None, confirm=lambda _: None)
+
+
+def test_a_daemon_that_hangs_up_without_a_word_is_told(site: Site) -> None:
+    ours, daemons = socket.socketpair()
+    daemons.close()
+    with closing(DaemonLine(ours, str(site.repo))) as daemon, pytest.raises(CommitError, match="hung up"):
+        daemon.send(NOOP, stop=threading.Event(), tell=lambda *_: None, confirm=lambda _: None)
 
 
 @pytest.mark.parametrize(
