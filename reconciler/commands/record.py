@@ -70,6 +70,8 @@ class CommandRecord:
     output_bucket: str = ""
     """A bucket, or a folder."""
     output_prefix: str = ""
+    undelivered: tuple[str, ...] = ()
+    """What of the output could not be brought there, and why: words of the place itself, and foreign text."""
     cancelled: bool = False
     """Whether somebody asked for its end."""
     invocations: tuple[Invocation, ...] = ()
@@ -96,6 +98,10 @@ class CommandRecord:
         known = {each.node: each for each in news}
         merged = tuple(each if each.detail.ended else known.get(each.node, each) for each in self.invocations)
         return replace(self, invocations=merged, cancelled=self.cancelled or cancelled)
+
+    def with_undelivered(self, problems: Iterable[str]) -> Self:
+        """Give the record with what became of its output."""
+        return replace(self, undelivered=tuple(reason_of(problem) for problem in problems))
 
 
 def begin_record(command: Command, state_commit: CommitId | None) -> CommandRecord:
@@ -148,6 +154,7 @@ def command_json(record: CommandRecord) -> dict[str, Any]:
         "InstanceIds": list(record.instance_ids),
         "MaxConcurrency": record.max_concurrency,
         "MaxErrors": record.max_errors,
+        "OutputProblems": list(record.undelivered),
         "OutputS3BucketName": record.output_bucket,
         "OutputS3KeyPrefix": record.output_prefix,
         "Parameters": {name: list(values) for name, values in sorted(record.parameters.items())},
@@ -225,6 +232,7 @@ def decode_record(content: bytes) -> CommandRecord:
         comment=text_of(told["Comment"]),
         output_bucket=text_of(told.get("OutputS3BucketName", "")),
         output_prefix=text_of(told.get("OutputS3KeyPrefix", "")),
+        undelivered=tuple(map(text_of, told.get("OutputProblems", []))),
         cancelled=value["CancelRequested"] is True,
         invocations=tuple(_invocation(row) for _, row in sorted(value["Invocations"].items())),
     )

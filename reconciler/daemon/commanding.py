@@ -158,17 +158,17 @@ def send(
     refused = why_not(office.rules, who.login, command, base.desired)
     if refused is not None:
         raise UsageError(f"AccessDenied: {refused}; nothing was sent")
-    put = ready(request.output)
-    confirm(command.announcement)
-    with office.alone():
-        return _send(
-            office,
-            command,
-            base.desired,
-            reports,
-            _Ears(stop=stop, tell=tell, watch=watch, put=put),
-            list(accepted.problems),
-        )
+    with ready(request.output) as put:
+        confirm(command.announcement)
+        with office.alone():
+            return _send(
+                office,
+                command,
+                base.desired,
+                reports,
+                _Ears(stop=stop, tell=tell, watch=watch, put=put),
+                list(accepted.problems),
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,7 +227,9 @@ def _send(
         )
         if ears.put is not None and command.request.output is not None:
             ended = [each for each in invocations if each.detail.ended]
-            problems.extend(deliver(ears.put, command.request.output, command, ended, office.outputs))
+            undelivered = deliver(ears.put, command.request.output, command, ended, office.outputs)
+            problems.extend(undelivered)
+            record = record.with_undelivered(undelivered)
         record = record.with_invocations(invocations, cancelled=cancel.asked)
         words = f"{command.document.name}: {record.verdict.detail.value}, {record.verdict.reason}"
         made, published = books.write(record, words)

@@ -15,16 +15,25 @@ from reconciler.errors import UsageError
 from reconciler.rollout.output import NAMES
 
 WORKERS = 8
+MOST_FAILURES = 20
+"""After these nothing more is tried: where a bucket is away, each try costs what its time-outs allow."""
+_CONNECT, _READ, _ATTEMPTS = 10, 60, 3
+"""Seconds for a connection, seconds of silence, and tries: a command's record waits for its output."""
 
 Put = Callable[[str, Path], None]
 """Brings one file to a key; raises what the place raises."""
 
 
-def ready(place: OutputPlace | None) -> Put | None:
+@contextlib.contextmanager
+def ready(place: OutputPlace | None) -> Iterator[Put | None]:
     """Give what brings a file there, once it is known that it can. Raises UsageError (SSM: InvalidOutputFolder)."""
     if place is None:
-        return None
-    return _folder(place.folder) if place.folder is not None else _bucket(str(place.bucket))
+        yield None
+    elif place.folder is not None:
+        yield _folder(place.folder)
+    else:
+        with _bucket(str(place.bucket)) as put:
+            yield put
 
 
 def deliver(put: Put, place: OutputPlace, command: Command, ended: Iterable[Invocation], outputs: Path) -> list[str]:
@@ -36,16 +45,26 @@ def deliver(put: Put, place: OutputPlace, command: Command, ended: Iterable[Invo
         for key, file in _files(place, command, invocation, outputs)
     ]
 
+    failed = 0
+
     def one(job: tuple[Invocation, str, Path]) -> str | None:
+        nonlocal failed
         invocation, key, file = job
+        if failed >= MOST_FAILURES:
+            return ""
         try:
             put(key, file)
         except Exception as exc:  # noqa: BLE001  (a bucket's client raises classes of its own; nothing here is the command's fault)
-            return f"{invocation.node}: its output was not brought to {place.name}/{key}: {exc}"
+            failed += 1
+            return f"{invocation.node}: its output was not brought to {place.name}: {exc} ({key})"
         return None
 
     with ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="output") as pool:
-        return [words for words in pool.map(one, wanted) if words is not None]
+        told = [words for words in pool.map(one, wanted) if words is not None]
+    problems = [words for words in told if words]
+    if len(problems) < len(told):
+        problems.append(f"{len(told) - len(problems)} further outputs were not tried after that")
+    return problems
 
 
 def _files(place: OutputPlace, command: Command, invocation: Invocation, outputs: Path) -> Iterator[tuple[str, Path]]:
@@ -74,17 +93,31 @@ def _folder(folder: Path) -> Put:
     return put
 
 
-def _bucket(bucket: str) -> Put:
+@contextlib.contextmanager
+def _bucket(bucket: str) -> Iterator[Put]:
     try:
-        boto3: Any = importlib.import_module("boto3")
+        session: Any = importlib.import_module("boto3.session")
+        config: Any = importlib.import_module("botocore.config")
     except ImportError as exc:
         raise UsageError(
             f"InvalidOutputFolder: {bucket} is a bucket, and boto3 is not installed: pip install 'reconciler[s3]', "
             "or name a folder (with a /); nothing was sent"
         ) from exc
-    client = boto3.client("s3")
-    try:
-        client.head_bucket(Bucket=bucket)
-    except Exception as exc:
-        raise UsageError(f"InvalidOutputFolder: the bucket {bucket} cannot be used: {exc}; nothing was sent") from exc
-    return lambda key, file: client.upload_file(str(file), bucket, key)
+    limits = {"connect_timeout": _CONNECT, "read_timeout": _READ}
+    tries = {"total_max_attempts": _ATTEMPTS, "mode": "standard"}
+    with contextlib.ExitStack() as ending:
+        try:
+            # A session of its own: the library's one keeps the credentials that a daemon's first command found.
+            client = session.Session().client("s3", config=config.Config(**limits, retries=tries))
+            ending.callback(client.close)
+            client.head_bucket(Bucket=bucket)
+        except Exception as exc:
+            raise UsageError(
+                f"InvalidOutputFolder: the bucket {bucket} cannot be used: {exc}; nothing was sent"
+            ) from exc
+
+        def put(key: str, file: Path) -> None:
+            with file.open("rb") as body:
+                client.put_object(Bucket=bucket, Key=key, Body=body)
+
+        yield put

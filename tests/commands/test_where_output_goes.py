@@ -56,5 +56,7 @@ def test_what_is_neither_is_refused(name: str, prefix: str) -> None:
 
 def test_a_bucket_without_its_client_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
-    with pytest.raises(UsageError, match=r"InvalidOutputFolder: .*pip install 'reconciler\[s3\]'"):
-        ready(OutputPlace(bucket="bucket"))
+    monkeypatch.setitem(sys.modules, "boto3.session", None)
+    refused = pytest.raises(UsageError, match=r"InvalidOutputFolder: .*pip install 'reconciler\[s3\]'")
+    with refused, ready(OutputPlace(bucket="bucket")):
+        pass
