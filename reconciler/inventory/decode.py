@@ -81,7 +81,7 @@ def _asked(questions: Questions, only: frozenset[str] | None) -> tuple[tuple[Fac
     """Give the facts that were asked for, and whether they are read from the node's small files; nodes share it."""
     facts = (fact for fact in FACTS.values() if only is None or fact.section in only)
     both = ((fact, bool(fact.reads(questions))) for fact in facts)
-    return tuple((fact, reads) for fact, reads in both if reads or fact.script(questions))
+    return tuple((fact, reads) for fact, reads in both if reads or FACTS[fact.frame or fact.section].script(questions))
 
 
 def _texts(answered: Answered) -> tuple[Mapping[str, str], str | None]:
@@ -99,7 +99,8 @@ def _section(
 ) -> Held:
     """Give one section; `texts` are the node's small files, where it is read from them, and `problem` what is wrong with them."""
     name = fact.section
-    frame = answered.frames.get(name)
+    where = fact.frame or name
+    frame = answered.frames.get(where)
     before = request.before.get(name)
     if frame is not None and frame.status is Status.UNCHANGED:
         if before is None or not before.fingerprint:
@@ -115,7 +116,7 @@ def _section(
         return _unknown(answered.problem or "the node did not answer this section", request)
     else:
         text = _checks(answered.frames) if name == "checks" else frame.text
-    at = answered.frames.get(f"at.{name}")
+    at = answered.frames.get(f"at.{where}")
     fingerprint = "" if at is None else at.text
     if at is None and before is not None and text.endswith(HELD):
         fingerprint = before.fingerprint

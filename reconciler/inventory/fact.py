@@ -61,6 +61,8 @@ class Fact:
     section: str
     parse: Callable[[str, Asked], Rows]
     """Raises ValueError on a line it does not understand: unknown is not absent."""
+    frame: str = ""
+    """The section whose answer this one is read from as well; empty: it has its own."""
     watch: str = ""
     """sh words (globs allowed), the paths whose stat lines are the fingerprint; with the same one nothing is computed."""
     also: Callable[[Questions], str] = nothing

@@ -31,16 +31,20 @@ clock      epoch, uptime                    seconds; volatile
            Where a baseline applies to the node (Questions.patches):
 installed  NAME.ARCH                        a list of lines as `model.patch_lines.installed_line` writes them
 available  NAME.ARCH                        a list of lines as `model.patch_lines.patch_line` writes them
+notices    ID                               a list of lines as `model.patch_lines.notice_line` writes them: rpm's notices
 repositories "SITE SUITE/COMPONENT ARCH"    {"origin", "label", "suite", "codename", "component": text, "trusted", "fetched": bool,
                                             "release": its key in `metadata`, or null}
+           rpm: the repository's id         {"trusted", "fetched", "notices": bool, whether it publishes any}
 metadata   apt's name of a Release file,    {"date", "valid_until", "fetched": ISO 8601 in UTC or null}; of "*":
-           or "*"                           {"tried": when an update was last tried}; volatile
+           rpm: the id; or "*"              {"tried": when an update was last tried}; volatile
 reboot     required, packages               bool; names of packages that ask for a reboot
 restarts   UNIT, without systemd a          a deleted file that it still holds in memory
            process's name
 dpkg       audit, periodic, timers,         what `dpkg --audit` says (lines); apt's settings (text by name); names; bool
            unattended_upgrades,             each: whether it is there, and whether something installs updates by itself
            installs_by_itself
+rpm        timers, settings, modules,       names of units and cron jobs; text by file; NAME -> "STREAM STATE"; what installs
+           installs_by_itself               updates by itself, or null. `dpkg` and `rpm` are empty where they are not the node's
 refreshed  "URL SUITE", or "*"              null, or why its list could not be refreshed in this very asking; volatile
 locks      PATH                             {"pid": 1, "process": text} that holds it; volatile
 ========== ================================ =====================================================================
@@ -78,11 +82,13 @@ SECTIONS: Final = (
     "clock",
     "installed",
     "available",
+    "notices",
     "repositories",
     "metadata",
     "reboot",
     "restarts",
     "dpkg",
+    "rpm",
     "locks",
     "refreshed",
 )

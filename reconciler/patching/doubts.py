@@ -25,6 +25,11 @@ LAST_DAYS: Final[Mapping[str, date]] = {
     "CentOS7": date(2024, 6, 30),
     "CentOS8": date(2021, 12, 31),
     "AmazonLinux2018.03": date(2023, 12, 31),
+    "AmazonLinux2": date(2026, 6, 30),
+    "OracleLinux6": date(2021, 3, 31),
+    "OracleLinux7": date(2024, 12, 31),
+    "RedhatEnterpriseLinux6": date(2020, 11, 30),
+    "RedhatEnterpriseLinux7": date(2024, 6, 30),
 }
 """Until when a release gets public security updates, long-term support included. A release that is not listed is taken for alive."""
 
@@ -40,6 +45,8 @@ class HeldIndex:
     """When it was last seen to be current (UTC); None: nobody knows."""
     valid_until: datetime | None = None
     """What its publisher says (UTC); None: nothing."""
+    notices: bool = True
+    """rpm: whether it publishes notices; without one a version is no security update."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +72,9 @@ def _doubts(evidence: ScanEvidence, baseline: PatchBaseline, now: datetime) -> I
         yield from _of_index(held, timedelta(hours=baseline.metadata_max_age_hours), now)
     if baseline.operating_system in APT_SYSTEMS and not _has_security_source(evidence.indexes, baseline):
         yield "none of its package lists is a security index: updates that are security updates would not be seen"
-    last = LAST_DAYS.get(evidence.product)
+    elif baseline.operating_system not in APT_SYSTEMS and not _has_notices(evidence.indexes, baseline):
+        yield "none of its repositories publishes notices (updateinfo): updates that are security updates would not be seen"
+    last = LAST_DAYS.get(evidence.product) or LAST_DAYS.get(evidence.product.partition(".")[0])
     if last is not None and now.astimezone(UTC).date() > last and not _has_extended(evidence.indexes):
         yield f"{evidence.product} gets no security updates since {last}"
     if evidence.competitor:
@@ -91,6 +100,12 @@ def _has_security_source(indexes: Sequence[HeldIndex], baseline: PatchBaseline) 
     return any(held.fetched and held.index.is_security(baseline.security_indexes) for held in indexes)
 
 
+def _has_notices(indexes: Sequence[HeldIndex], baseline: PatchBaseline) -> bool:
+    """Whether a version could count as a security update, where a rule asks for that."""
+    return any(held.notices for held in indexes) or any(rule.non_security for rule in baseline.rules)
+
+
 def _has_extended(indexes: Sequence[HeldIndex]) -> bool:
-    """Whether somebody is paid for keeping a dead release alive: Ubuntu's ESM."""
-    return any(held.fetched and held.index.trusted and held.index.origin.startswith("UbuntuESM") for held in indexes)
+    """Whether somebody is paid for keeping a dead release alive: Ubuntu's ESM, Red Hat's ELS."""
+    alive = (one.index for one in indexes if one.fetched and one.index.trusted)
+    return any(one.origin.startswith("UbuntuESM") or "-els-" in one.repository for one in alive)

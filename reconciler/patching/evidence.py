@@ -9,34 +9,43 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
-from reconciler.model.patch import Index
+from reconciler.model.patch import Family, Index
 from reconciler.patching.doubts import HeldIndex, ScanEvidence
+from reconciler.patching.from_facts import family_of
 
 Sections = Mapping[str, Observed[Mapping[str, JsonValue]]]
 
-_NEEDED: Final = ("repositories", "metadata", "dpkg")
+_NEEDED: Final = ("repositories", "metadata")
 
 
 def scan_evidence(sections: Sections, *, product: str, now: datetime) -> Observed[ScanEvidence]:
-    """Put together what the lists of a node with apt are; Unknown where one of its sections, or a row of it, is.
+    """Put together what the lists of a node are; Unknown where one of its sections, or a row of it, is.
 
     `now` is when the node was asked: what a refresh confirmed was confirmed then.
     """
     found: dict[str, Mapping[str, JsonValue]] = {}
-    for name in _NEEDED:
+    is_apt = _family(sections) not in (Family.RPM, Family.SUSE)
+    for name in (*_NEEDED, "dpkg" if is_apt else "rpm"):
         section = sections.get(name, Unknown(f"section {name} was not collected"))
         if isinstance(section, Unknown):
             return Unknown(f"{name}: {section.why}")
         found[name] = section.value
     confirmed = _confirmed(sections.get("refreshed"))
     try:
+        read = _held if is_apt else _held_of_rpm
         indexes = tuple(
-            _held(key, _row(key, found["repositories"][key]), found["metadata"], confirmed, now)
+            read(key, _row(key, found["repositories"][key]), found["metadata"], confirmed, now)
             for key in sorted(found["repositories"])
         )
     except ValueError as error:
         return Unknown(f"repositories: {error}")
-    return Known(ScanEvidence(product=product, indexes=indexes, competitor=_competitor(found["dpkg"])))
+    competitor = _competitor(found["dpkg"]) if is_apt else str(found["rpm"].get("installs_by_itself") or "")
+    return Known(ScanEvidence(product=product, indexes=indexes, competitor=competitor))
+
+
+def _family(sections: Sections) -> Family | None:
+    system = sections.get("os")
+    return family_of(system.value) if isinstance(system, Known) else None
 
 
 def _held(
@@ -65,6 +74,19 @@ def _held(
     )
 
 
+def _held_of_rpm(
+    key: str, row: Mapping[str, JsonValue], metadata: Mapping[str, JsonValue], confirmed: frozenset[str], now: datetime
+) -> HeldIndex:
+    dates = metadata.get(key)
+    came = _instant(dates.get("fetched")) if isinstance(dates, Mapping) else None
+    return HeldIndex(
+        index=Index(repository=key, trusted=row.get("trusted") is True),
+        fetched=row.get("fetched") is True,
+        refreshed_at=now if key in confirmed else came,
+        notices=row.get("notices") is True,
+    )
+
+
 def _row(key: str, row: JsonValue) -> Mapping[str, JsonValue]:
     if not isinstance(row, Mapping) or "unknown" in row:
         why = row["unknown"] if isinstance(row, Mapping) else "it does not read"
@@ -73,13 +95,15 @@ def _row(key: str, row: JsonValue) -> Mapping[str, JsonValue]:
 
 
 def _confirmed(refreshed: Observed[Mapping[str, JsonValue]] | None) -> frozenset[str]:
-    """Give `SITE SUITE` of what a refresh confirmed; where two archives look alike by that, both must have been."""
+    """Give `SITE SUITE` (rpm: the id) of what a refresh confirmed; where two archives look alike by that, both must have been."""
     if not isinstance(refreshed, Known):
         return frozenset()
     told: dict[str, bool] = {}
     for name, problem in refreshed.value.items():
         url, space, suite = name.rpartition(" ")
-        if space:
+        if not space:
+            told[name] = told.get(name, True) and problem is None
+        else:
             key = f"{urlsplit(url).netloc or 'file:'} {suite}"
             told[key] = told.get(key, True) and problem is None
     return frozenset(key for key, whole in told.items() if whole)

@@ -1,6 +1,6 @@
 """The patch sections of one node's facts -> what its rows are judged by, and which baseline is asked; pure.
 
-Sections `installed` and `available` hold, by `NAME.ARCH`, the lines that `model.patch_lines` writes. A section that is Unknown,
+Sections `installed` and `available` hold, by `NAME.ARCH`, the lines that `model.patch_lines` writes, `notices` those that they name. A section that is Unknown,
 or one row of it, makes the whole Unknown: nothing is applied on it, and it is never compliant.
 """
 
@@ -17,6 +17,7 @@ from reconciler.patching.node_patches import Gone, NodePatches
 from reconciler.patching.versions import check_dpkg_version
 
 _RPM_EPOCH: Final = re.compile(r"(?:[0-9]{1,10}:)?[^:]", re.ASCII)
+_NO_NOTICES: Final[Observed[Mapping[str, JsonValue]]] = Known({})
 _MACHINES: Final = {
     Family.APT: {
         "x86_64": "amd64",
@@ -53,7 +54,7 @@ def native_arch(family: Family, machine: str) -> str:
 def node_patches(
     sections: Mapping[str, Observed[Mapping[str, JsonValue]]], table: PatchTable, memory: NodeMemory
 ) -> Observed[NodePatches]:
-    """Read one node's sections `os`, `installed` and `available`."""
+    """Read one node's sections `os`, `installed` and `available`; where its patches have notices, those too."""
     found: dict[str, Mapping[str, JsonValue]] = {}
     for name in ("os", "installed", "available"):
         section = sections.get(name, Unknown(f"{name}: not asked for"))
@@ -63,7 +64,11 @@ def node_patches(
     family = family_of(found["os"])
     if family is None:
         return Unknown("its packages are none that we know")
+    notices = _NO_NOTICES if family is Family.APT else sections.get("notices", Unknown("not asked for"))
+    if isinstance(notices, Unknown):
+        return Unknown(f"notices: {notices.why}")
     try:
+        table.add_notices(_lines(notices.value))
         installed = tuple(read_installed(line) for line in _lines(found["installed"]))
         available = tuple(table.patch(line) for line in _lines(found["available"]))
         check_versions(family, installed, available)

@@ -60,7 +60,9 @@ def look_at_node(
     if resolution.baseline is None:
         return Unknown(f"no baseline: {resolution.reason}")
     patches = node_patches(
-        {name: facts.section(name) for name in ("os", "installed", "available")}, PatchTable(), memory or NodeMemory()
+        {name: facts.section(name) for name in ("os", "installed", "available", "notices")},
+        PatchTable(),
+        memory or NodeMemory(),
     )
     if isinstance(patches, Unknown):
         return patches

@@ -6,7 +6,7 @@ SSM: a patch group's baseline for the node's operating system, else the default 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from reconciler.model.baseline import APT_SYSTEMS, PATCH_GROUP_TAGS, OperatingSystem, PatchBaseline
+from reconciler.model.baseline import PATCH_GROUP_TAGS, OperatingSystem, PatchBaseline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +22,10 @@ class Resolution:
 def may_have_baseline(tags: Mapping[str, str], baselines: Iterable[PatchBaseline]) -> bool:
     """Whether a baseline of the repository's own could be a node's, as far as that shows before it was ever asked what it runs.
 
-    The bundled defaults do not count: a scan of a fleet is asked for by writing a baseline. Nor do those whose package manager
-    cannot be read yet.
+    The bundled defaults do not count: a scan of a fleet is asked for by writing a baseline.
     """
     groups = {tags[tag] for tag in PATCH_GROUP_TAGS if tag in tags}
-    own = (one for one in baselines if not one.bundled and one.operating_system in APT_SYSTEMS)
+    own = (one for one in baselines if not one.bundled)
     return any(one.default or groups.intersection(one.patch_groups) for one in own)
 
 

@@ -73,6 +73,7 @@ def patches(data: bytes) -> str:
         "os": Known({"family": family, "arch": "x86_64"}),
         "installed": Known({"it": parts.get("installed", "").split("\n")}),
         "available": Known({"it": parts.get("available", "").split("\n")}),
+        "notices": Known({"it": parts.get("notices", "").splitlines()}),
     }
     found = node_patches(sections, table, NodeMemory())
     if isinstance(found, Unknown):

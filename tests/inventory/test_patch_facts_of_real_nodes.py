@@ -1,26 +1,19 @@
 """What a real node with apt tells about its patches: one node, a repository of the tests' own, nothing of the day."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from reconciler.ids import NodeId
-from reconciler.inventory.collect import Collected, collect
-from reconciler.model.command import Answer, Program, Session
-from reconciler.model.known import Known, Unknown
-from reconciler.model.node import Become, Node
-from reconciler.model.patch import Index, InstallState, Patch
-from reconciler.model.patch_lines import PatchTable, read_installed
+from reconciler.model.known import Known
+from reconciler.model.patch import Index, InstallState
+from reconciler.model.patch_lines import read_installed
 from reconciler.model.questions import Questions
-from reconciler.transport.known_hosts import parse
-from reconciler.transport.pool import ConnectionPool
+from tests.inventory.patch_site import Site, offers, rows, unknown
 from tests.support.apt_repository import AptRepository, Package
-from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.nodes import start_fleet
 
-ASKED = Questions(patches=True, ports=(), mounts=False)
 SECTIONS = ("installed", "available", "repositories", "metadata", "reboot", "restarts", "dpkg", "locks")
 PUBLISHED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 VALID = datetime(2036, 3, 8, 12, tzinfo=UTC)
@@ -31,60 +24,6 @@ my $how = pack('s s x4 q q l x4', F_WRLCK, 0, 0, 0, 0);
 fcntl($file, F_SETLK, $how) or die $!;
 print "held\\n"; sleep 60;
 """
-
-
-class Counting:
-    """A session that counts what goes over the wire."""
-
-    def __init__(self, session: Session, answers: list[Answer]) -> None:
-        self.node, self.host_key = session.node, session.host_key
-        self._session, self._answers = session, answers
-
-    def run(self, program: Program) -> Answer:
-        answer = self._session.run(program)
-        self._answers.append(answer)
-        return answer
-
-    def stream(self, program: Program) -> Iterator[bytes]:
-        return self._session.stream(program)
-
-
-class Site:
-    """One node, and a way to ask it."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self.on_disk: TestNode = fleet.nodes[0]
-        one = self.on_disk
-        self.node = Node(
-            id=NodeId(one.name),
-            address=one.address,
-            port=one.port,
-            user=one.user,
-            identity_file=fleet.identity_file.name,
-            become=Become.SUDO,
-        )
-        self._fleet = fleet
-        self.answers: list[Answer] = []
-
-    def open(self) -> None:
-        self.pool = ConnectionPool(
-            known_hosts=parse(self._fleet.known_hosts),
-            nodes={self.node.id: self.node},
-            key_directory=self._fleet.identity_file.parent,
-        )
-
-    def look(self, before: Collected | None = None, asked: Questions = ASKED) -> Collected:
-        @contextmanager
-        def connect(node: Node) -> Iterator[Session]:
-            with self.pool.connect(node) as session:
-                yield Counting(session, self.answers)
-
-        self.answers.clear()
-        held = {} if before is None else {self.node.id: before}
-        return collect([self.node], {self.node.id: asked}, connect, before=held)[self.node.id]
-
-    def sh(self, script: str) -> str:
-        return self.on_disk.run(["sh", "-ec", script]).stdout
 
 
 def hello(version: str, **fields: str) -> Package:
@@ -110,7 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Itera
     needing = hello("1.1", Depends="libgreet, hello-data:any (= 1.1), mail-transport-agent | libgreet")
     repository = publish(folder / "apt", [needing, new, fonts, Package(name="unwanted", version="1")])
     with start_fleet(folder / "fleet", 1) as fleet:
-        site = Site(fleet)
+        site = Site(fleet, fleet.nodes[0])
         repository.install_into(site.on_disk.root)
         site.sh(
             "apt-get -q update; apt-get -qy install hello=1.0 libgreet=1:2.0-1+b1; apt-mark hold hello; apt-mark auto libgreet"
@@ -123,25 +62,6 @@ def no_connection_is_left(site: Site) -> Iterator[None]:
     site.open()
     yield
     site.pool.close()
-
-
-def rows(found: Collected, section: str) -> dict[str, object]:
-    told = found.facts.section(section)
-    assert isinstance(told, Known), (section, told)
-    return dict(told.value.items())
-
-
-def offers(found: Collected, row: str) -> list[Patch]:
-    lines = rows(found, "available")[row]
-    assert isinstance(lines, list)
-    table = PatchTable()
-    return [table.patch(str(line)) for line in lines]
-
-
-def unknown(found: Collected, section: str) -> str:
-    told = found.facts.section(section)
-    assert isinstance(told, Unknown), (section, told)
-    return told.why
 
 
 def test_versions_on_offer_are_told_from_the_installed_one_upwards(site: Site) -> None:

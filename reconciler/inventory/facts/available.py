@@ -21,6 +21,9 @@ from reconciler.inventory.apt import (
     unchanged_releases,
 )
 from reconciler.inventory.fact import Asked, Fact, Rows, number
+from reconciler.inventory.rpm import lists, offers
+from reconciler.inventory.rpm import repositories as rpm
+from reconciler.inventory.rpm.installed import DATABASE
 from reconciler.model.patch import Family, Index, Patch
 from reconciler.model.patch_lines import patch_line
 from reconciler.model.questions import Questions
@@ -143,7 +146,15 @@ END {
 
 # The lists in turn, each behind its mark; cat-file takes every compression apt knows, and tells by its status where one is cut,
 # but for gzip's.
-_SCRIPT: Final = r"""
+_SCRIPT: Final = (
+    r"""
+if [ "$pm" != apt ]; then
+RPM
+  case $rpm_offers in
+  repositories*) say available ok "$rpm_offers";;
+  *) say available unknown "${rpm_offers#unknown }";;
+  esac
+else
 case $apt_index in
 indexes*)
   if ! x=$(dpkg-query -W -f 'has\t${Package}\t${Version}\t${Architecture}\t${db:Status-Status}\t${Provides}\n' 2>/dev/null </dev/null)
@@ -177,7 +188,11 @@ indexes*)
   fi;;
 *) say available unknown "${apt_index#unknown }";;
 esac
-""".replace("ROUNDS", str(ROUNDS)).replace("AWK", ORDER + _AWK)
+fi
+""".replace("ROUNDS", str(ROUNDS))
+    .replace("AWK", ORDER + _AWK)
+    .replace("RPM", lists.SCRIPT)
+)
 
 _SUM: Final = re.compile(r"[0-9a-f]{64}")
 _SOURCE: Final = re.compile(r"(\S+)(?: \((\S+)\))?")
@@ -188,6 +203,8 @@ _COLUMNS: Final = 11
 
 def parse(stdout: str, _: Asked) -> Rows:
     """Read the indexes, then what each round found. A list that could not be read to its end makes it all unknown."""
+    if stdout.startswith("repositories "):
+        return offers.read_offers(stdout)
     listed, found, rest = stdout.partition("\n--\n")
     if not found:
         raise ValueError("the versions on offer are missing")
@@ -290,7 +307,10 @@ def _script(questions: Questions) -> str:
 
 FACT = Fact(
     section="available",
-    watch=f"{SOURCES} {LISTS}/*Packages* /var/lib/dpkg/status /var/lib/dpkg/updates/. /var/lib/dpkg/arch",
+    watch=(
+        f"{SOURCES} {LISTS}/*Packages* /var/lib/dpkg/status /var/lib/dpkg/updates/. /var/lib/dpkg/arch"
+        f" {rpm.CONFIGURATION} {rpm.LISTS} /etc/dnf/modules.d/*.module {DATABASE}"
+    ),
     also=unchanged_releases,
     script=_script,
     parse=parse,

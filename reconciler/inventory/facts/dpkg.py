@@ -12,7 +12,8 @@ LONGEST: Final = 200
 """Lines of dpkg's audit that are kept."""
 
 _SCRIPT: Final = r"""
-if ! command -v dpkg >/dev/null; then say dpkg unknown 'dpkg is not installed: other package managers cannot be asked yet'
+if [ "$pm" != apt ]; then say dpkg ok none
+elif ! command -v dpkg >/dev/null; then say dpkg unknown 'dpkg is not installed: other package managers cannot be asked yet'
 elif ! x=$(dpkg --audit 2>&1 </dev/null) && [ -z "$x" ]; then say dpkg unknown 'dpkg --audit failed'
 elif ! t=$(apt-config dump 2>&1 </dev/null); then say dpkg unknown "apt-config dump: $t"
 else
@@ -36,7 +37,9 @@ _PERIODIC: Final = re.compile(r'APT::Periodic::([A-Za-z:-]{1,60}) "([^"]{0,100})
 
 
 def parse(stdout: str, _: Asked) -> Rows:
-    """Give `audit` (lines), `periodic` (apt's own settings), `unattended_upgrades`, `timers`, and `installs_by_itself`."""
+    """Give nothing where dpkg is not what the node lives by; else `audit` (lines), `periodic` (apt's own settings), `unattended_upgrades`, `timers`, and `installs_by_itself`."""
+    if stdout == "none":
+        return {}
     audit, found, rest = ("\n" + stdout).partition("\n--")
     if not found:
         raise ValueError("the node's settings are missing")

@@ -6,13 +6,16 @@ from typing import Final
 
 from reconciler.inventory.apt import by_row, check_arch, check_name, check_version
 from reconciler.inventory.fact import Asked, Fact, Rows, number
+from reconciler.inventory.rpm import installed as rpm
 from reconciler.model.patch import Installed, InstallState
 from reconciler.model.patch_lines import installed_line
 from reconciler.model.questions import Questions
 
 # A mark stands at the native architecture for packages of every one. The time is that of the package's list of files.
 _SCRIPT: Final = r"""
-if ! command -v dpkg-query >/dev/null; then say installed unknown 'dpkg is not installed: the patches of other package managers cannot be read yet'
+if [ "$pm" != apt ]; then
+RPM
+elif ! command -v dpkg-query >/dev/null; then say installed unknown 'dpkg is not installed: the patches of other package managers cannot be read yet'
 else
   x=$({
     [ ! -f /var/lib/apt/extended_states ] || cat /var/lib/apt/extended_states 2>/dev/null </dev/null || echo 'unreadable	marks'
@@ -31,7 +34,7 @@ else
   ')
   say installed ok "$x"
 fi
-"""
+""".replace("RPM", rpm.SCRIPT)
 
 _STATUS: Final = re.compile(r"[uihrp][ncHUFWti][ R]?")
 _COLUMNS: Final = 8
@@ -41,6 +44,8 @@ _SECONDS: Final = 11
 
 def parse(stdout: str, _: Asked) -> Rows:
     """Read a line a package; removed ones whose configuration is left are not installed."""
+    if stdout.startswith("rpm\n"):
+        return rpm.read_installed_rpm(stdout)
     *lines, end = stdout.split("\n")
     if end != "end\t0":
         raise ValueError(f"dpkg-query did not list everything: {end[:80]!r}")
@@ -81,7 +86,10 @@ def _script(questions: Questions) -> str:
 
 FACT = Fact(
     section="installed",
-    watch="/var/lib/dpkg/status /var/lib/dpkg/updates/. /var/lib/dpkg/arch /var/lib/apt/extended_states",
+    watch=(
+        "/var/lib/dpkg/status /var/lib/dpkg/updates/. /var/lib/dpkg/arch /var/lib/apt/extended_states"
+        f" {rpm.DATABASE} {rpm.LOCKS} {rpm.MARKS} /etc/dnf/dnf.conf /var/lib/dnf/history.sqlite"
+    ),
     script=_script,
     parse=parse,
 )

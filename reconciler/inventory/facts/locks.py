@@ -1,4 +1,4 @@
-"""Who holds apt's and dpkg's locks right now: read in every pass from /proc/locks, without a process of its own."""
+"""Who holds the locks of the package manager right now: read in every pass from /proc/locks, without a process of its own."""
 
 import re
 from typing import Final
@@ -27,13 +27,31 @@ if [ -n "$at_locks" ] && [ -r /proc/locks ]; then
       unset IFS; set +f;;
     esac
   done </proc/locks
+  for p in PID_FILES; do
+    case $NL$at_locks in *" $p$NL"*) ;; *) continue;; esac
+    first "$p"; n=$v v=
+    case $n in ''|*[!0-9]*) continue;; esac
+    IFS= read -r v 2>/dev/null <"/proc/$n/comm"
+    case $v in dnf*|yum*|python*|platform-python*|microdnf|packagekitd|zypper|Zypp-main|y2base|ruby*) x="$x$NL$n $p $v";; esac
+  done
   say locks ok "locks$x"
 elif [ -n "$at_locks" ]; then say locks unknown '/proc/locks may not be read'
 else say locks ok locks
 fi
 """
 
+PID_FILES: Final = (
+    "/run/zypp.pid",
+    "/var/cache/dnf/metadata_lock.pid",
+    "/var/cache/dnf/download_lock.pid",
+    "/var/lib/dnf/rpmdb_lock.pid",
+)
+"""They hold the number of the process, and may outlast it; whoever runs under that number must be a package manager."""
+
 FILES: Final = (
+    *PID_FILES,
+    "/var/lib/rpm/.rpm.lock",
+    "/usr/lib/sysimage/rpm/.rpm.lock",
     "/var/lib/dpkg/lock",
     "/var/lib/dpkg/lock-frontend",
     "/var/lib/apt/lists/lock",
@@ -51,13 +69,13 @@ def parse(stdout: str, _: Asked) -> Rows:
     for line in lines:
         found = _LINE.fullmatch(line)
         if found is None or found.group(2) not in FILES:
-            raise ValueError(f"not a lock of apt or dpkg: {line[:80]!r}")
+            raise ValueError(f"not a lock of a package manager: {line[:80]!r}")
         rows[found.group(2)] = {"pid": int(found.group(1)), "process": found.group(3)[:100]}
     return rows
 
 
 def _script(questions: Questions) -> str:
-    return _SCRIPT if questions.patches else ""
+    return _SCRIPT.replace("PID_FILES", " ".join(PID_FILES)) if questions.patches else ""
 
 
 FACT = Fact(section="locks", watch=" ".join(FILES), script=_script, parse=parse, keeps=True)

@@ -1,9 +1,12 @@
-"""Signs that a node waits for a reboot, as packages of Debian and Ubuntu leave them; kernels are told by `kernel`."""
+"""Signs that a node waits for a reboot, as packages of Debian and Ubuntu leave them, and as rpm's databases show them; kernels are told by `kernel`."""
 
 from typing import Final
 
-from reconciler.inventory.fact import Asked, Fact, Rows
+from reconciler.inventory.fact import Asked, Fact, Rows, nothing
+from reconciler.inventory.rpm import signs
+from reconciler.inventory.rpm.installed import DATABASE
 from reconciler.model.questions import Questions
+from reconciler.model.shell import quote
 
 # A bare Debian never makes these files: that there is none proves nothing, and the running kernel is looked at besides.
 _SCRIPT: Final = r"""
@@ -13,8 +16,14 @@ n=0
 if [ -f /run/reboot-required.pkgs ] && [ -r /run/reboot-required.pkgs ]; then
   while IFS= read -r l && [ "$n" -lt 500 ]; do n=$((n+1)); x="$x${NL}package $l"; done </run/reboot-required.pkgs
 fi
-say reboot ok "$x"
-"""
+if [ "$pm" != apt ]; then
+SIGNS
+fi
+case $x in
+unknown*) say reboot unknown "${x#unknown }";;
+*) say reboot ok "$x";;
+esac
+""".replace("SIGNS", signs.SCRIPT)
 
 
 def parse(stdout: str, _: Asked) -> Rows:
@@ -32,4 +41,14 @@ def _script(questions: Questions) -> str:
     return _SCRIPT if questions.patches else ""
 
 
-FACT = Fact(section="reboot", watch="/run/reboot-required /run/reboot-required.pkgs", script=_script, parse=parse)
+def _also(questions: Questions) -> str:
+    return f'{quote("boot ")}"$boot"' if questions.patches else nothing(questions)
+
+
+FACT = Fact(
+    section="reboot",
+    watch=f"/run/reboot-required /run/reboot-required.pkgs {signs.WATCH} {DATABASE}",
+    also=_also,
+    script=_script,
+    parse=parse,
+)

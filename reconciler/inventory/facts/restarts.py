@@ -4,6 +4,7 @@ from typing import Final
 
 from reconciler.inventory.fact import Asked, Fact, Rows, nothing
 from reconciler.inventory.facts.services import CHURN
+from reconciler.inventory.rpm.installed import DATABASE
 from reconciler.model.known import JsonValue
 from reconciler.model.questions import Questions
 from reconciler.model.shell import quote
@@ -70,7 +71,7 @@ def _also(questions: Questions) -> str:
 
 FACT = Fact(
     section="restarts",
-    watch="/var/lib/dpkg/status",
+    watch=f"/var/lib/dpkg/status {DATABASE}",
     also=_also,
     hourly=lambda questions: questions.patches,
     script=_script,
