@@ -59,7 +59,7 @@ function module_is_over() {
   if (kind == "modulemd-defaults") preset[module] = stream
   kind = module = stream = listing = ""
 }
-function package_is_over(   r, i, n, a, line, seen) {
+function package_is_over(   r, i, n, a, line, seen, tail) {
   if (name == "" || !(name in archs)) return
   newer = name "-" evr "." arch
   if (newer in of_module) { if (!(newer in active)) { hidden++; return } }
@@ -71,10 +71,14 @@ function package_is_over(   r, i, n, a, line, seen) {
     if (evr == r || compare(evr, r) >= 0) seen = 1
   }
   if (!seen) return
+  tail = evr; sub(/^[^:]*:/, "", tail)
+  if (source == name "-" tail ".src.rpm") source = ""
+  tail = name "-" tail "." arch ".rpm"; n = length(href) - length(tail)
+  if (n >= 0 && substr(href, n + 1) == tail) href = substr(href, 1, n) "*"
   line = name "\t" arch "\t" evr "\t" source "\t" sum "\t" size "\t" href "\t" built "\t" (newer in of_module ? active[newer] : "")
-  told[name "-" evr "." arch] = 1
   if (line in where) { if (("," where[line] ",") !~ ("," at ",")) where[line] = where[line] "," at }
   else { where[line] = at; lines[++count] = line }
+  if (!(newer in told)) told[newer] = count - 1
 }
 function notice_is_over(   i, out) {
   if (id == "" || !named) return
@@ -144,14 +148,14 @@ mode == "updateinfo" {
   else if (/<package /) {
     e = of($0, "version") "-" of($0, "release"); if (of($0, "epoch") + 0) e = of($0, "epoch") ":" e
     e = of($0, "name") "-" e "." of($0, "arch")
-    if (e in told) naming[++named] = e
+    if (e in told) naming[++named] = told[e]
   }
   else if (/<id>/) id = text($0)
   else if (/<title>/) { title = substr(text($0), 1, 200); gsub(/\t/, " ", title) }
   else if (/<severity>/) severity = text($0)
   else if (/<issued /) issued = of($0, "date")
   else if (/<updated /) updated = of($0, "date")
-  else if (/<reference /) { e = of($0, "type"); if (e == "cve" || e == "bugzilla") references = references (references == "" ? "" : " ") e ":" of($0, "id") }
+  else if (/<reference /) { e = of($0, "type"); if (e == "cve" || e == "bugzilla") references = references (references == "" ? "" : " ") of($0, "id") }
   else if (/<\/update>/) { notice_is_over(); open_updates--; id = "" }
   if (/<reboot_suggested/ && !/>[Ff]alse</) reboot = "reboot"
 }

@@ -1,7 +1,7 @@
 """Versions on offer and the notices that name them, as `lists` tells them of a node with dnf or zypper: the readers. Pure."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -38,10 +38,7 @@ def read_offers(text: str) -> Rows:
     Raises ValueError where a list could not be read to its end, or one line is odd.
     """
     manager, repositories, lines, notices = _parts(text)
-    naming: dict[str, list[Notice]] = {}
-    for notice, names in _notices(notices):
-        for name in names:
-            naming.setdefault(name, []).append(notice)
+    named = _named(lines, notices)
     patches: dict[tuple[str, str, str, str], Patch] = {}
     for line in lines:
         patch = _patch(line, repositories, FAMILIES[manager])
@@ -52,7 +49,7 @@ def read_offers(text: str) -> Rows:
             patch = replace(patches[key], indexes=tuple(dict.fromkeys((*patches[key].indexes, *patch.indexes))))
         patches[key] = patch
     told = (
-        replace(patch, notices=tuple(naming.get(f"{patch.name}-{patch.version}.{patch.arch}", ())))
+        replace(patch, notices=tuple(named.get((patch.name, patch.arch, patch.version), ())))
         for patch in patches.values()
     )
     return dict(by_row((patch.id, patch_line(patch)) for patch in told))
@@ -86,6 +83,18 @@ def _parts(text: str) -> tuple[str, Sequence[Repository], Sequence[str], Sequenc
     return manager, held, versions, notices
 
 
+def _named(lines: Sequence[str], notices: Sequence[str]) -> Mapping[tuple[str, str, str], Sequence[Notice]]:
+    """Give the notices by (name, arch, version): they name versions by the number of their line."""
+    named: dict[tuple[str, str, str], list[Notice]] = {}
+    for notice, places in _notices(notices):
+        for place in places:
+            if number(place) >= len(lines):
+                raise ValueError(f"{notice.id} names version {place} of {len(lines)}")
+            name, arch, version = lines[number(place)].split("\t")[:3]
+            named.setdefault((name, arch, version.removeprefix("0:")), []).append(notice)
+    return named
+
+
 def _at(repositories: Sequence[Repository], place: str) -> Repository:
     if number(place) >= len(repositories):
         raise ValueError(f"there is no list {place}")
@@ -101,6 +110,8 @@ def _patch(line: str, repositories: Sequence[Repository], family: Family) -> Pat
     check_name(name)
     check_arch(arch)
     version = check_version(version)
+    if path.endswith("*"):  # the node leaves out what is usual
+        path = f"{path[:-1]}{name}-{version.rpartition(':')[2]}.{arch}.rpm"
     if PATH.fullmatch(path) is None:
         raise ValueError(f"{name}: not the place of a file: {path[:80]!r}")
     if module and any(NOTICE.fullmatch(part) is None for part in module.split(":", 1)):
@@ -178,7 +189,7 @@ def _published(notice: Notice) -> tuple[datetime, str]:
 
 
 def _notice(line: str) -> tuple[Notice, Sequence[str]]:
-    """Read `REPOSITORY ID TYPE SEVERITY ISSUED UPDATED TITLE REFERENCES REBOOT PACKAGE...`."""
+    """Read `REPOSITORY ID TYPE SEVERITY ISSUED UPDATED TITLE REFERENCES REBOOT NUMBER...`; numbers are those of lines of versions."""
     fields = line.split("\t")
     if len(fields) < _NOTICE_COLUMNS:
         raise ValueError(f"not a notice: {line[:80]!r}")
@@ -187,9 +198,9 @@ def _notice(line: str) -> tuple[Notice, Sequence[str]]:
         raise ValueError(f"not the id of a notice: {identity[:80]!r}")
     if any(word and WORD.fullmatch(word) is None for word in (kind, severity)):
         raise ValueError(f"{identity}: neither type nor severity: {kind[:40]!r}, {severity[:40]!r}")
-    told = [one.partition(":") for one in references.split()]
-    cves = {text for which, _, text in told if which == "cve" and CVE.fullmatch(text)} | set(CVE.findall(title))
-    bugs = {text for which, _, text in told if which == "bugzilla" and BUG.fullmatch(text)}
+    told = references.split()
+    cves = {text for text in told if CVE.fullmatch(text)} | set(CVE.findall(title))
+    bugs = {text for text in told if BUG.fullmatch(text)}
     notice = Notice(
         id=identity,
         classification=kind,
