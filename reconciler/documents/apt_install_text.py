@@ -337,30 +337,20 @@ done <"$step/pins" >"$step/results"
 [ ! -s "$step/wanted" ] || choose "$step/wanted"
 
 # --- download, a phase of its own: while it goes on nothing has begun, and it may be killed
+cached() { # NAME ARCH VERSION: sets file to where apt keeps it
+    version_part=$3
+    case $3 in *:*) version_part=${3%%:*}%3a${3#*:} ;; esac
+    file=/var/cache/apt/archives/$1_${version_part}_$2.deb
+}
 if [ -s "$step/good" ]; then
+    # Of a file that lies there apt compares the size and nothing else.
+    while read -r kind name arch version checksum row; do
+        cached "$name" "$arch" "$version"
+        case $checksum in sha256:*) ;; *) continue ;; esac
+        [ ! -f "$file" ] || [ "$(sha256sum <"$file")" = "${checksum#sha256:}  -" ] || rm -f "$file"
+    done <"$step/pins"
     words_of "$step/good"
     apt --print-uris install $words >"$step/uris" 2>>"$log"
-    awk '
-        FNR == NR { if ($5 != "-") { sub(/^sha256:/, "", $5); wanted[$2, $4, $3] = $5 } next }
-        /^\047/ {
-            file = $2
-            sub(/\.deb$/, "", file)
-            split(file, part, "_")
-            gsub(/%3a/, ":", part[2])
-            sum = $4
-            if (sum !~ /^SHA256:/) next
-            sub(/^SHA256:/, "", sum)
-            key = part[1] SUBSEP part[2] SUBSEP part[3]
-            if (key in wanted && wanted[key] != sum) print part[1], part[2]
-        }
-    ' "$step/pins" "$step/uris" >"$step/others"
-    while read -r name version; do
-        grep -q "^w $name " "$step/good" || name=$(sed -n '1s/^w \([^ ]*\) .*/\1/p' "$step/good")
-        grep "^w $name " "$step/good" >"$step/bad"
-        fail_all "$step/bad" "checksum: its index offers $version with other content than what was approved"
-        grep -v "^w $name " "$step/good" >"$step/good.new"
-        mv "$step/good.new" "$step/good"
-    done <"$step/others"
     needed=$(awk '/^\047/ { if ($1 !~ /^\047(file|copy):/) size += $3 } END { printf "%d", size / 1024 }' "$step/uris")
     unpacked=$(awk '/^\047/ { size += $3 } END { printf "%d", size / 1024 }' "$step/uris")
     need_room /var "$((needed + unpacked + 8192))"
@@ -383,16 +373,35 @@ if [ -s "$step/good" ]; then
 fi
 if [ -s "$step/good" ]; then # its index may know other sums than the one that was approved
     awk '
-        FNR == NR { if (sub(/^sha256:/, "", $5)) wanted[$2 "_" $4 "_" $3] = $5; next }
-        /^\047/ { file = $2; gsub(/%3a/, ":", file); sub(/\.deb$/, "", file); if (file in wanted) print wanted[file], $2 }
-    ' "$step/pins" "$step/uris" >"$step/sums"
-    while read -r sum file; do
-        [ -f "/var/cache/apt/archives/$file" ] || continue
-        [ "$(sha256sum <"/var/cache/apt/archives/$file")" != "$sum  -" ] || continue
-        fail_all "$step/good" "checksum: $file is not the file that was approved"
-        : >"$step/good"
-        break
-    done <"$step/sums"
+        function plain(text, at, found) {
+            found = ""
+            while ((at = match(text, /%[0-9a-fA-F][0-9a-fA-F]/)) > 0) {
+                found = found substr(text, 1, at - 1) sprintf("%c", 16 * digit(substr(text, at + 1, 1)) + digit(substr(text, at + 2, 1)))
+                text = substr(text, at + 3)
+            }
+            return found text
+        }
+        function digit(one) { return index("0123456789abcdef", tolower(one)) - 1 }
+        /^\047(file|copy):/ { sub(/^\047(file|copy):(\/\/)?/, "", $1); sub(/\047$/, "", $1); print $2, plain($1) }
+    ' "$step/uris" >"$step/local"
+    while read -r kind name arch version checksum row; do
+        case $checksum in sha256:*) ;; *) continue ;; esac
+        cached "$name" "$arch" "$version"
+        [ -f "$file" ] || file=$(sed -n "s|^${file##*/} ||p" "$step/local")
+        [ -n "$file" ] && [ "$(sha256sum 2>/dev/null <"$file")" != "${checksum#sha256:}  -" ] || continue
+        printf '%s %s %s %s %s %s\n' "$kind" "$name" "$arch" "$version" "$checksum" "$row" >"$step/bad"
+        # A companion that is another file may be needed by any of them.
+        [ "$kind" = w ] || cp "$step/good" "$step/bad"
+        while read -r k n a v c r; do
+            grep -q -x -F "$k $n $a $v $c $r" "$step/good" || continue
+            tell_failed "$r" "$v" "checksum: ${file##*/} is on offer with other content than what was approved" >>"$step/results"
+            grep -v -x -F "$k $n $a $v $c $r" "$step/good" >"$step/good.new"
+            mv "$step/good.new" "$step/good"
+        done <"$step/bad"
+    done <"$step/pins"
+    mv "$step/good" "$step/wanted"
+    : >"$step/good"
+    [ ! -s "$step/wanted" ] || choose "$step/wanted"
 fi
 
 # --- install: from here on nothing ends it
@@ -405,32 +414,64 @@ if [ -s "$step/good" ]; then
         : >"$step/good"
     fi
 fi
-if [ -s "$step/good" ]; then
-    apt-mark showauto | sort >"$step/auto"
-    while read -r kind name arch version checksum row; do
-        printf '%s\n%s:%s\n' "$name" "$name" "$arch"
-    done <"$step/good" | sort -u | comm -12 - "$step/auto" >"$own/auto"
-    say "installing $(wc -l <"$step/good") patches"
-    # What a killed machine finds here it may finish by itself: these packages are ours.
+left_whole() { # NAMES into $own/unfinished that a later install may finish by itself: what is not whole after ours
+    dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' | awk '$1 !~ /^.[inc]$/ { print $2 }' | sort -u >"$own/unfinished"
+    [ -s "$own/unfinished" ] || rm -f "$own/unfinished"
+}
+transact() { # installs $step/good in one transaction; puts into $step/rest what another one had to suffer for
     awk '$1 == "Inst" { sub(/:.*/, "", $2); print $2 }' "$step/simulated" | sort -u >"$own/unfinished"
     sync "$own/auto" "$own/unfinished" 2>/dev/null
     words_of "$step/good"
-    apt -o APT::Keep-Downloaded-Packages=false install $words >"$step/installed" 2>&1
+    apt install $words >"$step/installed" 2>&1
     ended=$?
+    # dpkg leaves what it has unpacked as it is when another package fails.
+    [ "$ended" = 0 ] || grep -q 'received signal\|exited unexpectedly' "$step/installed" ||
+        dpkg --force-confdef --force-confold --configure --pending >>"$step/installed" 2>&1
     cat "$step/installed" >>"$log"
-    forget_auto
+    : >"$step/rest"
     while read -r kind name arch version checksum row; do
-        version_wanted=$version
+        version_wanted=$version arch_wanted=$arch
         version_of "$name" "$arch"
         if [ "$have" = "$version_wanted" ] && [ -n "$whole" ]; then
             printf 'patch: installed %s %s\n' "$row" "$version_wanted"
             continue
         fi
         why=$(why_not "$name" "$step/installed")
-        tell_failed "$row" "$version_wanted" "${why:-"transaction: apt-get ended with $ended: $(sed -n 's/^E: //p' "$step/installed" | head -n 1 | cut -c1-200)"}"
+        if [ -n "$why" ]; then
+            tell_failed "$row" "$version_wanted" "$why"
+        else
+            printf '%s %s %s %s %s %s\n' "$kind" "$name" "$arch_wanted" "$version_wanted" "$checksum" "$row" >>"$step/rest"
+        fi
     done <"$step/good" >>"$step/results"
-    dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' | awk '$1 !~ /^.[inc]$/ { print $2 }' | sort -u >"$own/unfinished"
-    [ -s "$own/unfinished" ] || rm -f "$own/unfinished"
+}
+if [ -s "$step/good" ]; then
+    # Naming a package makes apt take it for chosen by hand: until the marks are put back they stand in a file that outlives us.
+    apt-mark showauto | sort >"$step/auto"
+    while read -r kind name arch version checksum row; do
+        printf '%s\n%s:%s\n' "$name" "$name" "$arch"
+    done <"$step/good" | sort -u | comm -12 - "$step/auto" >"$own/auto"
+fi
+rounds=0
+while [ -s "$step/good" ]; do
+    rounds=$((rounds + 1))
+    before=$(wc -l <"$step/good")
+    say "installing $((before)) patches"
+    transact
+    mv "$step/rest" "$step/good"
+    [ -s "$step/good" ] || break
+    if [ "$rounds" -ge 5 ] || [ "$(wc -l <"$step/good")" = "$before" ] || ! simulate "$step/good"; then
+        said=$(sed -n 's/^E: //p' "$step/installed" | head -n 1 | cut -c1-200)
+        fail_all "$step/good" "transaction: apt-get ended with $ended: $said"
+        break
+    fi
+done
+if [ "$rounds" -gt 0 ]; then
+    forget_auto
+    left_whole
+    while read -r kind name arch version checksum row; do
+        cached "$name" "$arch" "$version"
+        rm -f "$file"
+    done <"$step/pins"
 fi
 decide_reboot
 unbooted=$?

@@ -1,23 +1,14 @@
 """Installs of approved versions on a real node with a real apt: what goes wrong ends in a cause of its own, by name."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.apt_repository import AptRepository, Package
 from tests.support.nodes import Fleet, TestNode, start_fleet
-from tests.support.patching import Manager, audit, versions
+from tests.support.patching import Manager, audit, forget_packages, have, package, versions
 
 pytestmark = pytest.mark.nodes
-
-
-def package(name: str, version: str, /, **given: object) -> Package:
-    fields = {key.replace("_", "-"): str(text) for key, text in given.items() if key[0].isupper()}
-    scripts = {key: str(text) for key, text in given.items() if key in {"preinst", "postinst", "prerm", "postrm"}}
-    files = given.get("files", {})
-    assert isinstance(files, dict)
-    return Package(name=name, version=version, fields=fields, scripts=scripts, files=files)
 
 
 @pytest.fixture(scope="module")
@@ -35,28 +26,7 @@ def manager(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Manager:
 def node(manager: Manager) -> Iterator[TestNode]:
     """The node; packages of the last test go."""
     yield manager.server
-    gone = (
-        "dpkg-query -W -f '${Package} ${Maintainer}\\n' | sed -n 's/ Nobody .*//p' | xargs -r dpkg --purge --force-all"
-    )
-    manager.server.run(
-        ["sh", "-c", f"rm -f /var/lib/dpkg/info/*.prerm.test; {gone}; rm -rf /var/lib/reconciler/patching"]
-    )
-
-
-def publish(node: TestNode, folder: Path, packages: Sequence[Package]) -> AptRepository:
-    """Let the node know exactly these."""
-    repository = AptRepository(folder / "apt")
-    repository.publish("bookworm-security", packages, label="Debian-Security")
-    repository.install_into(node.root)
-    node.run(["apt-get", "-q", "update"])
-    return repository
-
-
-def have(node: TestNode, folder: Path, packages: Sequence[Package], *more: Package) -> None:
-    """Install `packages`, and then let the archive hold them with `more`."""
-    publish(node, folder, packages)
-    node.run(["apt-get", "-qy", "install", *(f"{one.name}={one.version}" for one in packages)])
-    publish(node, folder, [*packages, *more])
+    forget_packages(manager.server)
 
 
 def test_only_what_is_approved_is_installed_though_newer_is_on_offer(

@@ -5,7 +5,7 @@ Takes packages as values; gives what came of `AWS-RunPatchBaseline` on a node, a
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -284,3 +284,36 @@ def versions(node: TestNode, *names: str) -> Mapping[str, str]:
 def audit(node: TestNode) -> str:
     """Give what dpkg finds unfinished; empty: nothing."""
     return node.run(["dpkg", "--audit"]).stdout
+
+
+def package(name: str, version: str, /, **given: object) -> Package:
+    """Describe a package: fields of its control file by their names (`Depends=`), maintainer scripts by theirs (`postinst=`)."""
+    fields = {key.replace("_", "-"): str(text) for key, text in given.items() if key[0].isupper()}
+    scripts = {key: str(text) for key, text in given.items() if key in {"preinst", "postinst", "prerm", "postrm"}}
+    files = given.get("files", {})
+    assert isinstance(files, dict)
+    return Package(name=name, version=version, fields=fields, scripts=scripts, files=files)
+
+
+def publish(node: TestNode, folder: Path, packages: Sequence[Package]) -> AptRepository:
+    """Let the node know exactly these."""
+    repository = AptRepository(folder / "apt")
+    repository.publish("bookworm-security", packages, label="Debian-Security")
+    repository.install_into(node.root)
+    node.run(["apt-get", "-q", "update"])
+    return repository
+
+
+def have(node: TestNode, folder: Path, packages: Sequence[Package], *more: Package) -> None:
+    """Install `packages`, and then let the archive hold them with `more`."""
+    publish(node, folder, packages)
+    node.run(["apt-get", "-qy", "install", *(f"{one.name}={one.version}" for one in packages)])
+    publish(node, folder, [*packages, *more])
+
+
+def forget_packages(node: TestNode) -> None:
+    """Take away the tests' own packages, whole or broken, and what an install remembers."""
+    ours = "dpkg-query -W -f '${Package} ${Maintainer}\\n' | sed -n 's/ Nobody .*//p'"
+    scripts = "for one in $names; do rm -f /var/lib/dpkg/info/$one.p*; done"
+    purge = '[ -z "$names" ] || dpkg --purge --force-all $names; dpkg --configure -a'
+    node.run(["sh", "-c", f"names=$({ours}); {scripts}; {purge}; rm -rf /var/lib/reconciler/patching"])
