@@ -1,7 +1,7 @@
 """Refreshes a node's lists of packages: a step of its own before it is asked, where the baseline's policy wants it.
 
 Takes an open session, gives what each archive answered; a part that failed is told of that archive, and is no success. Whether a
-refresh is due is decided from facts (`is_due`), and the one command it runs is apt's own: nothing is installed, and no archive is
+refresh is due is decided from facts (`is_due`), and the one command it runs is the package manager's own: nothing is installed, and no archive is
 trusted anew (a changed suite or label stays an error).
 """
 
@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from reconciler.inventory.frames import Status, read_frames
+from reconciler.inventory.rpm import refresh as rpm_refresh
+from reconciler.inventory.rpm.repositories import FAMILY
 from reconciler.model.baseline import Refresh
 from reconciler.model.command import Limits, Program, Session
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
@@ -32,8 +34,11 @@ PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 NL='
 '
 s=ok
-if ! command -v apt-get >/dev/null; then s=unknown x='apt is not installed: other package managers cannot be refreshed yet'
-elif [ "$(id -u)" != 0 ]; then s=unknown x='only root may refresh the lists: the node has no Become'
+FAMILY
+if [ "$(id -u)" != 0 ]; then s=unknown x='only root may refresh the lists: the node has no Become'
+elif [ "$pm" != apt ]; then
+RPM
+elif ! command -v apt-get >/dev/null; then s=unknown x='apt is not installed: other package managers cannot be refreshed yet'
 else
   k=0
   while :; do
@@ -43,7 +48,7 @@ else
   x="status $e$NL$x"
 fi
 printf '%s refresh %s %s\n%s\n%s end 1\n' "$N" "$s" "${#x}" "$x" "$N"
-"""
+""".replace("RPM", rpm_refresh.SCRIPT).replace("FAMILY", FAMILY)
 
 _ITEM: Final = re.compile(r"(Hit|Get|Ign|Err):\d+ (\S+) (\S+)(?: (.*))?")
 _FAULT: Final = re.compile(r"([EW]): (.*)")
@@ -53,7 +58,7 @@ _LONGEST: Final = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refreshed:
-    """What an update of the lists came to: `URL SUITE` -> None, or why it failed."""
+    """What an update of the lists came to: `URL SUITE` (rpm: the repository's id) -> None, or why it failed."""
 
     archives: Mapping[str, str | None] = field(default_factory=dict)
     problem: str | None = None
@@ -109,7 +114,14 @@ def refresh(session: Session, node: Node, *, wait: timedelta = LOCK_WAIT) -> Obs
 
 
 def read_update(text: str) -> Refreshed:
-    """Read `status N` and what `apt-get update` printed. Raises ValueError where the status is missing."""
+    """Read what came of it: apt's begins with `status N`. Raises ValueError where the status is missing."""
+    if text.startswith(("dnf ", "zypp\n")):
+        archives, problem = rpm_refresh.read_refresh(text)
+        return Refreshed(archives=archives, problem=problem)
+    return _read_apt(text)
+
+
+def _read_apt(text: str) -> Refreshed:
     head, *lines = text.split("\n")
     status = head.removeprefix("status ")
     if not head.startswith("status ") or not (status.isascii() and status.isdigit()):

@@ -112,6 +112,81 @@ def test_what_apt_says_is_told_of_each_archive(text: str, archives: dict[str, st
     assert found.is_whole is (text == HIT)
 
 
+AWAY = "Cannot download repomd.xml: Cannot download repodata/repomd.xml: All mirrors were tried"
+DNF = f"""dnf status 0
+baseos
+extras
+--
+Rocky Linux 9 - BaseOS                          1.9 MB/s | 2.0 kB     00:00
+Errors during downloading metadata for repository 'extras':
+  - Curl error (6): Could not resolve hostname for https://mirror.example/repodata/repomd.xml
+Error: Failed to download metadata for repo 'extras': {AWAY}
+Ignoring repositories: extras
+Metadata cache created."""
+DNF_LOCKED = """dnf status 200
+baseos
+--
+metadata already locked by 985
+  The application with PID 985 is: dnf-automatic
+    Memory : 1.7 M RSS (2.9 MB VSZ)"""
+ZYPPER = """zypp
+repo-oss
+repo-update
+--
+repo 0 repo-oss
+Repository 'Main' is up to date.
+Specified repositories have been refreshed.
+repo 4 repo-update
+Problem retrieving files from 'Update' at http://me:secret@mirror.example/x.
+Could not refresh the repositories because of errors."""
+ZYPPER_LOCKED = """zypp
+repo-oss
+repo-update
+--
+repo 7 repo-oss
+System management is locked by the application with pid 369 (/usr/bin/zypper).
+Close this application before trying again."""
+
+
+@pytest.mark.parametrize(
+    ("text", "archives", "problem"),
+    [
+        pytest.param(DNF, {"baseos": None, "extras": AWAY}, None, id="dnf: one is away"),
+        pytest.param(
+            DNF.replace("status 0", "status 1").replace("repo 'extras'", "repo 'other'").replace(": extras", ": other"),
+            {},
+            "dnf makecache ended with exit status 1: Metadata cache created.",
+            id="dnf fails with nobody named",
+        ),
+        pytest.param(
+            DNF_LOCKED, {}, "metadata already locked by 985 (dnf-automatic)", id="dnf: somebody holds the lock"
+        ),
+        pytest.param(
+            ZYPPER,
+            {"repo-oss": None, "repo-update": "Problem retrieving files from 'Update' at http://mirror.example/x."},
+            None,
+            id="zypper: one is away",
+        ),
+        pytest.param(
+            ZYPPER.partition("\nrepo 4")[0],
+            {"repo-oss": None, "repo-update": "it was not asked"},
+            None,
+            id="zypper: one was not asked",
+        ),
+        pytest.param(
+            ZYPPER_LOCKED,
+            {},
+            "System management is locked by the application with pid 369 (/usr/bin/zypper).",
+            id="zypper: somebody holds the lock",
+        ),
+    ],
+)
+def test_what_dnf_and_zypper_say_is_told_of_each_repository(
+    text: str, archives: dict[str, str | None], problem: str | None
+) -> None:
+    assert read_update(text) == Refreshed(archives=archives, problem=problem)
+
+
 HOLD = """
 use Fcntl; $| = 1;
 open(my $file, '>>', '/var/lib/apt/lists/lock') or die;

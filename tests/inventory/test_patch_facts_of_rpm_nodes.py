@@ -1,15 +1,17 @@
 """What real nodes with dnf and with zypper tell about their patches: two nodes, repositories of the tests' own, nothing of the day."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from reconciler.inventory.metadata_refresh import refresh
 from reconciler.model.known import Known
 from reconciler.model.patch import Family, Index, InstallState
 from reconciler.model.patch_lines import read_installed
 from reconciler.model.questions import Questions
-from tests.inventory.patch_site import Site, offers, rows, unknown
+from tests.inventory.patch_site import ASKED, Site, offers, rows, unknown
 from tests.support.nodes import start_fleet
 from tests.support.rpm_repository import (
     LEAP,
@@ -334,6 +336,38 @@ def test_who_runs_the_package_manager_is_named(rocky: Site, leap: Site) -> None:
         leap.sh(f"kill {zypper}")
     assert rows(rocky.look(), "locks") == {}  # dnf leaves its file behind where it is killed
     rocky.sh("rm /var/cache/dnf/metadata_lock.pid")
+
+
+def test_lists_are_refreshed_and_what_is_away_is_named(rocky: Site, leap: Site) -> None:
+    asked = replace(ASKED, refresh=True)
+    for site, others in ((rocky, {"modular": None}), (leap, {})):
+        before = rows(site.look(), "metadata")["baseos"]
+        site.sh("sleep 1; mv /srv/rpm/updates /srv/rpm/away")
+        try:
+            found = site.look(asked=asked)
+        finally:
+            site.sh("mv /srv/rpm/away /srv/rpm/updates")
+        told = rows(found, "refreshed")
+        assert told.pop("*") is None
+        assert str(told.pop("updates")).startswith(("Cannot download repomd.xml", "Problem retrieving files"))
+        assert told == {"baseos": None, **others}
+        assert str(rows(found, "metadata")["baseos"]) > str(before)
+        assert rows(site.look(asked=asked), "refreshed") == {"*": None, "baseos": None, "updates": None, **others}
+
+
+def test_a_refresh_that_finds_the_lock_taken_names_its_holder(rocky: Site, leap: Site) -> None:
+    for site, name, path in ((rocky, "dnf", "/var/cache/dnf/metadata_lock.pid"), (leap, "zypper", "/run/zypp.pid")):
+        pid = site.sh(f"cp /bin/sleep /root/{name}; /root/{name} 60 >/dev/null 2>&1 & echo $! | tee {path}").strip()
+        try:
+            with site.pool.connect(site.node) as session:
+                came = refresh(session, site.node, wait=timedelta(seconds=1))
+            assert isinstance(came, Known)
+            assert came.value.archives == {}
+            assert f"locked by {pid} ({name})" in str(came.value.problem) or f"pid {pid} (/root/{name})" in str(
+                came.value.problem
+            )
+        finally:
+            site.sh(f"kill {pid}; rm -f {path}")
 
 
 def test_signs_of_a_reboot_are_told(rocky: Site, leap: Site) -> None:
