@@ -14,6 +14,7 @@ from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.patch import Family, Installed, Patch
 from reconciler.model.patch_lines import PatchTable, read_installed
 from reconciler.patching.node_patches import Gone, NodePatches
+from reconciler.patching.phase import Phasing, deferred, is_phased
 from reconciler.patching.versions import check_dpkg_version
 
 _RPM_EPOCH: Final = re.compile(r"(?:[0-9]{1,10}:)?[^:]", re.ASCII)
@@ -40,6 +41,10 @@ class NodeMemory:
     booted_at: datetime | None = None
 
 
+READ: Final = ("os", "identity", "installed", "available", "notices")
+"""The sections that `node_patches` goes by."""
+
+
 def family_of(system: Mapping[str, JsonValue]) -> Family | None:
     """Give the family of a node by its section `os`; None: no packages that we know."""
     found = str(system.get("family", ""))
@@ -54,7 +59,7 @@ def native_arch(family: Family, machine: str) -> str:
 def node_patches(
     sections: Mapping[str, Observed[Mapping[str, JsonValue]]], table: PatchTable, memory: NodeMemory
 ) -> Observed[NodePatches]:
-    """Read one node's sections `os`, `installed` and `available`; where its patches have notices, those too."""
+    """Read one node's sections `READ`; `identity` and `notices` count where a version on offer is phased or has notices."""
     found: dict[str, Mapping[str, JsonValue]] = {}
     for name in ("os", "installed", "available"):
         section = sections.get(name, Unknown(f"{name}: not asked for"))
@@ -72,6 +77,11 @@ def node_patches(
         installed = tuple(read_installed(line) for line in _lines(found["installed"]))
         available = tuple(table.patch(line) for line in _lines(found["available"]))
         check_versions(family, installed, available)
+        identity = sections.get("identity", Unknown("not asked for"))
+        if isinstance(identity, Unknown) and any(map(is_phased, available)):
+            return Unknown(f"identity: {identity.why}, and it decides which phased updates the node is offered")
+        machine = identity.value.get("machine_id") if isinstance(identity, Known) else None
+        phased_out = deferred(Phasing(machine_id=str(machine or "")), installed, available)
         return Known(
             NodePatches(
                 family=family,
@@ -79,7 +89,7 @@ def node_patches(
                 available=available,
                 native=native_arch(family, str(found["os"].get("arch", ""))),
                 gone=memory.gone,
-                deferred=memory.deferred,
+                deferred=memory.deferred | phased_out,
                 installed_without_reboot=memory.installed_without_reboot,
                 booted_at=memory.booted_at,
             )

@@ -14,7 +14,7 @@ from reconciler.model.known import Known, Observed, Unknown
 from reconciler.model.node import Node
 from reconciler.model.patch_lines import PatchTable
 from reconciler.patching.approval import Grounds
-from reconciler.patching.from_facts import NodeMemory, node_patches
+from reconciler.patching.from_facts import READ, NodeMemory, node_patches
 from reconciler.patching.ledger import Ledger
 from reconciler.patching.node_patches import NodePatches
 from reconciler.patching.products import operating_system, product
@@ -60,7 +60,7 @@ def look_at_node(
     if resolution.baseline is None:
         return Unknown(f"no baseline: {resolution.reason}")
     patches = node_patches(
-        {name: facts.section(name) for name in ("os", "installed", "available", "notices")},
+        {name: facts.section(name) for name in READ},
         PatchTable(),
         memory or NodeMemory(),
     )

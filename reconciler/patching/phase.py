@@ -33,11 +33,16 @@ class Phasing:
 
 def deferred(phasing: Phasing, installed: Iterable[Installed], available: Sequence[Patch]) -> frozenset[str]:
     """Give the titles of the versions that this machine's phase does not offer yet."""
-    phased = [patch for patch in available if patch.phased is not None and patch.phased != _EVERYBODY]
+    phased = [patch for patch in available if is_phased(patch)]
     if not phased or phasing.always:
         return frozenset()
     have: dict[PatchId, str] = {row.id: row.version for row in installed}
     return frozenset(patch.title for patch in phased if _is_deferred(patch, phasing, have, available))
+
+
+def is_phased(patch: Patch) -> bool:
+    """Say whether it is for some machines only, so far."""
+    return patch.phased is not None and patch.phased != _EVERYBODY
 
 
 def _is_deferred(patch: Patch, phasing: Phasing, have: Mapping[PatchId, str], available: Sequence[Patch]) -> bool:

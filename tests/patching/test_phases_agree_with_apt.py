@@ -3,11 +3,14 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
+from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.patch import Family, Index, Installed, Patch
+from reconciler.model.patch_lines import PatchTable, installed_line, patch_line
+from reconciler.patching.from_facts import NodeMemory, node_patches
 from reconciler.patching.phase import Phasing, deferred, draw
 
 NAMES = tuple(f"phased-{number:03}" for number in range(150))
@@ -126,3 +129,25 @@ def test_a_machine_without_an_id_and_versions_without_a_phase_are_not_deferred()
 def test_a_machine_keeps_its_number_for_a_version(machine: str, number: int) -> None:
     """The numbers are those of libstdc++."""
     assert draw(offer("phased-004"), machine) == number
+
+
+def sections(**given: Observed[Mapping[str, JsonValue]]) -> dict[str, Observed[Mapping[str, JsonValue]]]:
+    row = "phased-004.amd64"
+    return {
+        "os": Known({"family": "debian", "arch": "x86_64"}),
+        "installed": Known({row: [installed_line(installed(["phased-004"])[0])]}),
+        "available": Known({row: [patch_line(offer("phased-004", phased=40))]}),
+        **given,
+    }
+
+
+@pytest.mark.parametrize(("machine", "number"), [*zip(MACHINES, NUMBERS, strict=True)])
+def test_what_a_node_told_of_itself_decides(machine: str, number: int) -> None:
+    found = node_patches(sections(identity=Known({"machine_id": machine})), PatchTable(), NodeMemory())
+    assert isinstance(found, Known)
+    assert found.value.deferred == ({"phased-004.amd64:2.0-1"} if number > 40 else frozenset())
+
+
+def test_a_node_that_does_not_say_which_machine_it_is_is_unknown_and_not_up_to_date() -> None:
+    found = node_patches(sections(identity=Unknown("timed out")), PatchTable(), NodeMemory())
+    assert found == Unknown("identity: timed out, and it decides which phased updates the node is offered")
