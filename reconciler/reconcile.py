@@ -4,6 +4,7 @@ It reads no git and writes none; what it does to nodes, `collect`, `settle` and 
 """
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -13,13 +14,22 @@ from threading import Event
 from reconciler.collector import paused_collector
 from reconciler.documents.content import Contents, Source
 from reconciler.drift.associations import Survey, Surveyor, find_drift
-from reconciler.drift.definitions import Definition, Unrenderable, define, definitions
+from reconciler.drift.definitions import (
+    Definition,
+    Unrenderable,
+    asked_of_patches,
+    define,
+    definitions,
+    is_about_patches,
+)
 from reconciler.drift.finding import Cause, Finding
 from reconciler.drift.identity import with_traced
 from reconciler.drift.lost_history import guarded, rebuilt
 from reconciler.drift.memory import with_findings, with_outcomes, with_seen, with_settled
+from reconciler.drift.patches import PatchBooks, PatchSurvey, PatchSurveyor, with_patches
 from reconciler.drift.questions import questions
 from reconciler.drift.recheck import recheck
+from reconciler.drift.refreshes import with_refreshes
 from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.collect import Collected, collect
 from reconciler.inventory.latecomers import Latecomers
@@ -28,6 +38,7 @@ from reconciler.model.command import Connect
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import History, RunStatus
 from reconciler.model.outcome import Disposition, Outcome, RunRecord
+from reconciler.model.patch_request import PatchRequest
 from reconciler.model.pause import Pauses
 from reconciler.model.questions import Questions
 from reconciler.plan.build import build_plan
@@ -50,6 +61,8 @@ class Ground:
     targets: Targets
     definitions: Mapping[AssociationName, Definition | Unrenderable]
     questions: Mapping[NodeId, Questions]
+    patched: Mapping[NodeId, Mapping[AssociationName, PatchRequest | None]] = field(default_factory=dict)
+    """The nodes whose patches may be a baseline's business, each with what patch associations ask of it (None: not known yet)."""
     downloads: bytes | None = None
     """What the documents download came to, for the report; None: they download nothing."""
 
@@ -61,12 +74,29 @@ def ground(desired: DesiredState, before: Ground | None = None) -> Ground:
         targets = before.targets
     else:
         targets = resolve_targets(desired)
+    rendered = definitions(desired)
+    about = {name for name, found in rendered.items() if is_about_patches(desired.associations[name], found)}
+    asked = questions(desired, targets, about)
     return Ground(
         desired=desired,
         targets=targets,
-        definitions=definitions(desired),
-        questions=questions(desired, targets),
+        definitions=rendered,
+        questions=asked,
+        patched=_patched(asked, targets, rendered, about),
     )
+
+
+def _patched(
+    asked: Mapping[NodeId, Questions],
+    targets: Targets,
+    rendered: Mapping[AssociationName, Definition | Unrenderable],
+    about: AbstractSet[AssociationName],
+) -> Mapping[NodeId, Mapping[AssociationName, PatchRequest | None]]:
+    return {
+        node: {name: asked_of_patches(rendered[name]) for name in targets.associations_of(node) if name in about}
+        for node, each in asked.items()
+        if each.patches
+    }
 
 
 def sources_of(base: Ground) -> tuple[Source, ...]:
@@ -82,7 +112,11 @@ def with_contents(base: Ground, contents: Contents) -> Ground:
         for name, found in base.definitions.items()
         if isinstance(found, Unrenderable) and found.sources
     }
-    return replace(base, definitions={**base.definitions, **again}) if again else base
+    if not again:
+        return base
+    rendered = {**base.definitions, **again}
+    about = {name for asked in base.patched.values() for name in asked}
+    return replace(base, definitions=rendered, patched=_patched(base.questions, base.targets, rendered, about))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +154,8 @@ class World:
     """Who is left to answer late; None: every node is waited for until its own limit."""
     read_content: Read = no_store
     """Gives the files that documents download."""
+    patches: PatchSurveyor = field(default_factory=PatchSurveyor)
+    """Remembers records of package versions from pass to pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,14 +187,24 @@ class Pass:
     history: History
     pauses: Pauses = field(default_factory=Pauses)
     """As they stood when the plan was made."""
+    patches: PatchSurvey = field(default_factory=PatchSurvey)
+    """As they stand after looking again, with the ledger as it is now."""
 
 
-def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], world: World, asked: Asked) -> Pass:
+def reconcile(
+    base: Ground,
+    history: History,
+    held: Mapping[NodeId, Collected],
+    world: World,
+    asked: Asked,
+    books: PatchBooks | None = None,
+) -> Pass:
     """Bring the nodes asked for one pass closer to what is desired; what woke us up is not our business."""
     desired = base.desired
+    books = books or PatchBooks()
     before = collect(
         [desired.nodes[node] for node in asked.nodes],
-        base.questions,
+        with_refreshes(base.questions, base.patched, desired, held, world.clock()),
         world.connect,
         before=held,
         clock=world.clock,
@@ -191,7 +237,9 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
     of_associations = [record for record in settled if command_of(record.association) is None]
     history = with_seen(with_traced(with_settled(history, of_associations, now), facts), facts, now, host_keys=keys)
     pauses = world.pauses()
-    findings = _find(base, facts, history, now, asked, keys, pauses)
+    patches = _look_at_patches(base, before, history, books, now, world)
+    history = with_patches(history, patches)
+    findings = _find(base, facts, history, now, asked, keys, pauses, patches)
     plan = build_plan(
         findings,
         desired=desired,
@@ -214,6 +262,7 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
             collected=before,
             history=history,
             pauses=pauses,
+            patches=patches,
         )
     outcomes = roll_out(
         plan,
@@ -258,7 +307,13 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
         left = findings
     else:
         after = {node: found.facts for node, found in again.items()}
-        again_found = _find(base, after, history, world.clock(), replace(asked, apply=None), keys, world.pauses())
+        then = replace(books, ledger=patches.ledger, reported={**books.reported, **facts})
+        looked = _look_at_patches(base, again, history, then, world.clock(), world)
+        history = with_patches(history, looked)
+        again_found = _find(
+            base, after, history, world.clock(), replace(asked, apply=None), keys, world.pauses(), looked
+        )
+        patches = patches.with_later(looked)
         left = tuple(finding for finding in findings if finding.node not in after) + again_found
         left = tuple(sorted(left, key=lambda finding: (finding.node, finding.association)))
     history = with_findings(
@@ -278,7 +333,24 @@ def reconcile(base: Ground, history: History, held: Mapping[NodeId, Collected], 
         collected=collected,
         history=history,
         pauses=pauses,
+        patches=patches,
     )
+
+
+def _look_at_patches(
+    base: Ground,
+    collected: Mapping[NodeId, Collected],
+    history: History,
+    books: PatchBooks,
+    now: datetime,
+    world: World,
+) -> PatchSurvey:
+    """Take what nodes show into the ledger, and judge by it what they have."""
+    if not base.patched:
+        return PatchSurvey(ledger=books.ledger)
+    skews = [found.skew_seconds for found in collected.values() if found.skew_seconds is not None]
+    facts = {node: found.facts for node, found in collected.items()}
+    return world.patches.survey(base.desired, base.patched, facts, history, books, now, node_skews=skews)
 
 
 class Planner:
@@ -287,6 +359,7 @@ class Planner:
     def __init__(self) -> None:
         self._surveyor = Surveyor()
         self._facts_digest = FactsDigest()
+        self._patches = PatchSurveyor()
         self._seen: tuple[History, Mapping[NodeId, Facts], History] | None = None
 
     @paused_collector()
@@ -299,11 +372,22 @@ class Planner:
         *,
         allow_shrink: frozenset[AssociationName] = frozenset(),
         pauses: Pauses | None = None,
+        books: PatchBooks | None = None,
     ) -> tuple[Survey, Plan]:
         """Give what was found, and the plan made of it."""
         history = self._with_seen(history, facts, now)
+        patches = PatchSurvey()
+        if base.patched:
+            patches = self._patches.survey(base.desired, base.patched, facts, history, books or PatchBooks(), now)
         findings = self._surveyor.survey(
-            base.desired, _targets_of(base, facts), facts, history, now, definitions=base.definitions, pauses=pauses
+            base.desired,
+            _targets_of(base, facts),
+            facts,
+            history,
+            now,
+            definitions=base.definitions,
+            pauses=pauses,
+            patches=patches.nodes,
         )
         plan = build_plan(
             findings,
@@ -344,6 +428,7 @@ def _find(
     asked: Asked,
     host_keys: Mapping[NodeId, str | None],
     pauses: Pauses,
+    patches: PatchSurvey,
 ) -> tuple[Finding, ...]:
     """Find drift on the nodes that were asked, and on them alone."""
     return find_drift(
@@ -356,6 +441,7 @@ def _find(
         forced=None if asked.apply is None else lambda name, _node: name == asked.apply,
         host_keys=host_keys,
         pauses=pauses,
+        patches=patches.nodes,
     )
 
 

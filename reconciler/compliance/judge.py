@@ -6,14 +6,16 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 
+from reconciler.compliance.patches import PatchReport, report_patches, summarise_patches
 from reconciler.compliance.report import FleetSummary, NodeReport, ReportedFinding, Status
 from reconciler.drift.finding import Finding, State
 from reconciler.drift.gates import held
+from reconciler.drift.patches import Patched
 from reconciler.ids import AssociationName, CommitId, FleetId, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.association import Severity
 from reconciler.model.history import History, NodeHistory
-from reconciler.model.known import Known, Unknown
+from reconciler.model.known import Known, Observed, Unknown
 from reconciler.model.outcome import Disposition, Outcome
 from reconciler.plan.plan import LeftOut
 
@@ -26,6 +28,7 @@ def judge(
     now: datetime,
     outcomes: Iterable[Outcome] = (),
     left_out: Iterable[LeftOut] = (),
+    patches: Mapping[NodeId, Observed[Patched]] | None = None,
 ) -> Mapping[NodeId, NodeReport]:
     """Give a report for every node in `facts`; `before` is what the last pass reported, for `since`.
 
@@ -44,9 +47,14 @@ def judge(
             history=history.nodes.get(node, NodeHistory(node=node)),
             facts=_at_rest(facts[node], by_node.get(node, ()), before.get(node)),
             notes=_notes(facts[node], before.get(node), now),
+            patches=report_patches((patches or {}).get(node), _patches_of(before.get(node)), now),
         )
         for node in sorted(facts)
     }
+
+
+def _patches_of(before: NodeReport | None) -> PatchReport | None:
+    return None if before is None else before.patches
 
 
 def _notes(facts: Facts, before: NodeReport | None, now: datetime) -> tuple[str, ...]:
@@ -67,7 +75,8 @@ _NOT_ENDED = frozenset({Disposition.HELD_BACK, Disposition.RUNNING})
 def _with_outcome(finding: Finding, kept: str | None) -> Finding:
     if finding.adopted:
         # What is said of it must be what the next pass says, or that pass would commit again.
-        return replace(finding, adopted=False, reason=HOLDS)
+        reason = HOLDS if finding.reason.startswith(HOLDS) else finding.reason
+        return replace(finding, adopted=False, reason=reason)
     if kept is None or not finding.wanted or finding.state in {State.IN_SYNC, State.WAITING, State.UNKNOWN}:
         return finding
     return replace(finding, state=State.WAITING, reason=f"{kept} ({finding.reason})")
@@ -126,5 +135,8 @@ def summarise(
         associations={name: dict(sorted(associations[name].items())) for name in sorted(associations)},
         target_counts=dict(sorted(target_counts.items())),
         problems=problems,
+        patches=summarise_patches(
+            {node: report.patches for node, report in reports.items() if report.patches is not None}
+        ),
         pauses=pauses,
     )

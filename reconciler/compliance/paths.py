@@ -5,6 +5,9 @@ from collections.abc import Iterable, Iterator
 
 from reconciler.ids import NodeId
 
+LEDGERS = "ledger"
+"""When package versions were first seen, a file for each archive."""
+
 DOWNLOADS = "downloads.json"
 """What documents download came to: source by source, as a digest of it."""
 

@@ -5,13 +5,16 @@ Nodes are alike: a row that many of them have is decoded once, and a node's find
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
 
 from reconciler.collector import paused_collector
-from reconciler.compliance.encode import decode_applied, decode_finding, text_of, whole_of
+from reconciler.compliance.encode import decode_applied, decode_finding, moment, text_of, whole_of
+from reconciler.compliance.patch_rows import decode_patches
+from reconciler.compliance.patches import PatchReport
 from reconciler.compliance.paths import DOWNLOADS
 from reconciler.compliance.report import NodeReport
 from reconciler.compliance.write import VERSION
@@ -20,7 +23,7 @@ from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.canonical import read_canonical
 from reconciler.inventory.observed import Facts
 from reconciler.model.history import RUN_ID_LENGTH, Applied, AppliedRows, History, NodeHistory
-from reconciler.patching.ledger import Ledger
+from reconciler.patching.ledger import Ledger, reviewed_growth
 from reconciler.patching.ledger_files import FOLDER as LEDGERS
 from reconciler.patching.ledger_files import read_ledger
 
@@ -35,6 +38,10 @@ class Branch:
     """What was paused in the last pass that was committed, in words."""
     ledger: Ledger = field(default_factory=Ledger)
     """When package versions were first seen."""
+    ledger_findings: tuple[str, ...] = ()
+    """What people should look at in it, in words."""
+    committed_at: datetime | None = None
+    """When the commit was made (UTC); None: there is none, or nobody asked."""
     downloads: bytes | None = None
     """What documents downloaded, as the last pass that was committed saw it; for whoever plans from git alone."""
 
@@ -45,6 +52,13 @@ class Branch:
             return self.reports.facts
         return {node: report.facts for node, report in self.reports.items()}
 
+    def grown_from(self, known: "Branch") -> "Branch":
+        """Give it with a ledger that may only have grown since it was `known`: what was deleted or moved back does not count."""
+        if known.ledger == self.ledger:
+            return replace(self, ledger=known.ledger)
+        ledger, findings = reviewed_growth(known.ledger, self.ledger, known_at=known.committed_at)
+        return replace(self, ledger=ledger, ledger_findings=tuple(found.reason for found in findings))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _NodeFile:
@@ -53,6 +67,7 @@ class _NodeFile:
     history: NodeHistory
     findings: bytes
     notes: tuple[str, ...]
+    patches: PatchReport | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +100,7 @@ class CommittedReports(Mapping[NodeId, NodeReport]):
                 findings=tuple(decode_finding(node, AssociationName(name), row) for name, row in rows),
                 history=file.history,
                 notes=file.notes,
+                patches=file.patches,
                 facts=self.facts[node],
             )
         return made
@@ -185,9 +201,13 @@ class _Rows:
             host_key=text_of(value["host_key"]) if "host_key" in value else None,
             acknowledged=whole_of(value.get("acknowledged", 0)),
             applied=self._rows_of(applied),
+            gone=_instants(value.get("gone", {})),
+            installed_without_reboot=_instants(value.get("installed_without_reboot", {})),
         )
         notes = tuple(map(text_of, value.get("notes", ())))
-        return _NodeFile(history=history, findings=self._checked(node, findings), notes=notes)
+        return _NodeFile(
+            history=history, findings=self._checked(node, findings), notes=notes, patches=decode_patches(value)
+        )
 
     def _checked(self, node: NodeId, findings: bytes) -> bytes:
         """Give the rows once it is known that they read; those that are the same are kept once."""
@@ -221,6 +241,10 @@ class _Rows:
         if found is None:
             found = self._applied[row] = _one_applied(row)
         return found
+
+
+def _instants(said: Mapping[str, Any]) -> Mapping[str, datetime]:
+    return {text_of(what): moment(when) for what, when in said.items()}
 
 
 class _Alike(NamedTuple):

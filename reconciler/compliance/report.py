@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
+from reconciler.compliance.patches import PatchReport, PatchSummary
 from reconciler.drift.finding import Finding
 from reconciler.ids import AssociationName, CommitId, FleetId, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.association import Severity
 from reconciler.model.history import NodeHistory
+from reconciler.patching.node_compliance import ComplianceStatus
 
 
 class Status(Enum):
@@ -38,11 +40,15 @@ class NodeReport:
     facts: Facts
     notes: tuple[str, ...] = ()
     """Holds and the like: shown with the node, whatever its findings."""
+    patches: PatchReport | None = None
+    """How its patches stand; None: they are no baseline's business."""
 
     @property
     def status(self) -> Status:
         """The worst over its findings: NON_COMPLIANT is worse than UNKNOWN, UNKNOWN than COMPLIANT (SSM: 5.2, ours)."""
         statuses = {item_status(reported.finding) for reported in self.findings}
+        if self.patches is not None:
+            statuses.add(Status(self.patches.status.value))
         if Status.NON_COMPLIANT in statuses:
             return Status.NON_COMPLIANT
         if Status.UNKNOWN in statuses or self.facts.unreachable is not None:
@@ -53,7 +59,13 @@ class NodeReport:
     def severity(self) -> Severity:
         """The highest severity among the findings that are not compliant (SSM: OverallSeverity)."""
         wrong = [r.finding.severity for r in self.findings if item_status(r.finding) is Status.NON_COMPLIANT]
+        if self.patches is not None and self.patches.status is ComplianceStatus.NON_COMPLIANT:
+            wrong.append(_SEVERITIES.get(self.patches.level.value, Severity.UNSPECIFIED))
         return min(wrong, key=list(Severity).index, default=Severity.UNSPECIFIED)
+
+
+_SEVERITIES = {severity.value: severity for severity in Severity}
+"""Of associations: they have no INFORMATIONAL, which is the next to nothing."""
 
 
 def item_status(finding: Finding) -> Status:
@@ -82,5 +94,7 @@ class FleetSummary:
     target_counts: Mapping[AssociationName, int]
     problems: tuple[str, ...] = field(default=())
     """What keeps the newest commit from being in force, a rewound branch: shown first."""
+    patches: Mapping[str, PatchSummary] = field(default_factory=dict)
+    """By patch group; `*`: all nodes whose patches are looked at."""
     pauses: tuple[str, ...] = field(default=())
     """What people paused on the management host, a line each: shown whatever stands beside it."""

@@ -5,8 +5,9 @@ from typing import Any
 
 import orjson
 
-from reconciler.compliance.encode import encode_applied, encode_finding
+from reconciler.compliance.encode import encode_applied, encode_finding, instant
 from reconciler.compliance.page import page
+from reconciler.compliance.patch_rows import encode_patches, encode_summary
 from reconciler.compliance.paths import inventory_path, node_path
 from reconciler.compliance.report import FleetSummary, NodeReport, Status
 from reconciler.drift.finding import Cause
@@ -15,6 +16,8 @@ from reconciler.ids import NodeId
 from reconciler.inventory.canonical import canonical, say_the_same
 from reconciler.model.history import RunStatus
 from reconciler.model.outcome import Disposition, Outcome
+from reconciler.patching.ledger import Ledger
+from reconciler.patching.ledger_files import write_ledger
 from reconciler.plan.plan import Plan
 
 VERSION = 1
@@ -55,13 +58,23 @@ def node_file(report: NodeReport) -> bytes:
         value["host_key"] = report.history.host_key
     if report.notes:
         value["notes"] = list(report.notes)
+    for name, instants in (
+        ("gone", report.history.gone),
+        ("installed_without_reboot", report.history.installed_without_reboot),
+    ):
+        if instants:
+            value[name] = {what: instant(when) for what, when in instants.items()}
+    if report.patches is not None:
+        value |= encode_patches(report.patches)
     return lines(value)
 
 
 def summary_file(summary: FleetSummary) -> bytes:
     """Give the bytes of `compliance.json`."""
+    patches = {"patches": encode_summary(summary.patches)} if summary.patches else {}
     return lines(
-        {
+        patches
+        | {
             "version": VERSION,
             "fleet": summary.fleet,
             "state_commit": summary.state_commit,
@@ -74,6 +87,20 @@ def summary_file(summary: FleetSummary) -> bytes:
             "pauses": list(summary.pauses),
         }
     )
+
+
+def _told(report: NodeReport) -> tuple[object, ...]:
+    return report.findings, report.history, report.notes, report.patches
+
+
+def ledger_files(ledger: Ledger, before: Ledger, *, restored: bool = False) -> Mapping[str, bytes]:
+    """Give the files of archives of which something was seen for the first time since `before`; `restored`: of all of them."""
+    if restored:
+        return write_ledger(ledger)
+    if ledger is before:
+        return {}
+    news = {name: entries for name, entries in ledger.archives.items() if entries != before.archives.get(name)}
+    return write_ledger(Ledger(archives=news))
 
 
 def report_files(
@@ -92,7 +119,7 @@ def report_files(
         old = before.get(node)
         if old is report:
             continue
-        if old is None or (old.findings, old.history, old.notes) != (report.findings, report.history, report.notes):
+        if old is None or _told(old) != _told(report):
             files[node_path(node)] = node_file(report)
         if old is None or not say_the_same(old.facts, report.facts):
             files[inventory_path(node)] = canonical(report.facts)

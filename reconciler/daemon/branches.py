@@ -9,6 +9,7 @@ from datetime import datetime
 from reconciler.commit.branch import ReportsBranch, Standing, read_branch
 from reconciler.commit.heartbeat import Heartbeat, NoHeartbeat, look_at_heartbeat
 from reconciler.commit.places import find_places
+from reconciler.compliance.paths import LEDGERS
 from reconciler.compliance.read import Branch, read_branch_files
 from reconciler.daemon.accepting import Accepted, StateBranch, document_paths
 from reconciler.daemon.clone_health import CloneHealth
@@ -173,6 +174,8 @@ class Branches:
             read = known.read
         else:
             read = self._read_reports(standing)
+            if known is not None and standing.lost is None:
+                read = read.grown_from(known.read)
         forgotten = () if known is None else known.forgotten
         self._reports = Reports(branch=branch, standing=standing, read=read, forgotten=forgotten)
         return self._reports
@@ -183,6 +186,7 @@ class Branches:
         try:
             with closing(read_branch(self._repository, standing.tip)) as files:
                 read = read_branch_files(files, standing.tip)
+            read = replace(read, committed_at=self._repository.commit_record(standing.tip).committed)
         except SourceError:
             if standing.lost is None:
                 raise
@@ -204,10 +208,19 @@ class Branches:
         self._reports = Reports(
             branch=branch,
             standing=standing,
-            read=Branch(history=History(commit=standing.tip)),
+            read=self._only_the_ledger(standing),
             forgotten=tuple(path for path in there if path.startswith(("nodes/", "inventory/"))),
         )
         return accepted, base
+
+    def _only_the_ledger(self, standing: Standing) -> Branch:
+        """Give what a person's word leaves of the reports: when versions were first seen is no matter of any node's history."""
+        if standing.tip is None:
+            return Branch(history=History())
+        with closing(read_branch(self._repository, standing.tip, (LEDGERS,))) as files:
+            ledger = read_branch_files(files, standing.tip).ledger
+        at = self._repository.commit_record(standing.tip).committed
+        return Branch(history=History(commit=standing.tip), ledger=ledger, committed_at=at)
 
     def _reports_branch(self, desired: DesiredState) -> ReportsBranch:
         return ReportsBranch(

@@ -30,14 +30,16 @@ from reconciler.daemon.pause_file import PauseFile
 from reconciler.daemon.push_rights import PushRights
 from reconciler.daemon.recording import OpenCommands
 from reconciler.daemon.replay import Replays
-from reconciler.daemon.reporting import Reporter, Reports, Told
+from reconciler.daemon.reporting import Reporter, Reports, Told, ledger_words
 from reconciler.daemon.starting import scanned
 from reconciler.doctor.check import Check
+from reconciler.drift.patches import PatchBooks, PatchSurveyor
 from reconciler.errors import UsageError
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.cache import Cache
 from reconciler.inventory.collect import Collected, collect
 from reconciler.inventory.latecomers import Latecomers
+from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
 from reconciler.model.node import Transport
 from reconciler.plan.difference import PlanDifference
@@ -55,6 +57,10 @@ from reconciler.source.repository import Repository
 from reconciler.targets.selector import parse_selectors
 from reconciler.transport.known_hosts import parse as parse_known_hosts
 
+LEDGER_BEGINS = (
+    "package versions were seen for the first time: their waits begin now, however old they are; "
+    "`reconciler ledger seed` writes older dates into a file for review"
+)
 OUTPUTS_KEPT = timedelta(days=14)
 """SSM keeps the output of commands on a node for 336 hours."""
 
@@ -69,6 +75,7 @@ class Controller:
         settings: HostSettings,
         state_dir: Path,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        ticks: Callable[[], float] = monotonic,
     ) -> None:
         address = parse_address(repo, cwd=Path.cwd())
         if settings.remote is not None:
@@ -79,6 +86,9 @@ class Controller:
         self._settings = settings
         self.command_rules = settings.send_command
         self.clock = clock
+        self._ticks = ticks
+        self._clock_before: tuple[datetime, float] | None = None
+        self._patches = PatchSurveyor()
         self.pauses = PauseFile(folder=state_dir)
         self._reporters = believed_reporters(settings)
         self._address = address
@@ -249,7 +259,8 @@ class Controller:
             nodes=self.connections.warm_first(base.desired, nodes), dry_run=True, allow_shrink=accepted.allow_shrink
         )
         base, _ = self.contents.settled(base, self.clock())
-        done = reconcile(base, reports.read.history, self._collected(), self._world(base), asked)
+        books = self._books(reports)
+        done = reconcile(base, reports.read.history, self._collected(), self._world(base), asked, books)
         return Planned(plan=done.plan, nothing_left=_nothing_left(done))
 
     def plan_difference(self, base_rev: str, head_rev: str, *, at: datetime | None) -> PlanDifference:
@@ -303,8 +314,11 @@ class Controller:
                 allow_shrink=accepted.allow_shrink,
                 new_history=request.new_history,
             ),
+            self._books(reports),
         )
         problems[:0] = leading.words
+        problems += [*ledger_words(reports.read, done.patches), *filter(None, (done.patches.clock,))]
+        begins = not reports.read.ledger.archives and bool(done.patches.ledger.archives)
         lease = leading.lease
         self._going = self._left_going(base, done)
         everyone, summary = self._judged(base, reports, accepted, done)
@@ -330,12 +344,25 @@ class Controller:
             reports=everyone,
             summary=summary,
             problems=tuple(problems),
-            warnings=self._warnings(base, reports.branch.places),
+            warnings=(*self._warnings(base, reports.branch.places), *((LEDGER_BEGINS,) if begins else ())),
             dry_run=request.dry_run,
             lost=done.history.lost,
             report_commit=made,
             commit_words=words,
             seconds=monotonic() - began,
+        )
+
+    def _books(self, reports: Reports) -> PatchBooks:
+        """Give what patches are judged by, and what the clocks said when that was last asked."""
+        before, now = self._clock_before, (self.clock(), self._ticks())
+        self._clock_before = now
+        read = reports.read
+        return PatchBooks(
+            ledger=read.ledger,
+            committed_at=read.committed_at,
+            reported=_Reported(read.reports),
+            clock_before=None if before is None else before[0],
+            elapsed=None if before is None else timedelta(seconds=now[1] - before[1]),
         )
 
     def _left_going(self, base: Ground, done: Pass) -> GoingRuns:
@@ -393,6 +420,7 @@ class Controller:
             facts_digest=self._facts_digest,
             latecomers=latecomers,
             read_content=self.contents.read,
+            patches=self._patches,
         )
 
     def _is_followed(self, association: AssociationName) -> bool:
@@ -406,7 +434,16 @@ class Controller:
         """Give every node's report, those outside the limit as last reported, and the fleet's summary."""
         known = reports.read.reports
         facts = {name: found.facts for name, found in done.collected.items()}
-        judged = judge(done.findings, facts, done.history, known, self.clock(), done.outcomes, done.plan.left_out)
+        judged = judge(
+            done.findings,
+            facts,
+            done.history,
+            known,
+            self.clock(),
+            done.outcomes,
+            done.plan.left_out,
+            done.patches.nodes,
+        )
         everyone = {
             name: judged.get(name) or known[name]
             for name in sorted(base.desired.nodes)
@@ -433,6 +470,22 @@ class Controller:
         )
         if base.desired.commit is not None and done.history.lost is None:
             self.branches.accept(CommitId(base.desired.commit))
+
+
+class _Reported(Mapping[NodeId, Facts]):
+    """The facts of reports, which are made where one is asked for."""
+
+    def __init__(self, reports: Mapping[NodeId, NodeReport]) -> None:
+        self._reports = reports
+
+    def __getitem__(self, node: NodeId) -> Facts:
+        return self._reports[node].facts
+
+    def __iter__(self) -> Iterator[NodeId]:
+        return iter(self._reports)
+
+    def __len__(self) -> int:
+        return len(self._reports)
 
 
 def _trouble(synced: tuple[Reports, Accepted, Ground]) -> tuple[str, ...]:

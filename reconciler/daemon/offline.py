@@ -8,6 +8,7 @@ from reconciler.commit.branch import read_branch
 from reconciler.compliance.read import Branch, read_branch_files
 from reconciler.compliance.report import Status, item_status
 from reconciler.daemon.replay import Kept
+from reconciler.drift.patches import PatchBooks
 from reconciler.errors import DesiredStateError, SourceError, UsageError
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.observed import Facts
@@ -84,7 +85,13 @@ class OfflinePlans:
         pauses: Pauses | None = None,
     ) -> Planned:
         survey, plan = self._planner.plan(
-            self._recalled(base, branch.downloads), facts, branch.history, now, allow_shrink=allow_shrink, pauses=pauses
+            self._recalled(base, branch.downloads),
+            facts,
+            branch.history,
+            now,
+            allow_shrink=allow_shrink,
+            pauses=pauses,
+            books=PatchBooks(ledger=branch.ledger, committed_at=branch.committed_at, reported=branch.facts),
         )
         left = any(item_status(finding) is not Status.COMPLIANT for finding in survey.noteworthy)
         return Planned(plan=plan, nothing_left=not left)

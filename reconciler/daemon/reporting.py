@@ -12,8 +12,9 @@ from reconciler.commit.message import Message
 from reconciler.compliance.paths import DOWNLOADS
 from reconciler.compliance.read import Branch
 from reconciler.compliance.report import FleetSummary, NodeReport
-from reconciler.compliance.write import changes_in_words, headline, report_files, runs_in_words
+from reconciler.compliance.write import changes_in_words, headline, ledger_files, report_files, runs_in_words
 from reconciler.daemon.recording import completed_records
+from reconciler.drift.patches import PatchSurvey
 from reconciler.errors import LeaseLost
 from reconciler.ids import CommitId, NodeId
 from reconciler.inventory.collect import Collected
@@ -70,7 +71,11 @@ class Reporter:
             return None, "nothing was committed: the history of reports is lost"
         before = reports.read.reports
         gone = tuple(sorted(set(before) - set(told.everyone)))
-        changes = (*runs_in_words(done.plan, done.outcomes), *changes_in_words(told.everyone, before))
+        changes = (
+            *runs_in_words(done.plan, done.outcomes),
+            *changes_in_words(told.everyone, before),
+            *ledger_words(reports.read, done.patches),
+        )
         commands = completed_records(
             self._repository,
             reports.branch.tip(),
@@ -81,14 +86,21 @@ class Reporter:
             now=self._clock(),
         )
         files = report_files(told.everyone, told.summary, before=before, gone=gone)
+        when = self._clock()
         made = reports.branch.write(
-            {**dict.fromkeys(reports.forgotten), **files, **commands, **_downloads(reports.read, told.base)},
+            {
+                **dict.fromkeys(reports.forgotten),
+                **files,
+                **commands,
+                **_downloads(reports.read, told.base),
+                **ledger_files(done.patches.ledger, reports.read.ledger, restored=bool(reports.read.ledger_findings)),
+            },
             Message(
                 subject=headline(told.summary, done.outcomes),
                 body="\n".join(changes),
                 trailers={"State-Commit": str(desired.commit), "Plan": done.plan.digest},
             ),
-            now=self._clock(),
+            now=when,
             epoch=told.lease.epoch,
         )
         tip = reports.branch.tip()
@@ -96,7 +108,12 @@ class Reporter:
             done.history, commit=tip, state_commit=desired.commit, target_counts=told.summary.target_counts
         )
         reports.read = Branch(
-            history=history, reports=told.everyone, pauses=told.summary.pauses, downloads=told.base.downloads
+            history=history,
+            reports=told.everyone,
+            pauses=told.summary.pauses,
+            downloads=told.base.downloads,
+            ledger=done.patches.ledger,
+            committed_at=reports.read.committed_at if made is None else when,
         )
         reports.standing = replace(reports.standing, tip=tip)
         reports.forgotten = ()
@@ -142,6 +159,11 @@ class Reporter:
         for name, found in told.done.collected.items():
             self._beats[name] = _beat(found, self._beats.get(name, NodeBeat()))
         return self._beats
+
+
+def ledger_words(read: Branch, patches: PatchSurvey) -> tuple[str, ...]:
+    """Say what people should look at in the ledger; foreign text."""
+    return (*read.ledger_findings, *(found.reason for found in patches.findings))
 
 
 def _downloads(before: Branch, base: Ground) -> Mapping[str, bytes | None]:

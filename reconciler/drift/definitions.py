@@ -15,6 +15,7 @@ from reconciler.ids import AssociationName, Digest
 from reconciler.model.association import Association
 from reconciler.model.desired import DesiredState
 from reconciler.model.known import JsonValue
+from reconciler.model.patch_request import Operation, PatchRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,30 @@ def define(
         sources = exc.sources if isinstance(exc, ContentUnknown) else ()
         return Unrenderable(reason=words, waits=exc.waits, sources=sources)
     return Definition(digest=_digest(association, rendered), rendered=rendered)
+
+
+PATCH_DOCUMENTS = frozenset(
+    {"AWS-RunPatchBaseline", "AWS-RunPatchBaselineAssociation", "AWS-RunPatchBaselineWithHooks"}
+)
+"""SSM's own; any other document may have such a step, too."""
+
+
+def asked_of_patches(definition: Definition | Unrenderable) -> PatchRequest | None:
+    """Give what a document asks of a node's patches; None: nothing, or a scan beside other steps, which run as they always do."""
+    if isinstance(definition, Unrenderable):
+        return None
+    rendered = definition.rendered
+    request = rendered.patch_request
+    if request is None or request.operation is Operation.INSTALL or rendered.document in PATCH_DOCUMENTS:
+        return request
+    return request if all(step.patching is not None for step in rendered.steps) else None
+
+
+def is_about_patches(association: Association, definition: Definition | Unrenderable) -> bool:
+    """Whether an association looks at patches, or will once it can be rendered."""
+    if isinstance(definition, Unrenderable):
+        return association.document in PATCH_DOCUMENTS
+    return definition.rendered.patch_request is not None
 
 
 def _digest(association: Association, rendered: Rendered) -> Digest:

@@ -9,6 +9,8 @@ from reconciler.drift.expectations import Verdict
 from reconciler.drift.finding import Cause, Finding, State
 from reconciler.drift.gates import Gate, Running, dependency_gate, held, lost, mode_words, paused, running_on
 from reconciler.drift.identity import history_of, known_as_another
+from reconciler.drift.patch_standing import patch_standing
+from reconciler.drift.patches import Patched
 from reconciler.drift.refreshed import ACTION, is_asked_for, wishes_on
 from reconciler.drift.rule import Rule
 from reconciler.drift.standing import Case, Standing, standing
@@ -19,6 +21,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.history import Applied, History, NodeHistory, RunStatus
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.node import Mode, Node, least_intervening
+from reconciler.model.patch_order import PatchOrder
 from reconciler.model.pause import Pauses
 
 Forced = Callable[[AssociationName, NodeId], bool]
@@ -48,6 +51,8 @@ class Judge:
     forced: Forced | None = None
     twins: Mapping[NodeId, str] = field(default_factory=dict)
     pauses: Pauses = field(default_factory=Pauses)
+    patches: Mapping[NodeId, Observed[Patched]] = field(default_factory=dict)
+    """Of the nodes whose patches are looked at."""
     _seen: dict[tuple[AssociationName, bool], bool] = field(default_factory=dict)
 
     def findings(
@@ -150,7 +155,14 @@ class Judge:
             return Standing(cause=run.cause, reason=run.reason, act=True, waits=run.reason)
         others = applied is None and self._anywhere(rule, well=False)
         case = Case(rule=rule, node=node, applied=applied, now=self.now, others_have_it=others)
+        if rule.patches is not None and verdict is None:
+            return patch_standing(case, rule.patches, self.patches.get(node))
         return standing(case, verdict)
+
+    def _order(self, rule: Rule, node: NodeId) -> PatchOrder | None:
+        """Give what a run of the association would bring, where what is missing is known."""
+        found = self.patches.get(node)
+        return found.value.orders.get(rule.association.name) if isinstance(found, Known) else None
 
     def _anywhere(self, rule: Rule, *, well: bool) -> bool:
         """Whether the association was ever applied on a node; `well`: as it is written now, and with success."""
@@ -208,6 +220,7 @@ class Judge:
             first_time=wanted and cause is Cause.PENDING and not self._anywhere(rule, well=True),
             adopted=found.adopted and not association.unsupported,
             forced=forced and wanted,
+            patches=self._order(rule, around.node.id) if wanted else None,
         )
 
     def _gate(

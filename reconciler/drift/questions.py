@@ -1,9 +1,10 @@
 """What must be asked to know: takes desired state and targets, gives for each node what its expectations name; pure."""
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from reconciler.ids import NodeId
+from reconciler.ids import AssociationName, NodeId
 from reconciler.model.association import Association
 from reconciler.model.desired import DesiredState
 from reconciler.model.questions import Check, Questions
@@ -11,7 +12,9 @@ from reconciler.patching.which_baseline import may_have_baseline
 from reconciler.targets.resolve import Targets
 
 
-def questions(desired: DesiredState, targets: Targets) -> Mapping[NodeId, Questions]:
+def questions(
+    desired: DesiredState, targets: Targets, about_patches: AbstractSet[AssociationName] = frozenset()
+) -> Mapping[NodeId, Questions]:
     """Give the questions of every node of the fleet; nodes with equal ones share a record."""
     of_set: dict[tuple[tuple[str, ...], bool], Questions] = {}
     interned: dict[tuple[object, ...], Questions] = {}
@@ -19,7 +22,8 @@ def questions(desired: DesiredState, targets: Targets) -> Mapping[NodeId, Questi
     own = [one for one in desired.baselines.values() if not one.bundled]
     for node in targets.nodes:
         names = targets.associations_of(node)
-        place = names, bool(own) and may_have_baseline(desired.nodes[node].tags, own)
+        meant = bool(about_patches) and not about_patches.isdisjoint(names)
+        place = names, meant or (bool(own) and may_have_baseline(desired.nodes[node].tags, own))
         if place not in of_set:
             of_all = questions_of(desired.associations[name] for name in names)
             asked = replace(of_all, fleet=str(desired.fleet.id), patches=place[1])

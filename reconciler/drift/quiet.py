@@ -25,7 +25,8 @@ class QuietRule:
     __slots__ = ("_calm_since", "_rule", "_settled", "_wait", "digest", "expect", "now", "until")
 
     def __init__(self, rule: Rule, now: datetime) -> None:
-        can_be = isinstance(rule.definition, Definition) and not rule.association.unsupported
+        # What is missing of patches depends on the hour: each is looked at.
+        can_be = isinstance(rule.definition, Definition) and not rule.association.unsupported and rule.patches is None
         self.digest: Digest | None = rule.digest if can_be else None
         self.expect: Compiled | None = rule.expect
         self.now = now

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from reconciler.drift.definitions import Definition, Unrenderable
+from reconciler.drift.definitions import Definition, Unrenderable, asked_of_patches
 from reconciler.drift.expectations import Compiled
 from reconciler.ids import AssociationName, Digest, NodeId
 from reconciler.model.association import Association
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import Applied
+from reconciler.model.patch_request import PatchRequest
 from reconciler.schedule.association import Due, NotDue, Past, due, jitter, parse_association_schedule
 from reconciler.schedule.records import Expression, Rate
 
@@ -22,6 +23,8 @@ class Rule:
     definition: Definition | Unrenderable
     expect: Compiled | None
     expression: Expression | None
+    patches: PatchRequest | None = None
+    """What it asks of the node's patches; None: it is not about them."""
 
     @property
     def digest(self) -> Digest | None:
@@ -65,6 +68,7 @@ def rule(association: Association, definition: Definition | Unrenderable) -> Rul
         definition=definition,
         expect=None if expect is None else Compiled(expect, check_as_root=association.check_as_root),
         expression=None if association.schedule is None else parse_association_schedule(association.schedule),
+        patches=asked_of_patches(definition),
     )
 
 

@@ -19,7 +19,7 @@ FIRST_WAIT = timedelta(minutes=30)
 LONGEST_WAIT = timedelta(hours=24)
 FLAPPING_REPAIRS = 5
 FLAPPING_WITHIN = timedelta(hours=24)
-_BAD = (RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.CANCELLED)
+BAD = (RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ def _by_expectations(case: Case, verdict: Verdict) -> Standing:
         differing = f"{differing} (not known: {'; '.join(verdict.unknown)})"
     if case.applied is None or news is not None:
         return Standing(cause=Cause.PENDING, reason=f"{news}: {differing}", differences=verdict.differences, act=True)
-    if _was_in_sync(case.applied):
+    if was_in_sync(case.applied):
         return _drifted(case, case.applied, differing, verdict.differences)
     return _failed(case, case.applied, differing, verdict.differences)
 
@@ -86,7 +86,7 @@ def _holding(case: Case, news: str | None) -> Standing:
             )
         reason = f"every expectation holds: taken over without a run ({news})"
         return Standing(cause=Cause.IN_SYNC, reason=reason, adopted=True)
-    if on_change and not applied.adopted and applied.status in _BAD:
+    if on_change and not applied.adopted and applied.status in BAD:
         return _failed(case, applied, "RunOnChange: every expectation holds, but the run did not end well", ())
     return Standing(cause=Cause.IN_SYNC, reason="every expectation holds")
 
@@ -103,7 +103,8 @@ def _news(case: Case) -> str | None:
     return (applied.detail or "what was applied is not known") if is_forgotten(applied) else None
 
 
-def _was_in_sync(applied: Applied) -> bool:
+def was_in_sync(applied: Applied) -> bool:
+    """Whether it was in order once since it was applied: then what differs now is drift."""
     return applied.in_sync or applied.adopted or applied.drift_seen is not None
 
 
@@ -119,20 +120,20 @@ def _drifted(case: Case, applied: Applied, differing: str, differences: tuple[Di
         )
         return Standing(cause=Cause.FAILED, reason=reason, unstable=subjects)
     found = applied.drift_seen or case.now
-    return _when_due(case, applied, Cause.DRIFTED, differing, differences, drift_found=found)
+    return when_due(case, applied, Cause.DRIFTED, differing, differences, drift_found=found)
 
 
 def _failed(case: Case, applied: Applied, differing: str, differences: tuple[Difference, ...]) -> Standing:
     if applied.status is RunStatus.SUCCESS:
         reason = f"the last run exited 0 and left it unmet: {differing}"
     else:
-        reason = f"the last run {_ending(applied)}; {differing}"
+        reason = f"the last run {ending(applied)}; {differing}"
     last = applied.ended or applied.started
     quiet = None if last is None else last + backoff(applied.failures)
-    return _when_due(case, applied, Cause.FAILED, reason, differences, not_before=quiet)
+    return when_due(case, applied, Cause.FAILED, reason, differences, not_before=quiet)
 
 
-def _when_due(
+def when_due(
     case: Case,
     applied: Applied,
     cause: Cause,
@@ -158,7 +159,8 @@ def _times(failures: int) -> str:
     return "a failure" if failures <= 1 else f"{failures} failures"
 
 
-def _ending(applied: Applied) -> str:
+def ending(applied: Applied) -> str:
+    """Say how the last run ended."""
     status = "failed" if applied.status is None else applied.status.value
     exit_code = "" if applied.exit_code is None else f" with exit status {applied.exit_code}"
     return f"ended {status}{exit_code}{f' ({applied.detail})' if applied.detail else ''}"
@@ -171,11 +173,11 @@ def _by_schedule(case: Case) -> Standing:
         return Standing(cause=Cause.PENDING, reason=str(_news(case)), act=True)
     if is_forgotten(applied):
         return _forgotten(case, applied)
-    if applied.status in _BAD:
-        reason = f"the last run {_ending(applied)}"
+    if applied.status in BAD:
+        reason = f"the last run {ending(applied)}"
         if case.rule.expression is None:
             return Standing(cause=Cause.FAILED, reason=f"{reason}; a new definition or apply runs it again")
-        return _when_due(case, applied, Cause.FAILED, reason, ())
+        return when_due(case, applied, Cause.FAILED, reason, ())
     due = _scheduled(case, applied)
     if due is not None:
         return Standing(cause=Cause.PENDING, reason=f"scheduled: {due.reason}", act=True)

@@ -23,8 +23,8 @@ from reconciler.inventory.observed import VOLATILE, VOLATILE_ROWS, Facts
 from reconciler.inventory.program import VERSION
 from reconciler.model.known import JsonValue, Known
 
-_KEPT: Final = ("markers", "metadata")
-"""Volatile sections that the node may call unchanged, so they are kept beside the committed form."""
+_KEPT: Final = ("markers", "metadata", "refreshed")
+"""Volatile sections that the node may call unchanged, or does not tell again: they are kept beside the committed form."""
 
 _ASKED_AFRESH: Final = (VOLATILE - set(_KEPT)) | {section for section, _ in VOLATILE_ROWS}
 """Sections that the committed form holds in part, or not at all."""

@@ -24,7 +24,7 @@ from reconciler.inventory.metadata_refresh import refresh
 from reconciler.inventory.observed import Facts
 from reconciler.inventory.program import patience, program
 from reconciler.model.command import Answer, Connect, Session
-from reconciler.model.known import Known
+from reconciler.model.known import JsonValue, Known, Observed
 from reconciler.model.node import Node
 from reconciler.model.questions import Questions
 
@@ -214,7 +214,9 @@ def ask(
     request = Request(questions=asked, only=only, before=_held(before), now=started, parses=_PARSES)
     answered = _read(answer, nonce)
     sections = decode(answered, request)
-    facts = Facts(node=node.id, sections={name: held.section for name, held in sections.items()})
+    facts = Facts(
+        node=node.id, sections={**{name: held.section for name, held in sections.items()}, **_kept_of(before)}
+    )
     collected = Collected(
         facts=facts,
         fingerprints={name: held.fingerprint for name, held in sections.items() if held.fingerprint},
@@ -231,6 +233,12 @@ def ask(
     return collected
 
 
+def _kept_of(before: Collected | None) -> Mapping[str, Observed[Mapping[str, JsonValue]]]:
+    """Give what no program tells again: what came of the last refresh of the lists, which says itself when that was."""
+    last = None if before is None else before.facts.sections.get("refreshed")
+    return {} if last is None else {"refreshed": last}
+
+
 def _refreshed(
     session: Session,
     node: Node,
@@ -242,9 +250,10 @@ def _refreshed(
 ) -> Collected:
     """Refresh the node's lists, then ask: the next look at it shows what came of that, in section `refreshed`."""
     came = refresh(session, node)
+    when = clock()
     asked = replace(questions, refresh=False)
     found = ask(session, node, asked, before=before, afresh=afresh, clock=clock)
-    told = Known(came.value.rows()) if isinstance(came, Known) else came
+    told = Known({**came.value.rows(), "@": f"{when:%Y-%m-%dT%H:%M:%SZ}"}) if isinstance(came, Known) else came
     return replace(found, facts=replace(found.facts, sections={**found.facts.sections, "refreshed": told}))
 
 

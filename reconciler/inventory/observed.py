@@ -45,7 +45,7 @@ dpkg       audit, periodic, timers,         what `dpkg --audit` says (lines); ap
            installs_by_itself
 rpm        timers, settings, modules,       names of units and cron jobs; text by file; NAME -> "STREAM STATE"; what installs
            installs_by_itself               updates by itself, or null. `dpkg` and `rpm` are empty where they are not the node's
-refreshed  "URL SUITE", or "*"              null, or why its list could not be refreshed in this very asking; volatile
+refreshed  "URL SUITE", or "*"; "@"          null, or why its list could not be refreshed last; when that was (ISO 8601); volatile
 locks      PATH                             {"pid": 1, "process": text} that holds it; volatile
 ========== ================================ =====================================================================
 

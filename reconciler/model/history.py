@@ -123,6 +123,11 @@ class NodeHistory:
     acknowledged: int = 0
     """Count of runs of this node whose results are on the branch: the node holds the same number."""
     applied: Mapping[AssociationName, Applied] = field(default_factory=dict)
+    gone: Mapping[str, datetime] = field(default_factory=dict)
+    """Versions above the installed one (as `model.patch_lines.patch_line` writes them) that the node's own package lists showed,
+    and when they were found to show them no more."""
+    installed_without_reboot: Mapping[str, datetime] = field(default_factory=dict)
+    """Title of a patch -> when an Install with NoReboot brought it; it may have been booted since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,8 +88,9 @@ def _of_index(held: HeldIndex, longest: timedelta, now: datetime) -> Iterable[st
     elif held.refreshed_at is None:
         yield f"{name}: nobody knows how old its list is"
     elif now - held.refreshed_at > longest:
-        hours = int((now - held.refreshed_at) / timedelta(hours=1))
-        yield f"{name}: its list is {hours} hours old, more than {int(longest / timedelta(hours=1))}"
+        # An instant, not an age: what is reported must not change by itself.
+        hours = int(longest / timedelta(hours=1))
+        yield f"{name}: its list is more than {hours} hours old, of {held.refreshed_at:%Y-%m-%d %H:%M} UTC"
     if held.valid_until is not None and held.valid_until < now:
         yield f"{name}: its publisher said it holds until {held.valid_until:%Y-%m-%d %H:%M} UTC"
     if held.fetched and not held.index.trusted:

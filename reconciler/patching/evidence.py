@@ -1,6 +1,6 @@
 """What a node's facts prove about its package lists: takes sections of facts, gives the evidence that `doubts` judges; pure.
 
-A list counts as seen to be current when its Release came or was confirmed last, or when a refresh in this very asking says so.
+A list counts as seen to be current when its Release came or was confirmed last, or when the last refresh says so.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,15 @@ from reconciler.patching.from_facts import family_of
 
 Sections = Mapping[str, Observed[Mapping[str, JsonValue]]]
 
+REFRESHED_AT: Final = "@"
+"""The row of section `refreshed` that says when: no repository has such an id."""
 _NEEDED: Final = ("repositories", "metadata")
 
 
 def scan_evidence(sections: Sections, *, product: str, now: datetime) -> Observed[ScanEvidence]:
     """Put together what the lists of a node are; Unknown where one of its sections, or a row of it, is.
 
-    `now` is when the node was asked: what a refresh confirmed was confirmed then.
+    `now`: when the node was asked, for a refresh that does not say when it was.
     """
     found: dict[str, Mapping[str, JsonValue]] = {}
     is_apt = _family(sections) not in (Family.RPM, Family.SUSE)
@@ -30,11 +32,11 @@ def scan_evidence(sections: Sections, *, product: str, now: datetime) -> Observe
         if isinstance(section, Unknown):
             return Unknown(f"{name}: {section.why}")
         found[name] = section.value
-    confirmed = _confirmed(sections.get("refreshed"))
     try:
+        confirmed, at = _confirmed(sections.get("refreshed"), now)
         read = _held if is_apt else _held_of_rpm
         indexes = tuple(
-            read(key, _row(key, found["repositories"][key]), found["metadata"], confirmed, now)
+            read(key, _row(key, found["repositories"][key]), found["metadata"], confirmed, at)
             for key in sorted(found["repositories"])
         )
     except ValueError as error:
@@ -49,7 +51,7 @@ def _family(sections: Sections) -> Family | None:
 
 
 def _held(
-    key: str, row: Mapping[str, JsonValue], metadata: Mapping[str, JsonValue], confirmed: frozenset[str], now: datetime
+    key: str, row: Mapping[str, JsonValue], metadata: Mapping[str, JsonValue], confirmed: frozenset[str], at: datetime
 ) -> HeldIndex:
     site, _, rest = key.partition(" ")
     suite = rest.partition(" ")[0].rpartition("/")[0]
@@ -69,7 +71,7 @@ def _held(
     return HeldIndex(
         index=index,
         fetched=row.get("fetched") is True,
-        refreshed_at=now if f"{site} {suite}" in confirmed else came,
+        refreshed_at=at if f"{site} {suite}" in confirmed else came,
         valid_until=_instant(known.get("valid_until")),
     )
 
@@ -94,10 +96,13 @@ def _row(key: str, row: JsonValue) -> Mapping[str, JsonValue]:
     return row
 
 
-def _confirmed(refreshed: Observed[Mapping[str, JsonValue]] | None) -> frozenset[str]:
-    """Give `SITE SUITE` (rpm: the id) of what a refresh confirmed; where two archives look alike by that, both must have been."""
+def _confirmed(refreshed: Observed[Mapping[str, JsonValue]] | None, now: datetime) -> tuple[frozenset[str], datetime]:
+    """Give `SITE SUITE` (rpm: the id) of what the last refresh confirmed, and when.
+
+    Where two archives look alike by that, both must have been.
+    """
     if not isinstance(refreshed, Known):
-        return frozenset()
+        return frozenset(), now
     told: dict[str, bool] = {}
     for name, problem in refreshed.value.items():
         url, space, suite = name.rpartition(" ")
@@ -106,7 +111,12 @@ def _confirmed(refreshed: Observed[Mapping[str, JsonValue]] | None) -> frozenset
         else:
             key = f"{urlsplit(url).netloc or 'file:'} {suite}"
             told[key] = told.get(key, True) and problem is None
-    return frozenset(key for key, whole in told.items() if whole)
+    return frozenset(key for key, whole in told.items() if whole), refreshed_at(refreshed.value) or now
+
+
+def refreshed_at(refreshed: Mapping[str, JsonValue]) -> datetime | None:
+    """Give when lists were refreshed last, by section `refreshed` (UTC); None: it does not say. Raises ValueError."""
+    return _instant(refreshed.get(REFRESHED_AT))
 
 
 def _competitor(dpkg: Mapping[str, JsonValue]) -> str:

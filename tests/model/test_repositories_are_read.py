@@ -207,10 +207,7 @@ def test_the_library_itself_is_no_news() -> None:
     assert problems == ()
     own = bundled["baselines/b.yaml"] + b"Default: true\n"
     _, problems = read_state({"baselines/b.yaml": own}, bundled=bundled)
-    assert [problem.message for problem in problems] == [
-        "baselines are not supported yet: nothing is scanned or installed by them",
-        "this baseline wins over the bundled one",
-    ]
+    assert [problem.message for problem in problems] == ["this baseline wins over the bundled one"]
 
 
 def test_commit_and_trees_are_carried() -> None:

@@ -21,6 +21,7 @@ ApprovalRules:
   PatchRules:
     - PatchFilterGroup: {PatchFilters: [{Key: PRIORITY, Values: ['*']}]}
       ComplianceLevel: HIGH
+      ApproveAfterDays: 7
 """
 
 SEED = """\
@@ -57,7 +58,7 @@ def test_a_pass_reads_what_patch_list_and_explain_tell(tmp_path: Path, require_n
         assert "1.0+deb12u1" in json.dumps(rows["hello.all"])
         told = site.command("patch", "explain", "web-01", "hello").stdout
         assert "Ours is the default for DEBIAN" in told
-        assert "the ledger has no entry of it yet" in told
+        assert "7 days after it was first seen (in Debian-Security-bookworm-security)" in told
         checksum = next(iter(re.findall(r"1\.0\+deb12u1\|[^\"]*(sha256:[0-9a-f]{64})", offered)))
         site.commit({"state/ledger-seeds/hello.yaml": SEED.format(checksum=checksum)})
         site.once()

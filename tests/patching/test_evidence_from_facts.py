@@ -53,6 +53,11 @@ def test_a_list_is_current_since_its_release_was_confirmed() -> None:
     ("refreshed", "at"),
     [
         pytest.param({"*": None, NAME: None}, NOW, id="a refresh confirmed it"),
+        pytest.param(
+            {NAME: None, "@": "2026-02-28T21:00:00Z"},
+            datetime(2026, 2, 28, 21, tzinfo=UTC),
+            id="it did so some time ago",
+        ),
         pytest.param({"*": None, NAME: "timed out"}, datetime(2026, 2, 28, 9, tzinfo=UTC), id="a refresh failed"),
         pytest.param(
             {NAME: None, NAME.replace("-security t", "-other t"): "timed out"},
@@ -62,7 +67,7 @@ def test_a_list_is_current_since_its_release_was_confirmed() -> None:
         pytest.param({"*": "locked"}, datetime(2026, 2, 28, 9, tzinfo=UTC), id="nothing was tried"),
     ],
 )
-def test_a_refresh_in_the_same_asking_counts(refreshed: JsonValue, at: datetime) -> None:
+def test_what_the_last_refresh_confirmed_counts(refreshed: JsonValue, at: datetime) -> None:
     found = scan_evidence(sections(refreshed=refreshed), product="", now=NOW)
     assert isinstance(found, Known)
     assert found.value.indexes[0].refreshed_at == at

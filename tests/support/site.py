@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.daemon.controller import Controller
@@ -122,19 +123,26 @@ class Site:
         )
 
     @contextmanager
-    def controller(self, repo: str | None = None, state_dir: Path | None = None) -> Iterator[Controller]:
-        """Open a controller in this process, as the daemon does."""
+    def controller(
+        self, repo: str | None = None, state_dir: Path | None = None, at: datetime | None = None
+    ) -> Iterator[Controller]:
+        """Open a controller in this process, as the daemon does; with `at`, its clock stands at that instant."""
         controller = Controller(
-            repo or str(self.repo), settings=read_host_settings(self.settings), state_dir=state_dir or self.state_dir
+            repo or str(self.repo),
+            settings=read_host_settings(self.settings),
+            state_dir=state_dir or self.state_dir,
+            clock=(lambda: datetime.now(UTC)) if at is None else lambda: at,
         )
         try:
             yield controller
         finally:
             controller.close()
 
-    def once(self, request: Request | None = None) -> PassResult:
-        """Run one pass from cold, in this process."""
-        with self.controller() as controller:
+    def once(
+        self, request: Request | None = None, *, at: datetime | None = None, state_dir: Path | None = None
+    ) -> PassResult:
+        """Run one pass from cold, in this process; with `at`, at that instant."""
+        with self.controller(at=at, state_dir=state_dir) as controller:
             return controller.one_pass(request or Request())
 
     def command(

@@ -202,7 +202,6 @@ def read_files(
     versions = earlier(numbered) if earlier is not None and numbered else {}
     repository.library = read_library(kinds["document"], bundled_documents, repository.mistakes, versions or {})
     repository.history_unknown = versions is None
-    _say_not_supported(files, bundled, repository)
     repository.packages = read_packages(kinds["package"], repository.mistakes)
     _read_bundled_baselines(files, bundled, repository)
     return repository
@@ -290,14 +289,6 @@ def _read_fleet(files: Mapping[str, bytes], repository: Repository) -> None:
         if len(values) > 1:
             mistakes.error(values[1], "a second YAML document", value="", remedy="keep one fleet")
         repository.fleet, repository.ssh = read_fleet(values[0] if values else None, mistakes)
-
-
-def _say_not_supported(files: Mapping[str, bytes], bundled: Mapping[str, bytes], repository: Repository) -> None:
-    for seen in repository.seen["baseline"]:
-        file = seen.mistakes.file
-        if bundled.get(file) != files[file]:
-            message = "baselines are not supported yet: nothing is scanned or installed by them"
-            seen.mistakes.lint(seen.table, message, value=seen.table.scalar("Name"))
 
 
 def _read_bundled_baselines(files: Mapping[str, bytes], bundled: Mapping[str, bytes], repository: Repository) -> None:

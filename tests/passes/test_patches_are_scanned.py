@@ -1,0 +1,149 @@
+"""Patches in whole passes over a real node with apt: dates go into git, approvals come with the pass's clock, and are reported."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.drift.finding import Cause, State
+from reconciler.ids import AssociationName, NodeId
+from tests.support.apt_repository import AptRepository, Package
+from tests.support.nodes import TestNode, start_fleet
+from tests.support.site import Site
+
+pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
+
+WEB = NodeId("web-01")
+BASELINE = """\
+Name: Ours
+OperatingSystem: DEBIAN
+Default: true
+Refresh: never
+MetadataMaxAgeHours: 8760
+ApprovalRules:
+  PatchRules:
+    - PatchFilterGroup: {PatchFilters: [{Key: PRIORITY, Values: ['*']}]}
+      ComplianceLevel: HIGH
+      ApproveAfterDays: 7
+"""
+SCAN = """\
+AssociationName: scan
+Name: AWS-RunPatchBaseline
+Targets: [{Key: InstanceIds, Values: [web-01]}]
+Parameters: {Operation: [Scan]}
+"""
+INSTALL = """\
+AssociationName: install
+Name: AWS-RunPatchBaseline
+Targets: [{Key: InstanceIds, Values: [web-01]}]
+Parameters: {Operation: [Install], RebootOption: [NoReboot]}
+Mode: warn
+"""
+DAYS = timedelta(days=1)
+
+
+class Patching:
+    """One node with packages of the tests' own, and the site that keeps it."""
+
+    def __init__(self, folder: Path, site: Site, node: TestNode) -> None:
+        self.site = site
+        self.node = node
+        self.repository = AptRepository(folder / "apt")
+        self.begin = datetime.now(UTC).replace(microsecond=0)
+
+    def publish(self, *security: Package) -> None:
+        """Let the security archive offer exactly these, and the node know it."""
+        self.repository.publish("bookworm", [Package(name="hello", version="1.0"), Package(name="other", version="1")])
+        self.repository.publish("bookworm-security", security, label="Debian-Security")
+        self.repository.install_into(self.node.root)
+        self.node.run(["apt-get", "-q", "update"])
+
+    def report(self) -> dict[str, Any]:
+        """Give the node's file of the compliance branch."""
+        return self.file("nodes")
+
+    def ledger(self) -> dict[str, str]:
+        """Give the entries of the security archive."""
+        said = self.site.git("show", "compliance:ledger/Debian-Security-bookworm-security.json")
+        entries: dict[str, str] = json.loads(said)["entries"]
+        return entries
+
+    def file(self, folder: str) -> dict[str, Any]:
+        names = self.site.git("ls-tree", "-r", "--name-only", "compliance").split()
+        (path,) = [name for name in names if re.fullmatch(rf"{folder}/../web-01\.json", name)]
+        found: dict[str, Any] = json.loads(self.site.git("show", f"compliance:{path}"))
+        return found
+
+
+@pytest.fixture(scope="module")
+def patching(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Patching]:
+    folder = tmp_path_factory.mktemp("scanned")
+    with start_fleet(folder / "nodes", 1) as fleet:
+        (node,) = fleet.nodes
+        site = Site(folder / "site", fleet)
+        site.standard(fleet.nodes)
+        site.commit({"state/associations/motd.yaml": None})
+        patching = Patching(folder, site, node)
+        patching.publish()
+        node.run(["sh", "-ec", "apt-get -qy install hello=1.0 other"])
+        yield patching
+
+
+def test_a_version_is_approved_in_the_pass_after_its_wait_and_reported(patching: Patching) -> None:
+    site, begin = patching.site, patching.begin
+    patching.publish(Package(name="hello", version="1.0+deb12u1"))
+    site.commit({"baselines/ours.yaml": BASELINE, "state/associations/scan.yaml": SCAN})
+    first = site.once(at=begin)
+    assert any("ledger seed" in warning for warning in first.warnings)
+    (key,) = patching.ledger()
+    assert key.startswith("hello 1.0+deb12u1 all sha256:")
+    assert patching.ledger()[key] == f"{begin:%Y-%m-%dT%H:%M:%SZ} web-01"
+    approved = begin + 7 * DAYS
+    assert patching.report()["upcoming"] == {"Ours/hello.all:1.0+deb12u1": f"{approved:%Y-%m-%dT%H:%M:%SZ}"}
+    assert patching.report()["status"] == "COMPLIANT"
+    reports = site.reports()
+    site.once(at=approved - timedelta(seconds=1))
+    assert site.reports() == reports
+    site.once(at=approved)
+    told = patching.report()
+    assert (told["status"], told["baselines"]["Ours"]["status"]) == ("NON_COMPLIANT", "NON_COMPLIANT")
+    assert told["findings"]["scan"]["state"] == "InSync"
+    (row,) = told["patches"].values()
+    assert (row["state"], row["level"], row["target"]) == ("MISSING", "HIGH", "1.0+deb12u1")
+    assert row["approval_date"] == f"{approved:%Y-%m-%dT%H:%M:%SZ}"
+    assert "upcoming" not in told
+    reports = site.reports()
+    elsewhere = site.once(at=approved + timedelta(seconds=1), state_dir=site.folder / "another-host")
+    assert elsewhere.reports[WEB].patches == site.once(at=approved + timedelta(seconds=2)).reports[WEB].patches
+    assert site.reports() == reports
+
+
+def test_an_install_is_planned_with_the_very_files_that_are_missing(patching: Patching) -> None:
+    site, approved = patching.site, patching.begin + 7 * DAYS
+    site.commit({"state/associations/install.yaml": INSTALL.replace("Mode: warn\n", "")})
+    with site.controller(at=approved + timedelta(minutes=1)) as controller:
+        (item,) = controller.plan(limit=()).plan.items
+    assert (item.association, item.cause) == (AssociationName("install"), Cause.PENDING)
+    assert item.patches is not None
+    (pin,) = item.patches.pins
+    assert (pin.name, pin.version, pin.installed, item.patches.reboot.value) == (
+        "hello",
+        "1.0+deb12u1",
+        "1.0",
+        "NoReboot",
+    )
+    assert next(iter(patching.ledger())).endswith(pin.checksum)
+    site.commit({"state/associations/install.yaml": INSTALL})
+    site.once(at=approved + timedelta(minutes=1))
+    assert patching.report()["findings"]["install"]["state"] == State.PENDING.value
+    patching.node.run(["apt-get", "-qy", "install", "hello=1.0+deb12u1"])
+    done = site.once(at=approved + timedelta(minutes=2))
+    told = patching.report()
+    assert told["findings"]["install"]["state"] == State.IN_SYNC.value
+    assert told["status"] == "COMPLIANT"
+    assert told["baselines"]["Ours"]["counts"]["INSTALLED"] == 1
+    assert done.all_in_sync
