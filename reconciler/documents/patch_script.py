@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from reconciler.documents.apt_install_text import APT, APT_CAUSES, APT_INSTALL, BEGIN, FRAME
+from reconciler.documents.apt_install_text import APT
+from reconciler.documents.patch_frame_text import BEGIN, FRAME, INSTALL
 from reconciler.model.patch import Family
 from reconciler.model.patch_order import PatchOrder, Pin
 from reconciler.model.patch_request import Operation, PatchRequest
@@ -17,7 +18,7 @@ from reconciler.model.shell import quote
 LOCK_WAIT: Final = 600
 """Seconds to wait for a package manager that somebody else runs: unattended-upgrades takes minutes."""
 
-_PROGRAMS: Final = {Family.APT: FRAME + BEGIN + APT + APT_CAUSES + APT_INSTALL}
+_PROGRAMS: Final = {Family.APT: FRAME + BEGIN + APT + INSTALL}
 
 _DEB: Final = (
     re.compile(r"[a-z0-9][a-z0-9+.-]{0,98}"),
