@@ -50,6 +50,7 @@ from reconciler.rollout.fencing import announce, epoch_on
 from reconciler.rollout.run import SecondLook, roll_out
 from reconciler.rollout.settle import Unsettled, settle
 from reconciler.rollout.staging import Read, no_store
+from reconciler.rollout.stragglers import Stragglers
 from reconciler.targets.resolve import Targets, means_the_same, resolve_targets
 
 
@@ -152,6 +153,8 @@ class World:
     """Remembers what earlier passes digested."""
     latecomers: Latecomers[Collected] | None = None
     """Who is left to answer late; None: every node is waited for until its own limit."""
+    stragglers: Stragglers | None = None
+    """The same of nodes that are told of us, or whose runs are settled."""
     read_content: Read = no_store
     """Gives the files that documents download."""
     patches: PatchSurveyor = field(default_factory=PatchSurveyor)
@@ -214,7 +217,7 @@ def reconcile(
     seen = max((epoch_on(found, desired.fleet.id) for found in facts.values()), default=0)
     leading = None if asked.dry_run else world.lead(seen)
     if leading is not None:
-        announce(facts, desired, leading.epoch, connect=world.connect)
+        announce(facts, desired, leading.epoch, connect=world.connect, stragglers=world.stragglers)
     settled = (
         ()
         if leading is None
@@ -227,6 +230,7 @@ def reconcile(
             clock=world.clock,
             on_unsettled=world.on_unsettled,
             followed=world.followed,
+            stragglers=world.stragglers,
         )
     )
     now = world.clock()

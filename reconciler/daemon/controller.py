@@ -49,6 +49,7 @@ from reconciler.reconcile import Asked, Ground, Leading, Pass, World, reconcile
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper, forget_before
 from reconciler.rollout.settle import Unsettled
+from reconciler.rollout.stragglers import Stragglers
 from reconciler.settings import HostSettings
 from reconciler.source.address import parse_address
 from reconciler.source.git_process import GitOptions
@@ -103,10 +104,11 @@ class Controller:
         self._held: Mapping[NodeId, Collected] | None = None
         self._going: GoingRuns | None = None
         self._latecomers: Latecomers[Collected] = Latecomers()
+        self._stragglers = Stragglers()
         self._facts_digest = FactsDigest()
         self._replays = Replays(state_dir / "plans")
         self._cache = Cache(state_dir / "facts" / self.repository.folder.stem)
-        self._reporter = Reporter(self.repository, clock, on_lost=self._leadership.drop)
+        self._reporter = Reporter(self.repository, clock, on_lost=self._leadership.drop, stragglers=self._stragglers)
         self._offline = OfflinePlans(
             self.repository, self.branches.read_state, self.branches.narrowed, self.contents.recalled
         )
@@ -187,12 +189,14 @@ class Controller:
     def close(self) -> None:
         """Let go of lease, connections and the clone; safe to call twice."""
         self._latecomers.stop()
+        self._stragglers.stop()
         self.contents.close()
         with ThreadPoolExecutor(1) as beside:  # a hundred connections end while the lease is pushed
             closed = beside.submit(self.connections.close)
             self._leadership.let_go()
         closed.result()
         self._latecomers.close()
+        self._stragglers.close()
         self.repository.close()
 
     # Nodes
@@ -306,6 +310,7 @@ class Controller:
                 stop=stop,
                 on_unsettled=lambda met: problems.append(f"{met.node}: a run is not settled: {met.reason}"),
                 latecomers=self._latecomers,
+                stragglers=self._stragglers,
             ),
             Asked(
                 nodes=self.connections.warm_first(base.desired, _asked(request, base)),
@@ -404,6 +409,7 @@ class Controller:
         stop: Event | None = None,
         on_unsettled: Callable[[Unsettled], None] = lambda _: None,
         latecomers: Latecomers[Collected] | None = None,
+        stragglers: Stragglers | None = None,
     ) -> World:
         fleet = base.desired.fleet
         patience = fleet.pass_wait or fleet.interval
@@ -419,6 +425,7 @@ class Controller:
             followed=self._is_followed,
             facts_digest=self._facts_digest,
             latecomers=latecomers,
+            stragglers=stragglers,
             read_content=self.contents.read,
             patches=self._patches,
         )

@@ -21,6 +21,7 @@ from reconciler.inventory.collect import Collected
 from reconciler.model.command import Connect
 from reconciler.reconcile import Ground, Pass
 from reconciler.rollout.settle import acknowledge
+from reconciler.rollout.stragglers import Stragglers
 from reconciler.source.repository import Repository
 
 
@@ -52,8 +53,13 @@ class Reporter:
     """Writes reports of one repository; keeps when each node was last heard of."""
 
     def __init__(
-        self, repository: Repository, clock: Callable[[], datetime], on_lost: Callable[[], None] = lambda: None
+        self,
+        repository: Repository,
+        clock: Callable[[], datetime],
+        on_lost: Callable[[], None] = lambda: None,
+        stragglers: Stragglers | None = None,
     ) -> None:
+        self._stragglers = stragglers
         self._repository = repository
         self._on_lost = on_lost
         self._clock = clock
@@ -119,7 +125,15 @@ class Reporter:
         reports.forgotten = ()
         publication = self._publish(reports.branch, told, tip, problems)
         if publication is not None and publication.complete:
-            untold = acknowledge(done.settled, done.outcomes, desired, history, connect=connect, epoch=told.lease.epoch)
+            untold = acknowledge(
+                done.settled,
+                done.outcomes,
+                desired,
+                history,
+                connect=connect,
+                epoch=told.lease.epoch,
+                stragglers=self._stragglers,
+            )
             problems.extend(
                 f"{node}: its results are published, and it could not be told: {why}" for node, why in untold.items()
             )

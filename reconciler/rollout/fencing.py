@@ -5,7 +5,6 @@ an old one that was stopped for a while and goes on is refused even where the ne
 """
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from reconciler.errors import NodeError
 from reconciler.ids import FleetId, NodeId
@@ -15,6 +14,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.known import Known
 from reconciler.model.node import Become
 from reconciler.rollout.node_programs import announce_program
+from reconciler.rollout.stragglers import Stragglers
 
 
 def epoch_on(facts: Facts, fleet: FleetId) -> int:
@@ -27,12 +27,18 @@ def epoch_on(facts: Facts, fleet: FleetId) -> int:
 
 
 def announce(
-    facts: Mapping[NodeId, Facts], desired: DesiredState, epoch: int, *, connect: Connect, workers: int = 32
+    facts: Mapping[NodeId, Facts],
+    desired: DesiredState,
+    epoch: int,
+    *,
+    connect: Connect,
+    workers: int = 32,
+    stragglers: Stragglers | None = None,
 ) -> tuple[NodeId, ...]:
     """Tell nodes that know a lower epoch of ours; gives those that were told.
 
     A node that knows none never ran anything for this fleet, and is left as it is. One that does not answer is told when it
-    does: until then nobody can start anything there.
+    does: until then nobody can start anything there. With `stragglers`, one that lets us wait is left to them.
     """
     late = [node for node, known in sorted(facts.items()) if 0 < epoch_on(known, desired.fleet.id) < epoch]
     if not late:
@@ -47,5 +53,5 @@ def announce(
         except NodeError:
             return False
 
-    with ThreadPoolExecutor(max_workers=min(workers, len(late)), thread_name_prefix="announce") as pool:
-        return tuple(node for node, told in zip(late, pool.map(tell, late), strict=True) if told)
+    told = (stragglers or Stragglers(patience=None)).each(late, tell, most=workers)
+    return tuple(node for node in late if told.get(node))

@@ -32,6 +32,7 @@ from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.record import record_of
 from reconciler.rollout.sight import Sight, Standing
+from reconciler.rollout.stragglers import Stragglers
 
 NODE_PATIENCE = 60.0
 """Seconds after which no further leftover of a node is asked about in this pass: its others wait for the next one."""
@@ -111,7 +112,7 @@ def leftovers(facts: Facts, fleet: FleetId) -> tuple[tuple[Leftover, ...], tuple
     return tuple(good), tuple(bad)
 
 
-def settle(
+def settle(  # noqa: PLR0913  (all but two by keyword, and none of them is known to the others)
     collected: Mapping[NodeId, HasFacts],
     desired: DesiredState,
     *,
@@ -121,10 +122,12 @@ def settle(
     clock: Callable[[], datetime] = _now,
     on_unsettled: Callable[[Unsettled], None] = _nobody,
     followed: Callable[[AssociationName], bool] = _by_nobody,
+    stragglers: Stragglers | None = None,
 ) -> tuple[RunRecord, ...]:
     """Find out what became of every leftover run; runs that go on are among the records, those that never began are not.
 
-    A run that is `followed` by somebody else is told as going on, and not looked at: its output has one reader.
+    A run that is `followed` by somebody else is told as going on, and not looked at: its output has one reader. With
+    `stragglers`, a node that lets us wait is left to them: it is looked at to the end of one look, and nothing is done there.
     """
     by_node: dict[NodeId, tuple[Leftover, ...]] = {}
     for node in sorted(collected):
@@ -136,6 +139,8 @@ def settle(
     if not by_node:
         return ()
     runs = NodeRuns(OutputKeeper(outputs))
+    waiting = stragglers or Stragglers(patience=None)
+    gone: set[NodeId] = set()
 
     def settle_one(node: NodeId) -> Settled:
         resume = partial(_resumed, runs=runs, fleet=desired.fleet.id, epoch=epoch, now=clock())
@@ -145,15 +150,15 @@ def settle(
         left = tuple(record for record in going if record is not None)
         if not ours:
             return Settled(records=left)
-        found = _settle_node(desired.nodes[node], ours, connect, runs, clock, resume)
+        found = _settle_node(desired.nodes[node], ours, connect, runs, clock, resume, lambda: node in gone)
         return replace(found, records=found.records + left)
 
-    with ThreadPoolExecutor(max_workers=max(1, min(WORKERS, len(by_node))), thread_name_prefix="settle") as pool:
-        parts = list(pool.map(settle_one, by_node))
-    for part in parts:
-        for each in part.unsettled:
+    parts = waiting.each(by_node, settle_one, most=WORKERS)
+    gone.update(by_node.keys() - parts.keys())
+    for node in by_node:
+        for each in parts[node].unsettled if node in parts else (Unsettled(node=node, reason=waiting.in_words),):
             on_unsettled(each)
-    return tuple(record for part in parts for record in part.records)
+    return tuple(record for node in by_node if node in parts for record in parts[node].records)
 
 
 def _settle_node(
@@ -163,6 +168,7 @@ def _settle_node(
     runs: NodeRuns,
     clock: Callable[[], datetime],
     resume: "Resume",
+    is_given_up: Callable[[], bool],
 ) -> Settled:
     records: list[RunRecord] = []
     discarded: list[RunId] = []
@@ -171,7 +177,7 @@ def _settle_node(
     try:
         with connect(node) as session:
             for number, leftover in enumerate(found):
-                if time.monotonic() > until:
+                if time.monotonic() > until or is_given_up():
                     reason = f"{len(found) - number} leftover runs are settled by a later pass: the node answers slowly"
                     return Settled(
                         records=tuple(records),
@@ -180,6 +186,8 @@ def _settle_node(
                     )
                 manifest = leftover.manifest
                 sight = runs.look(session, manifest.run, become=become)
+                if is_given_up():
+                    continue
                 if sight.standing is Standing.REBOOTED:
                     sight = resume(session, manifest, become=become)
                 if sight.nothing_ran:
@@ -228,11 +236,12 @@ def acknowledge(
     connect: Connect,
     epoch: int | None = None,
     workers: int = 32,
+    stragglers: Stragglers | None = None,
 ) -> Mapping[NodeId, str]:
     """Let nodes forget runs whose results are pushed; gives the nodes that could not be told, and why.
 
     Call it only after the push: `history` says how many runs of each node are on the branch. A node that is not told keeps its
-    folders, and they are settled again.
+    folders, and they are settled again. With `stragglers`, one that lets us wait is left to them.
     """
     by_node: dict[NodeId, dict[RunId, RunRecord]] = {}
     for record in (*settled, *(outcome.record for outcome in outcomes if outcome.record is not None)):
@@ -259,8 +268,9 @@ def acknowledge(
             return str(error)
         return None
 
-    with ThreadPoolExecutor(max_workers=max(1, min(workers, len(by_node))), thread_name_prefix="acknowledge") as pool:
-        problems = dict(zip(by_node, pool.map(tell, by_node), strict=True))
+    waiting = stragglers or Stragglers(patience=None)
+    told = waiting.each(by_node, tell, most=workers)
+    problems = {node: told.get(node, waiting.in_words) for node in by_node}
     return {node: problem for node, problem in problems.items() if problem is not None}
 
 

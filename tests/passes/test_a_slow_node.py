@@ -2,15 +2,23 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from reconciler.compliance.report import Status
+from reconciler.daemon import controller as controllers
 from reconciler.daemon.passing import PassResult, Request
 from reconciler.ids import NodeId
 from reconciler.inventory import collect
+from reconciler.model.command import Answer, Program, Session
+from reconciler.model.node import Node
+from reconciler.rollout import stragglers
+from reconciler.rollout.stragglers import Stragglers
+from reconciler.transport.pool import ConnectionPool
 from tests.support.nodes import Fleet, TestNode, start_fleet
 from tests.support.site import Site, bodies
 from tests.support.waiting import wait_until
@@ -47,7 +55,13 @@ def site(tmp_path: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Site:
     longest = timedelta(seconds=120)  # on a busy machine the others are slow, too
     monkeypatch.setattr(collect._Lateness, "_patience", lambda _, node: PATIENCE if node == SLOW else longest)
     for node in fleet.nodes:
-        node.run(["sh", "-c", "rm -rf /var/lib/reconciler /var/log/bodies /etc/motd /tmp/go /tmp/inventories"])
+        node.run(
+            [
+                "sh",
+                "-c",
+                "rm -rf /var/lib/reconciler /var/log/bodies /etc/motd /tmp/go /tmp/inventories /usr/local/sbin/dpkg-query",
+            ]
+        )
     made = Site(tmp_path, fleet)
     made.standard(fleet.nodes, "Fleet: example\nInterval: rate(1 hour)\n")
     return made
@@ -118,3 +132,65 @@ def test_a_node_that_is_always_late_is_kept_all_the_same(site: Site, fleet: Flee
         wait_until(lambda: controller.one_pass(Request()).all_in_sync, "quick again, it is in sync")
     assert not asking()
     assert ran(fleet) == [1, 1, 1]
+
+
+@dataclass(frozen=True)
+class Hanging:
+    """A session that does nothing but answer its inventory until it may."""
+
+    session: Session
+    may_go_on: threading.Event
+
+    @property
+    def node(self) -> NodeId:
+        return self.session.node
+
+    @property
+    def host_key(self) -> str | None:
+        return self.session.host_key
+
+    def run(self, program: Program) -> Answer:
+        if program.standing is None:
+            self.may_go_on.wait(60)
+        return self.session.run(program)
+
+    def stream(self, program: Program) -> Iterator[bytes]:
+        return self.session.stream(program)
+
+
+def epochs(fleet: Fleet) -> list[str]:
+    return [node.run(["cat", "/var/lib/reconciler/epochs/example"]).stdout.strip() for node in fleet.nodes]
+
+
+def test_a_node_that_hangs_when_it_hears_of_a_new_leader_keeps_nobody_waiting(
+    site: Site, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its inventory is as quick as anybody's; whoever else is slow has a busy machine for a reason.
+    monkeypatch.setattr(collect._Lateness, "_patience", lambda _, __: timedelta(seconds=120))
+    had_its_time = stragglers._Turns._had_its_time
+    monkeypatch.setattr(
+        stragglers._Turns, "_had_its_time", lambda turns, name, now: name == SLOW and had_its_time(turns, name, now)
+    )
+    assert site.once().all_in_sync
+    may_go_on = threading.Event()
+    connect = ConnectionPool.connect
+
+    @contextmanager
+    def hanging(pool: ConnectionPool, node: Node) -> Iterator[Session]:
+        with connect(pool, node) as session:
+            yield Hanging(session, may_go_on) if node.id == SLOW else session
+
+    monkeypatch.setattr(ConnectionPool, "connect", hanging)
+    monkeypatch.setattr(controllers, "Stragglers", lambda: Stragglers(PATIENCE))
+    (fleet.nodes[1].root / "etc/motd").write_text("by hand\n")
+    with site.controller(state_dir=site.folder / "another") as controller:
+        first = controller.one_pass(Request(take_over=True))
+        # Everything below happened while the node was still to hear of the new leader.
+        assert epochs(fleet) == ["1", "2", "2"]
+        assert ran(fleet) == [1, 2, 1]
+        assert first.report_commit is not None
+        assert controller.one_pass(Request()).all_in_sync
+        assert epochs(fleet) == ["1", "2", "2"]
+        may_go_on.set()
+        wait_until(lambda: controller.one_pass(Request()).all_in_sync and epochs(fleet) == ["2"] * 3, "it has heard")
+    assert not asking()
