@@ -1,12 +1,13 @@
-"""Patches: patch list, patch explain. Reads the compliance branch; asks no node."""
+"""Patches: patch list, patch explain, patch report. Reads the compliance branch; asks no node."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reconciler.cli.exits import Exit
-from reconciler.cli.options import FormatOption, RepoOption, SettingsFile, StateDir
+from reconciler.cli.options import FormatOption, Limit, RepoOption, SettingsFile, StateDir
 from reconciler.cli.output import Format, say, say_json, shown
 
 if TYPE_CHECKING:  # what these commands load lazily, so that --help stays quick
@@ -90,11 +91,63 @@ def explain_patch(
     return Exit.DONE
 
 
+class ReportFormat(StrEnum):
+    """How a report of patches is written."""
+
+    CSV = "csv"
+    JSON = "json"
+
+
+@patch.command("report")
+def report_patches(
+    repo: RepoOption = ".",
+    limit: Limit = None,
+    rows: Annotated[
+        bool, typer.Option("--patches", help="One row for each patch that is not compliant, instead of one a node.")
+    ] = False,
+    output: Annotated[ReportFormat, typer.Option("--format", help="csv, or json for programs.")] = ReportFormat.CSV,
+    state_dir: StateDir = None,
+    host_settings: SettingsFile = None,
+) -> int:
+    """Print patch compliance as last reported, with the columns of Systems Manager's report.
+
+    Nodes whose report is not fresh are UNKNOWN.
+
+    Examples:
+      reconciler patch report > compliance.csv
+      reconciler patch report --patches --limit web-01 --format json
+    """
+    from reconciler.cli.opening import open_controller
+    from reconciler.compliance.patch_export import PATCHES, SUMMARY, as_csv, patch_rows, summary_rows
+    from reconciler.compliance.report import Status
+    from reconciler.daemon.standing import read_standing
+    from reconciler.ids import NodeId
+
+    with open_controller(repo, state_dir, host_settings) as controller:
+        standing = read_standing(controller, datetime.now(UTC), limit or [])
+
+    def unknown(node: NodeId) -> bool:
+        status, why = standing.status(node)
+        return status is Status.UNKNOWN and bool(why)
+
+    nodes = [standing.ground.desired.nodes[node] for node in standing.nodes]
+    summary = list(summary_rows(nodes, standing.reports, unknown))
+    told = list(patch_rows(nodes, standing.reports)) if rows else summary
+    if output is ReportFormat.JSON:
+        say_json({"patches" if rows else "nodes": told})
+    else:
+        say(as_csv(PATCHES if rows else SUMMARY, told).removesuffix("\r\n"))
+    return Exit.DONE if all(row["Compliance status"] == "COMPLIANT" for row in summary) else Exit.NOT_IN_SYNC
+
+
 def _look(node: str, repo: str, state_dir: object, host_settings: object) -> "Observed[NodeLook]":
     from reconciler.cli.opening import open_controller
     from reconciler.errors import UsageError
     from reconciler.ids import NodeId
     from reconciler.inventory.observed import Facts
+    from reconciler.model.history import NodeHistory
+    from reconciler.model.patch_lines import PatchTable
+    from reconciler.patching.from_facts import remembered
     from reconciler.patching.look import look_at_node
 
     with open_controller(repo, state_dir, host_settings) as controller:
@@ -104,7 +157,10 @@ def _look(node: str, repo: str, state_dir: object, host_settings: object) -> "Ob
     if asked is None:
         raise UsageError(f"there is no node {node!r}; `reconciler nodes` lists the nodes")
     facts = committed.facts.get(asked.id) or Facts(node=asked.id, unreachable="never collected")
-    return look_at_node(asked, base.desired, facts, committed.ledger, datetime.now(UTC))
+    known = committed.history.nodes.get(asked.id, NodeHistory(node=asked.id))
+    return look_at_node(
+        asked, base.desired, facts, committed.ledger, datetime.now(UTC), remembered(known, PatchTable())
+    )
 
 
 def _say_unknown(node: str, why: str, output: Format) -> int:

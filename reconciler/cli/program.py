@@ -15,6 +15,7 @@ from reconciler.cli import (
     documents,
     facts,
     imports,
+    ledger,
     locks,
     nodes,
     passes,
@@ -60,7 +61,7 @@ def _program(
     del version
 
 
-_GROUPS = frozenset({"document", "import", "inventory", "locks", "node", "patch", "runs", "schedule"})
+_GROUPS = frozenset({"document", "import", "inventory", "ledger", "locks", "node", "patch", "runs", "schedule"})
 
 for _group in (
     repository,
@@ -73,6 +74,7 @@ for _group in (
     doctor,
     facts,
     patches,
+    ledger,
     commands,
     runs,
     locks,

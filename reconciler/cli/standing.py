@@ -115,6 +115,8 @@ def drift(
                 say(
                     f"    {shown(difference.subject)}: {shown(difference.observed)}, should be {shown(difference.expected)}"
                 )
+        for node, words in standing.patches_in_words():
+            say(f"{shown(node)}  {shown(words, 2000)}")
         for node, why in standing.unknown():
             say(f"{shown(node)}  UNKNOWN: {shown(why)}")
         for problem in standing.problems:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from reconciler.compliance.encode import instant
+from reconciler.compliance.patch_page import patch_lines
 from reconciler.compliance.paths import node_path
 from reconciler.compliance.report import FleetSummary, NodeReport, ReportedFinding, Status, item_status
 from reconciler.drift.text import differences_text
@@ -31,6 +32,7 @@ def page(summary: FleetSummary, reports: Mapping[NodeId, NodeReport]) -> str:
             *_problems(summary),
             *_paused(summary, reports),
             *_wrong(reports),
+            *patch_lines(summary, reports),
             *_associations(summary),
             *_nodes(reports),
             "---",

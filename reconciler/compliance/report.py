@@ -13,6 +13,9 @@ from reconciler.model.association import Severity
 from reconciler.model.history import NodeHistory
 from reconciler.patching.node_compliance import ComplianceStatus
 
+_NAMED = 5
+"""Rows of patches that a sentence names."""
+
 
 class Status(Enum):
     """SSM: the status of an item or a resource; UNKNOWN is ours (SSM leaves such nodes out of every count)."""
@@ -54,6 +57,18 @@ class NodeReport:
         if Status.UNKNOWN in statuses or self.facts.unreachable is not None:
             return Status.UNKNOWN
         return Status.COMPLIANT
+
+    @property
+    def patch_words(self) -> str:
+        """Say what is wrong with its patches; empty: nothing, or they are no baseline's business."""
+        patches = self.patches
+        if patches is None or patches.status is ComplianceStatus.COMPLIANT:
+            return ""
+        if patches.status is ComplianceStatus.UNKNOWN:
+            return f"patches: {patches.reason}"
+        named = ", ".join(f"{row.title} {row.state.value}" for row in patches.rows[:_NAMED])
+        more = f" and {len(patches.rows) - _NAMED} more" if len(patches.rows) > _NAMED else ""
+        return f"patches by {patches.baseline}: {named}{more}"
 
     @property
     def severity(self) -> Severity:

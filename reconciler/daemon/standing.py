@@ -7,6 +7,7 @@ from typing import Any
 
 from reconciler.commit.heartbeat import MISSED_INTERVALS, Heartbeat, NodeBeat, staleness
 from reconciler.compliance.encode import encode_applied, encode_finding, instant
+from reconciler.compliance.patch_rows import encode_patches
 from reconciler.compliance.report import NodeReport, ReportedFinding, Status, item_status
 from reconciler.daemon.controller import Controller
 from reconciler.drift.text import untold_differences
@@ -91,7 +92,8 @@ class Standing:
             if status is not Status.COMPLIANT:
                 wrong = [r for r in self._findings(node) if item_status(r.finding) is not Status.COMPLIANT]
                 words = "; ".join(f"{r.finding.association} {r.finding.state.value}: {r.finding.reason}" for r in wrong)
-                yield f"{node}  {status.value}  {why or words}"
+                told = (why or words, self.patch_words(node))
+                yield f"{node}  {status.value}  {'; '.join(filter(None, told))}"
 
     def as_json(self) -> Mapping[str, Any]:
         """Give the status as a JSON value."""
@@ -118,7 +120,12 @@ class Standing:
             "notes": list(self.notes(node)),
             "last_contact": None if seen is None else instant(seen),
             "findings": {r.finding.association: r.finding.state.value for r in self._findings(node)},
+            **self._patches_json(node),
         }
+
+    def _patches_json(self, node: NodeId) -> Mapping[str, Any]:
+        report = self.reports.get(node)
+        return {} if report is None or report.patches is None else encode_patches(report.patches)
 
     def node_row(self, node: NodeId) -> tuple[str, ...]:
         """Give one line of the list of nodes."""
@@ -137,6 +144,15 @@ class Standing:
         """Give the node's holds, as last reported."""
         report = self.reports.get(node)
         return () if report is None else report.notes
+
+    def patch_words(self, node: NodeId) -> str:
+        """Say what is wrong with a node's patches, as last reported; empty: nothing."""
+        report = self.reports.get(node)
+        return "" if report is None else report.patch_words
+
+    def patches_in_words(self) -> Iterator[tuple[NodeId, str]]:
+        """Give the nodes with whose patches something is wrong, and what."""
+        yield from ((node, words) for node in self.nodes if (words := self.patch_words(node)))
 
     def not_in_sync(self) -> tuple[tuple[NodeId, ReportedFinding], ...]:
         """Give every finding that is not compliant, by node."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.compliance.encode import encode_finding, instant
+from reconciler.compliance.patch_rows import encode_patches
 from reconciler.compliance.report import Status, item_status
 from reconciler.daemon.passing import PassResult
 from reconciler.model.history import RunStatus
@@ -36,6 +37,9 @@ def pass_in_words(result: PassResult) -> Iterator[str]:
             if item_status(finding) is not Status.COMPLIANT:
                 left += 1
                 yield f"{finding.node}  {finding.association}  {finding.state.value}: {finding.reason}"
+        if report.patch_words:
+            left += 1
+            yield f"{report.node}  {report.patch_words}"
     nodes = result.summary.nodes
     total = sum(nodes.values())
     ran = sum(outcome.disposition is Disposition.RAN for outcome in result.outcomes)
@@ -80,6 +84,7 @@ def pass_json(result: PassResult) -> Mapping[str, Any]:
                 "unreachable": report.facts.unreachable,
                 "notes": list(report.notes),
                 "findings": {r.finding.association: encode_finding(r) for r in report.findings},
+                **({} if report.patches is None else encode_patches(report.patches)),
             }
             for node, report in result.reports.items()
         },

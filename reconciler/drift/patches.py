@@ -25,7 +25,7 @@ from reconciler.patching.approval import Grounds
 from reconciler.patching.clock import ClockReadings, trusted_now
 from reconciler.patching.doubts import scan_doubts
 from reconciler.patching.evidence import scan_evidence
-from reconciler.patching.from_facts import NodeMemory, node_patches
+from reconciler.patching.from_facts import READ, NodeMemory, node_patches, remembered
 from reconciler.patching.gone import remember_gone
 from reconciler.patching.ledger import Ledger, LedgerFinding, with_sightings
 from reconciler.patching.node_compliance import NodeCompliance, summarize
@@ -38,7 +38,6 @@ from reconciler.patching.which_baseline import Resolution, resolve_baseline
 
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """When nothing was released yet: approvals are judged then where no instant can be trusted."""
-_READ: Final = ("os", "installed", "available", "notices")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +160,7 @@ class PatchSurveyor:
 
     def _offers(self, facts: Facts) -> Iterable[Patch]:
         """Give what a node's lists show; nothing where a line of them does not read: its rows are Unknown then, too."""
-        found = node_patches({name: facts.section(name) for name in _READ}, self._table, NodeMemory())
+        found = node_patches({name: facts.section(name) for name in READ}, self._table, NodeMemory())
         return found.value.available if isinstance(found, Known) else ()
 
 
@@ -219,7 +218,7 @@ class _Look:
         if judge is None:
             return replace(kept, patched=Unknown(f"no baseline: {resolution.reason}"))
         memory = NodeMemory(booted_at=self._booted_at(facts))
-        shown = node_patches({name: facts.section(name) for name in _READ}, self.table, memory)
+        shown = node_patches({name: facts.section(name) for name in READ}, self.table, memory)
         if isinstance(shown, Unknown):
             return replace(kept, patched=shown)
         gone = self._gone(known, shown.value, node.id)
@@ -272,21 +271,14 @@ class _Look:
 
     def _gone(self, known: NodeHistory, shown: NodePatches, node: NodeId) -> tuple[Gone, ...]:
         """Hold what its lists show now against what they were last reported to show."""
-        remembered = tuple(self._remembered(known.gone))
+        kept = remembered(known, self.table).gone
         reported = self.books.reported.get(node)
-        before = replace(shown, available=(), gone=remembered)
+        before = replace(shown, available=(), gone=kept)
         if reported is not None:
-            told = node_patches({name: _as_told(reported, name) for name in _READ}, self.table, NodeMemory())
+            told = node_patches({name: _as_told(reported, name) for name in READ}, self.table, NodeMemory())
             if isinstance(told, Known):
-                before = replace(told.value, gone=remembered)
+                before = replace(told.value, gone=kept)
         return remember_gone(before, shown, now=self.now, kept=frozenset())
-
-    def _remembered(self, gone: Mapping[str, datetime]) -> Iterable[Gone]:
-        for line, since in gone.items():
-            try:
-                yield Gone(patch=self.table.patch(line), since=since)
-            except ValueError:  # written by somebody else's hand: nothing rests on it but a reason
-                continue
 
     def _attempts(self, known: NodeHistory, names: Iterable[AssociationName]) -> Sequence[datetime]:
         """Give when installs began that ended, and after which not everything was found in order."""

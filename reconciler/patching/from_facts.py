@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from reconciler.model.history import NodeHistory
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.patch import Family, Installed, Patch
 from reconciler.model.patch_lines import PatchTable, read_installed
@@ -39,6 +40,17 @@ class NodeMemory:
     deferred: frozenset[str] = frozenset()
     installed_without_reboot: Mapping[str, datetime] = field(default_factory=dict)
     booted_at: datetime | None = None
+
+
+def remembered(known: NodeHistory, table: PatchTable) -> NodeMemory:
+    """Give what a node's history tells of its patches; a line that does not read any more (its notice is gone) is passed over."""
+    gone = []
+    for line, since in known.gone.items():
+        try:
+            gone.append(Gone(patch=table.patch(line), since=since))
+        except ValueError:
+            continue
+    return NodeMemory(gone=tuple(gone), installed_without_reboot=known.installed_without_reboot)
 
 
 READ: Final = ("os", "identity", "installed", "available", "notices")

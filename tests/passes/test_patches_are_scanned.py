@@ -1,5 +1,7 @@
 """Patches in whole passes over a real node with apt: dates go into git, approvals come with the pass's clock, and are reported."""
 
+import csv
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -120,6 +122,34 @@ def test_a_version_is_approved_in_the_pass_after_its_wait_and_reported(patching:
     elsewhere = site.once(at=approved + timedelta(seconds=1), state_dir=site.folder / "another-host")
     assert elsewhere.reports[WEB].patches == site.once(at=approved + timedelta(seconds=2)).reports[WEB].patches
     assert site.reports() == reports
+
+
+def test_the_report_is_exported_with_the_columns_of_systems_manager(patching: Patching) -> None:
+    site = patching.site
+    told = site.command("patch", "report", check=2).stdout
+    (row,) = csv.DictReader(io.StringIO(told))
+    named = ("Instance ID", "Patch baseline", "Compliance status", "Compliance severity", "Platform version")
+    # The last pass lies a week ahead of this machine's clock: such a report is not valid now.
+    assert [row[name] for name in named] == ["web-01", "Ours", "UNKNOWN", "HIGH", "12"]
+    assert row["Noncompliant High severity patch count"] == "1"
+    rows = json.loads(site.command("patch", "report", "--patches", "--format", "json", check=2).stdout)["patches"]
+    assert [(row["Patch name"], row["Patch state"]) for row in rows] == [("hello.all:1.0+deb12u1", "MISSING")]
+    page = site.git("show", "compliance:README.md")
+    assert "| all | 1 | 0 | 1 | 0 | 1 |" in page
+    assert "hello.all:1.0+deb12u1 MISSING" in page
+
+
+def test_a_seed_is_written_for_review_and_counts_once_it_is_committed(patching: Patching) -> None:
+    site = patching.site
+    site.command("ledger", "seed", "snapshot", "--date", "2025-01-01", check=0)
+    assert "is there already" in site.command("ledger", "seed", "snapshot", "--date", "2025-01-01", check=64).stderr
+    written = site.repo / "state/ledger-seeds/seed.yaml"
+    assert "hello" in written.read_text()
+    site.commit({})
+    seeded = site.once(at=patching.begin + 7 * DAYS + timedelta(seconds=10)).reports[WEB].patches
+    assert seeded is not None
+    assert [(row.title, row.date_source) for row in seeded.rows] == [("hello.all:1.0+deb12u1", "seed")]
+    site.commit({"state/ledger-seeds/seed.yaml": None})
 
 
 def test_an_install_is_planned_with_the_very_files_that_are_missing(patching: Patching) -> None:
