@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.documents.actions import ACTIONS, LEFT_OUT, NOT_ON_LINUX, support_of
+from reconciler.documents.actions.download_content import SOURCE_TYPES
+from reconciler.documents.actions.run_document import DOCUMENT_TYPES
 from reconciler.documents.preconditions import decide
 from reconciler.ids import DocumentName
 from reconciler.model.reading.document_files import read_document_file
@@ -25,6 +27,14 @@ def test_every_action_and_input_of_the_code_has_its_row() -> None:
     assert set(conformance.INPUTS_SAID) == set(conformance.SAMPLES) == set(ACTIONS)
     for action, rows in conformance.INPUTS_SAID.items():
         assert {name.lower() for name in rows} == conformance.inputs_asked(action), action
+
+
+def test_every_value_of_the_code_has_its_row() -> None:
+    said = {tuple(name.partition(",")[0].split(": ")) for name in conformance.VALUES}
+    assert said == {
+        *(("sourceType", value) for value in SOURCE_TYPES),
+        *(("documentType", value) for value in DOCUMENT_TYPES),
+    }
 
 
 def test_every_type_of_the_page_is_one_of_the_code_and_no_other_is_taken() -> None:

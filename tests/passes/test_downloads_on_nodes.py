@@ -12,7 +12,7 @@ from reconciler.model.outcome import RunRecord
 from tests.support.git_remote import make_remote
 from tests.support.nodes import Fleet, TestNode, start_fleet
 from tests.support.site import Site
-from tests.support.web_server import WebServer, web_server
+from tests.support.web_server import WebServer, reply, web_server
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
 
@@ -332,6 +332,25 @@ def test_a_script_from_git_runs_at_the_commit_of_the_plan(
         assert site.once().outcomes == ()
         assert len(serving.asked) == asked  # a commit is what it is: nobody is asked again
     site.commit({"state/associations/from-git.yaml": None})
+
+
+LISTED = """<ListBucketResult><IsTruncated>false</IsTruncated>
+<Contents><Key>web/run.sh</Key><ETag>1</ETag><Size>22</Size></Contents>
+<Contents><Key>web/sub/word</Key><ETag>2</ETag><Size>6</Size></Contents></ListBucketResult>"""
+
+
+def test_a_folder_of_a_bucket_arrives(
+    site: Site, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with web_server(SERVER, tls=tmp_path_factory.mktemp("tls")) as serving:
+        monkeypatch.setenv("SSL_CERT_FILE", str(serving.authority))
+        serving.answers["/bucket/"] = lambda handler: reply(handler, 200, LISTED.encode())
+        serving.files |= {"/bucket/web/run.sh": b"echo $(cat sub/word) $1", "/bucket/web/sub/word": b"hello\n"}
+        info = f'{{"path": "{serving.url}/bucket/web/"}}'
+        parameters = f"{{sourceType: [S3], sourceInfo: ['{info}'], commandLine: ['sh run.sh world']}}"
+        found = apply(site, "AWS-RunRemoteScript", parameters)
+    assert results(found) == ["downloadContent Success 0", "runPowerShellScript Skipped 0", "runShellScript Success 0"]
+    assert found.steps[2].stdout == b"hello world\n"
 
 
 def test_what_an_interrupted_sender_left_is_sent_anew(site: Site, server: WebServer, node: TestNode) -> None:

@@ -73,11 +73,12 @@ def test_files_that_the_inputs_name_are_in_the_committed_inventory(site: Site, n
     (node.root / "root/etc/x").write_text("xyz")
     (node.root / "srv/stock/away.conf").symlink_to("nowhere")
     node.run(["touch", "-d", "2024-05-01T10:00:00Z", "/srv/stock/z.conf"])
-    found = apply(site, "AWS-GatherSoftwareInventory", json.dumps({"files": [FILES]}))
+    found = apply(site, "AWS-GatherSoftwareInventory", json.dumps({"files": [FILES], "windowsRegistry": ["[{}]"]}))
     assert results(found) == ["collectSoftwareInventoryItems Success 0"]
     said = found.steps[0].stdout.decode()
     assert "AWS:Application is section packages of the inventory\n" in said
-    assert "windowsRoles: not on Linux, skipped\n" in said
+    for windows in ("windowsRoles", "windowsUpdates", "billingInfo", "windowsRegistry"):
+        assert f"{windows}: not on Linux, skipped\n" in said
     assert "files: 4\n" in said
     listed = custom(site, "AWS:File")
     assert [(entry["InstalledDir"], entry["Name"], entry["Size"]) for entry in listed] == [

@@ -120,6 +120,15 @@ def test_a_package_is_installed_updated_and_taken_away(site: Site, node: TestNod
     assert logged(node) == []
 
 
+def test_a_script_of_a_package_ends_when_its_time_is_over(site: Site, node: TestNode) -> None:
+    publish(site, "1", install="sleep 60")
+    inputs = {"name": "tool", "action": "Install", "timeoutSeconds": 5}
+    step = {"name": "slow", "action": "aws:configurePackage", "inputs": inputs}
+    found = apply(site, "Slow", Slow=json.dumps({"schemaVersion": "2.2", "mainSteps": [step]}))
+    assert results(found) == ["slow TimedOut 137"]
+    assert logged(node) == ["install 1"]
+
+
 def test_what_fails_is_rolled_back_and_has_failed_all_the_same(site: Site, node: TestNode) -> None:
     publish(site, "1")
     publish(site, "2", install="exit 5")

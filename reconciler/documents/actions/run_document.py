@@ -20,6 +20,8 @@ from reconciler.model.reading.yaml_text import read_yaml
 NOOP = "AWS-Noop"
 """SSM's agent knows the hooks' placeholder by exactly these letters, and never looks for the document."""
 
+DOCUMENT_TYPES = ("SSMDocument", "LocalPath")
+
 MOST_GIVEN = 64 * 1024
 """Bytes of parameters for one inner document: SSM's limit on a document with its parameters."""
 
@@ -44,7 +46,7 @@ class RunDocument:
     def from_inputs(cls, inputs: Mapping[str, JsonValue]) -> Self:
         """Read interpolated inputs with lower-case keys; raises InputError where the step fails on SSM."""
         kind, path = inputs.get("documenttype"), inputs.get("documentpath")
-        if kind not in ("SSMDocument", "LocalPath"):
+        if kind not in DOCUMENT_TYPES:
             raise InputError(f"documentType must be SSMDocument or LocalPath, not {as_text(kind)[:80]!r}")
         if not isinstance(path, str) or not path:
             raise InputError("the input documentPath is missing: name a document")
