@@ -54,6 +54,18 @@ holder_of() { # FILE...: sets holder to who has a lock on one of them
     holder=
     for file; do
         [ -e "$file" ] || continue
+        case $file in
+        *.pid) # the number of a process that may be gone
+            pid=
+            read -r pid 2>/dev/null <"$file" || :
+            command=
+            case $pid in '' | *[!0-9]*) continue ;; esac
+            read -r command 2>/dev/null <"/proc/$pid/comm" || continue
+            case $command in dnf* | yum* | python* | platform-python* | packagekitd | zypper | Zypp-main | y2base | ruby*) ;; *) continue ;; esac
+            holder="$command (pid $pid) holds $file"
+            return
+            ;;
+        esac
         inode=$(ls -i "$file")
         inode=${inode%% *}
         while read -r number kind how access pid place rest; do

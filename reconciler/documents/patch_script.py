@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from reconciler.documents.apt_install_text import APT
+from reconciler.documents.dnf_install_text import DNF, RPM
 from reconciler.documents.patch_frame_text import BEGIN, FRAME, INSTALL
+from reconciler.documents.zypper_install_text import ZYPPER
 from reconciler.model.patch import Family
 from reconciler.model.patch_order import PatchOrder, Pin
 from reconciler.model.patch_request import Operation, PatchRequest
@@ -18,7 +20,11 @@ from reconciler.model.shell import quote
 LOCK_WAIT: Final = 600
 """Seconds to wait for a package manager that somebody else runs: unattended-upgrades takes minutes."""
 
-_PROGRAMS: Final = {Family.APT: FRAME + BEGIN + APT + INSTALL}
+_PROGRAMS: Final = {
+    Family.APT: FRAME + BEGIN + APT + INSTALL,
+    Family.RPM: FRAME + BEGIN + RPM + DNF + INSTALL,
+    Family.SUSE: FRAME + BEGIN + RPM + ZYPPER + INSTALL,
+}
 
 _DEB: Final = (
     re.compile(r"[a-z0-9][a-z0-9+.-]{0,98}"),
@@ -55,7 +61,7 @@ def undecided_script(request: PatchRequest) -> bytes:
 def patch_script(request: PatchRequest, order: PatchOrder | None) -> bytes:
     """Give what the node runs; None: nothing is missing there.
 
-    Raises ValueError for a family of packages that nothing here installs, and for what is no name, version or checksum.
+    Raises ValueError for what is no name, version or checksum of the family's packages.
     """
     if order is None:
         status = _SKIP_THE_REST if request.end_if_nothing else 0
@@ -63,9 +69,6 @@ def patch_script(request: PatchRequest, order: PatchOrder | None) -> bytes:
     if request.operation is Operation.SCAN:
         told = "\n".join([f"baseline {order.baseline}", *(f"MISSING {pin.title(order.family)}" for pin in order.pins)])
         return f"printf '%s\\n' {quote(told)}\n".encode("utf-8", "replace")
-    program = _PROGRAMS.get(order.family)
-    if program is None:
-        raise ValueError(f"packages of {order.family.value} are not installed from here yet")
     _check(order)
     head = {
         "reboot": request.reboot.value,
@@ -80,7 +83,7 @@ def patch_script(request: PatchRequest, order: PatchOrder | None) -> bytes:
     lines = "".join(
         f"{line}\n" for kind, pins in (("w", order.pins), ("c", order.dependencies)) for line in _lines(kind, pins)
     )
-    return f"{begin}pins() {{\n    cat <<'END_OF_PINS'\n{lines}END_OF_PINS\n}}\n{program}".encode()
+    return f"{begin}pins() {{\n    cat <<'END_OF_PINS'\n{lines}END_OF_PINS\n}}\n{_PROGRAMS[order.family]}".encode()
 
 
 def _lines(kind: str, pins: Iterable[Pin]) -> Iterable[str]:

@@ -88,7 +88,7 @@ class Rendered:
     def with_order(self, order: PatchOrder | None) -> "Rendered":
         """Give what runs on one node, where its patch steps bring this; None: nothing is missing there.
 
-        Raises ValueError where it is of a family that nothing here installs, or names what no package is called.
+        Raises ValueError where it names what no package is called.
         """
         if not self.patch_requests:
             return self

@@ -29,7 +29,7 @@ from reconciler.model.patch_order import PatchOrder, RebootOption
 from reconciler.model.patch_request import InstallOverride, Operation, PatchRequest
 from reconciler.model.questions import Questions
 from reconciler.patching.approval import Grounds
-from reconciler.patching.from_facts import NodeMemory, node_patches
+from reconciler.patching.from_facts import READ, NodeMemory, node_patches
 from reconciler.patching.install_report import InstallReport, read_install_report
 from reconciler.patching.ledger import Ledger
 from reconciler.patching.orders import order_of
@@ -187,21 +187,20 @@ class Manager:
         *approved: str,
         reboot: RebootOption = RebootOption.NO_REBOOT,
         overrides: tuple[InstallOverride, ...] | None = None,
+        system: OperatingSystem = OperatingSystem.DEBIAN,
         **baseline: Any,
     ) -> PatchOrder | None:
         """Ask the node, and give what an install would bring where these packages are approved by name, and no others."""
         questions = Questions(patches=True, ports=(), mounts=False)
         with self.pool() as pool, pool.connect(self.node) as session:
             facts = ask(session, self.node, questions).facts
-        found = node_patches(
-            {name: facts.section(name) for name in ("os", "installed", "available")}, PatchTable(), NodeMemory()
-        )
+        found = node_patches({name: facts.section(name) for name in READ}, PatchTable(), NodeMemory())
         assert isinstance(found, Known), found
         now = datetime.now(UTC)
         entries = tuple(PatchEntry(pattern=name) for name in approved)
-        judged_by = PatchBaseline(
-            name=BaselineName("now"), operating_system=OperatingSystem.DEBIAN, approved=entries, **baseline
-        )
+        # By name, whatever the notices say of it.
+        baseline.setdefault("approved_non_security", True)
+        judged_by = PatchBaseline(name=BaselineName("now"), operating_system=system, approved=entries, **baseline)
         judge = Judge(Grounds(baseline=judged_by, ledger=Ledger(), product="Debian12", now=now))
         return order_of(
             PatchRequest(operation=Operation.INSTALL, reboot=reboot, overrides=overrides), found.value, judge

@@ -1,0 +1,190 @@
+r"""What a patch step does with dnf: the functions that `patch_frame_text` asks for; text only.
+
+Of what the repositories offer dnf is shown the pins and nothing else, so that its solver cannot bring anything that is not
+approved: what a patch needs beyond that dnf names itself.
+"""
+
+from typing import Final
+
+RPM: Final = r"""
+LC_ALL=C.UTF-8 PAGER=cat TERM=dumb
+export LC_ALL PAGER TERM
+cd /
+exec </dev/null
+
+is_newer() { [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | tail -n 1)" = "$1" ]; }
+whole_version() { # VERSION: sets evr, with an epoch, and vr, without
+    case $1 in *:*) evr=$1 vr=${1#*:} ;; *) evr=0:$1 vr=$1 ;; esac
+}
+standing_of() { # NAME ARCH VERSION
+    whole_version "$3"
+    have=
+    standing=gone
+    found=$(rpm -q --qf '%{EPOCHNUM}:%{VERSION}-%{RELEASE} %{ARCH}\n' "$1" 2>/dev/null) || return 0
+    while read -r version_here arch_here; do
+        [ "$arch_here" = "$2" ] || [ "$arch_here" = noarch ] || [ "$2" = noarch ] || continue
+        [ "$standing" = already ] || standing=wanted
+        [ "$version_here" != "$evr" ] || { standing=already have=$3; }
+    done <<END
+$found
+END
+    case $standing$locked in wanted*" $1 "*) standing=held ;; esac
+}
+twice() { # of packages that our last transaction was about: those that have two versions now
+    [ -s "$own/unfinished" ] || return 0
+    while read -r one; do
+        [ "$(rpm -q "$one" 2>/dev/null | wc -l)" -le 1 ] || rpm -q "$one"
+    done <"$own/unfinished"
+}
+note_unfinished() {
+    [ -n "$(twice)" ] || rm -f "$own/unfinished"
+}
+begin_unfinished() { # kernels stay beside each other
+    while read -r kind name arch version checksum row; do
+        case $name in kernel*) ;; *) printf '%s.%s\n' "$name" "$arch" ;; esac
+    done <"$step/good" >"$own/unfinished"
+    sync "$own/unfinished" 2>/dev/null
+}
+tell_scripts() { # what is installed all the same, though a script of it failed
+    sed -n 's/^ *[wW]arning: \(%[a-z]*([^)]*) scriptlet failed.*\)/\1/p' "$step/installed" | sort -u >>"$step/findings"
+}
+in_place() { # after `cached`: files of this machine are taken from where they are
+    file=$(sed -n "s|^file:/*\(/.*/$base\)\$|\1|p" "$step/places" | head -n 1)
+}
+why_not() { # NAME FILE
+    first_cause "$@" | head -n 1
+}
+first_cause() {
+    awk -v name="$1" '
+        / scriptlet in rpm package / && !/\(non-critical\)/ {
+            who = $NF
+            kind = $3
+            if (index(who, name "-") == 1 || who == name) said = "maintainer-script: its " kind " script failed"
+        }
+        /^ *[eE]rror: %[a-z]*\(/ {
+            rest = $0
+            sub(/^[^(]*\(/, "", rest)
+            if (index(rest, name "-") == 1 && !said) said = "maintainer-script: " $0
+        }
+        /more space needed on|No space left on device|nsufficient space/ { if (!full) full = $0 }
+        /GPG check FAILED|[Ss]ignature verification failed|is not signed/ { if (!sign) sign = $0 }
+        END {
+            if (full) print "disk-full: " full
+            else if (said) print said
+            else if (sign) print "signature: " sign
+        }
+    ' "$2" | cut -c1-300
+    [ "${ended:-0}" -le 128 ] || printf 'rpm-killed: the package manager was killed by signal %s\n' "$((ended - 128))"
+}
+"""
+"""What dnf and zypper share."""
+
+DNF: Final = r"""
+locks='/var/cache/dnf/metadata_lock.pid /var/cache/dnf/download_lock.pid /var/lib/dnf/rpmdb_lock.pid /var/lib/rpm/.rpm.lock /usr/lib/sysimage/rpm/.rpm.lock'
+holds='dnf versionlock list'
+locked=
+dnf=dnf
+command -v dnf >/dev/null 2>&1 || dnf=dnf5
+
+remember_marks() { :; } # an upgrade by dnf leaves them as they are
+restore_marks() { :; }
+prepare() {
+    includes=
+    excludes=
+    : >"$step/findings"
+    if [ "$any" = 0 ]; then
+        while read -r kind name arch version checksum row; do
+            whole_version "$version"
+            includes="$includes${includes:+,}$name-$evr.$arch"
+        done <"$step/pins"
+    fi
+    for name in $never; do excludes="$excludes${excludes:+,}$name"; done
+}
+run_dnf() { # ARGUMENTS: dnf that asks nothing, keeps to the lists it has, and sees nothing but the pins
+    LC_ALL=C $dnf --setopt='*.metadata_expire=never' --setopt=install_weak_deps=0 --setopt=best=1 \
+        --setopt=clean_requirements_on_remove=0 --setopt=keepcache=0 --setopt=exit_on_lock=0 --setopt='*.skip_if_unavailable=0' \
+        ${includes:+"--setopt=*.includepkgs=$includes"} ${excludes:+"--setopt=*.excludepkgs=$excludes"} "$@"
+}
+words_of() { # FILE OF PIN LINES
+    words=
+    while read -r kind name arch version checksum row; do
+        whole_version "$version"
+        words="$words $name-$evr.$arch"
+    done <"$1"
+}
+check_whole() {
+    rpm -qa --qf '' >/dev/null 2>&1 || stop rpm-interrupted 'the database of rpm cannot be read: rpm --rebuilddb'
+    again=$(twice)
+    [ -n "$again" ] || return 0
+    if [ "$repair" = 1 ]; then
+        $dnf -y remove --duplicates >>"$log" 2>&1
+        again=$(twice)
+    fi
+    [ -z "$again" ] || stop rpm-interrupted "a transaction was interrupted, and left two versions of a package: $(printf '%s ' $again)(dnf remove --duplicates)"
+}
+simulate() { # FILE OF PIN LINES
+    why=
+    words_of "$1"
+    run_dnf --assumeno upgrade $words >"$step/simulated" 2>&1
+    if ! grep -q '^Operation aborted' "$step/simulated"; then
+        why=$(unmet <"$step/simulated")
+        return 1
+    fi
+    awk '
+        FNR == NR { ours[$2] = 1; next }
+        /^ +replacing / {
+            name = $2
+            sub(/\.[^.]*$/, "", name)
+            if (!(name in ours) && !($2 in ours)) print "it would remove " $2
+        }
+        /^ ?(Remove|Removing:|Downgrade|Downgrading:) +[0-9]+ [Pp]ackage/ { print "it would " tolower(substr($1, 1, 6)) " packages" }
+    ' "$step/pins" "$step/simulated" >"$step/offending"
+    if [ -s "$step/offending" ]; then
+        why=$(head -n 5 "$step/offending" | tr '\n' ';' | sed 's/;$//; s/;/; /g')
+        return 1
+    fi
+}
+unmet() {
+    sed -n 's/ is filtered out by exclude filtering/ is not approved/; /^ *Problem/p; /^  - /p; /^Error: ./p; /^No match for argument/p; /^Nothing to do/p' |
+        sed 's/^ *//' | grep -v 'cannot install the best update' | head -n 5 | tr '\n' ';' | sed 's/;$//; s/;/; /g' | cut -c1-400
+}
+cached() { # NAME ARCH VERSION
+    whole_version "$3"
+    base=$1-$vr.$2.rpm
+    file=
+    for found in /var/cache/dnf/*/packages/"$base" /var/cache/libdnf5/*/packages/"$base"; do
+        [ ! -f "$found" ] || file=$found
+    done
+}
+measure() {
+    needed=$(awk '
+        /^ *Total (download )?size(:| of inbound packages is) / {
+            at = match($0, /[0-9.]+ *[kKMG]?/)
+            size = substr($0, at, RLENGTH) + 0
+            unit = substr($0, at, RLENGTH)
+            sub(/[0-9.]+ */, "", unit)
+            if (unit == "M") size *= 1024
+            if (unit == "G") size *= 1048576
+            if (unit == "") size /= 1024
+        }
+        END { printf "%d", size + 1 }
+    ' "$step/simulated")
+    unpacked=$needed
+    words_of "$step/pins"
+    run_dnf -q repoquery --location $words >"$step/places" 2>>"$log"
+}
+download() {
+    words_of "$step/good"
+    run_dnf -y --downloadonly upgrade $words
+}
+said_of() { # FILE
+    sed -n 's/^Error: *//p; s/^\[FAILED\] *//p; s/^  - //p; s/^error: //p' "$1" | grep . | head -n 2 | cut -c1-300 | tr '\n' ' '
+}
+install_good() {
+    begin_unfinished
+    words_of "$step/good"
+    run_dnf -y upgrade $words
+    ended=$?
+    tell_scripts
+}
+"""

@@ -1,0 +1,105 @@
+r"""What a patch step does with zypper, beside what it shares with dnf: the functions that `patch_frame_text` asks for; text only.
+
+zypper prefers the newest version of whatever a patch needs. Where that is not the approved one, the approved one is asked for as
+well, and the simulation is made again; its XML says everything that it would do.
+"""
+
+from typing import Final
+
+ZYPPER: Final = r"""
+locks='/run/zypp.pid /var/lib/rpm/.rpm.lock /usr/lib/sysimage/rpm/.rpm.lock'
+holds='zypper locks'
+locked=
+
+prepare() {
+    : >"$step/findings"
+    : >"$step/places"
+    locked=" $(sed -n 's/^solvable_name: *//p' /etc/zypp/locks 2>/dev/null | tr '\n' ' ') "
+}
+run_zypper() { # ARGUMENTS: zypper that asks nothing, and keeps to the lists it has
+    LC_ALL=C zypper --non-interactive --no-refresh "$@"
+}
+words_of() { # FILE OF PIN LINES
+    words=
+    while read -r kind name arch version checksum row; do
+        words="$words $name.$arch=${version#0:}"
+    done <"$1"
+}
+check_whole() {
+    rpm -qa --qf '' >/dev/null 2>&1 || stop rpm-interrupted 'the database of rpm cannot be read: rpm --rebuilddb'
+    again=$(twice)
+    [ -z "$again" ] || stop rpm-interrupted "a transaction was interrupted, and left two versions of a package: $(printf '%s ' $again)(zypper verify)"
+    restore_marks
+}
+simulate() { # FILE OF PIN LINES: sets words, with what else of the pins must be asked for
+    words_of "$1"
+    tries=0
+    while :; do
+        tries=$((tries + 1))
+        why=
+        run_zypper --xmlout install --no-recommends --auto-agree-with-licenses --dry-run $words >"$step/simulated" 2>&1
+        if ! grep -q '^<install-summary ' "$step/simulated"; then
+            why=$(said_of "$step/simulated")
+            return 1
+        fi
+        awk -v any="$any" -v never=" $never " '
+            function value(text, name) {
+                if (!match(text, " " name "=\"[^\"]*\"")) return ""
+                return substr(text, RSTART + length(name) + 3, RLENGTH - length(name) - 4)
+            }
+            FNR == NR { version = $4; sub(/^0:/, "", version); pinned[$2, version] = 1; mine[$2] = $2 "." $3 "=" version; next }
+            /^<to-[a-z-]*>/ { what = $0; sub(/^<to-/, "", what); sub(/>.*/, "", what); next }
+            /^<\/to-/ { what = ""; next }
+            /^<solvable / && what {
+                name = value($0, "name")
+                new = value($0, "edition")
+                sub(/^0:/, "", new)
+                if (value($0, "type") != "package") next
+                if (what != "install" && what != "upgrade") print "- it would " what " " name
+                else if (index(never, " " name " ")) print "- it needs " name " " new ", which is rejected"
+                else if (!((name, new) in pinned) && !any) print (name in mine ? mine[name] : "-") " it needs " name " " new ", which is not approved"
+            }
+        ' "$step/pins" "$step/simulated" >"$step/offending"
+        [ -s "$step/offending" ] || return 0
+        more=$(sed -n 's/^\([^-][^ ]*\) .*/\1/p' "$step/offending" | tr '\n' ' ')
+        why=$(sed 's/^[^ ]* //' "$step/offending" | head -n 5 | tr '\n' ';' | sed 's/;$//; s/;/; /g')
+        [ -n "$more" ] && [ "$tries" -lt 5 ] || return 1
+        words="$words $more"
+    done
+}
+cached() { # NAME ARCH VERSION
+    whole_version "$3"
+    base=$1-$vr.$2.rpm
+    file=$(find /var/cache/zypp/packages -name "$base" 2>/dev/null | head -n 1)
+}
+measure() {
+    bytes=$(sed -n 's/^<install-summary download-size="\([0-9]*\)".*/\1/p' "$step/simulated")
+    needed=$((${bytes:-0} / 1024 + 1))
+    unpacked=$needed
+}
+download() {
+    simulate "$step/good" && run_zypper install --no-recommends --auto-agree-with-licenses --download-only $words
+}
+said_of() { # FILE
+    sed -n 's/&apos;/'"'"'/g; s/&lt;/</g; s/&gt;/>/g; s/<[a-z/][^<>]*>//g; /[Pp]roblem: /p; /^ *nothing provides/p; /requires /p; /^[Ee]rror/p; /rror:/p; /not found/p' "$1" |
+        grep . | sort -u | head -n 3 | cut -c1-300 | tr '\n' ' '
+}
+remember_marks() { # naming a package makes zypper take it for chosen by hand
+    [ ! -f /var/lib/zypp/AutoInstalled ] || while read -r kind name rest; do
+        ! grep -q -x -F "$name" /var/lib/zypp/AutoInstalled || printf '%s\n' "$name"
+    done <"$step/good" >"$own/auto"
+}
+restore_marks() {
+    [ -s "$own/auto" ] || return 0
+    while read -r name; do
+        grep -q -x -F "$name" /var/lib/zypp/AutoInstalled || printf '%s\n' "$name" >>/var/lib/zypp/AutoInstalled
+    done <"$own/auto"
+    rm -f "$own/auto"
+}
+install_good() {
+    begin_unfinished
+    run_zypper install --no-recommends --auto-agree-with-licenses $words
+    ended=$?
+    tell_scripts
+}
+"""
