@@ -23,9 +23,10 @@ from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.canonical import read_canonical
 from reconciler.inventory.observed import Facts
 from reconciler.model.history import RUN_ID_LENGTH, Applied, AppliedRows, History, NodeHistory
-from reconciler.patching.ledger import Ledger, reviewed_growth
+from reconciler.patching.ledger import Ledger
 from reconciler.patching.ledger_files import FOLDER as LEDGERS
 from reconciler.patching.ledger_files import read_ledger
+from reconciler.patching.ledger_history import LedgerChange, followed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,8 @@ class Branch:
     """When package versions were first seen."""
     ledger_findings: tuple[str, ...] = ()
     """What people should look at in it, in words."""
+    ledger_differs: bool = False
+    """Whether the files of the branch hold another ledger than the one that counts."""
     committed_at: datetime | None = None
     """When the commit was made (UTC); None: there is none, or nobody asked."""
     downloads: bytes | None = None
@@ -52,12 +55,12 @@ class Branch:
             return self.reports.facts
         return {node: report.facts for node, report in self.reports.items()}
 
-    def grown_from(self, known: "Branch") -> "Branch":
-        """Give it with a ledger that may only have grown since it was `known`: what was deleted or moved back does not count."""
-        if known.ledger == self.ledger:
-            return replace(self, ledger=known.ledger)
-        ledger, findings = reviewed_growth(known.ledger, self.ledger, known_at=known.committed_at)
-        return replace(self, ledger=ledger, ledger_findings=tuple(found.reason for found in findings))
+    def following(self, known: Ledger, changes: Iterable[LedgerChange]) -> "Branch":
+        """Give it with the ledger that its history leaves of it, from where it was `known`; what was rewritten does not count."""
+        ledger, findings = followed(known, changes)
+        # A file that holds anything else is written anew.
+        told = tuple(found.reason for found in findings)
+        return replace(self, ledger=ledger, ledger_findings=told, ledger_differs=ledger != self.ledger)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

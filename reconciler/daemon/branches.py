@@ -13,6 +13,7 @@ from reconciler.compliance.paths import LEDGERS
 from reconciler.compliance.read import Branch, read_branch_files
 from reconciler.daemon.accepting import Accepted, StateBranch, document_paths
 from reconciler.daemon.clone_health import CloneHealth
+from reconciler.daemon.ledger_follower import LedgerFollower
 from reconciler.daemon.reporting import Reports
 from reconciler.errors import DesiredStateError, SourceError, UsageError
 from reconciler.ids import CommitId, DocumentName, NodeId
@@ -53,6 +54,7 @@ class Branches:
         self._state = StateBranch(repository, settings, clock)
         self._reporters = reporters
         self._rewind: CommitId | None = None
+        self._ledger = LedgerFollower(repository)
         self._ground: Ground | None = None
         self._reports: Reports | None = None
 
@@ -174,8 +176,8 @@ class Branches:
             read = known.read
         else:
             read = self._read_reports(standing)
-            if known is not None and standing.lost is None:
-                read = read.grown_from(known.read)
+            if standing.lost is None and standing.tip is not None:
+                read = self._ledger.followed(read, standing.tip)
         forgotten = () if known is None else known.forgotten
         self._reports = Reports(branch=branch, standing=standing, read=read, forgotten=forgotten)
         return self._reports
@@ -220,7 +222,8 @@ class Branches:
         with closing(read_branch(self._repository, standing.tip, (LEDGERS,))) as files:
             ledger = read_branch_files(files, standing.tip).ledger
         at = self._repository.commit_record(standing.tip).committed
-        return Branch(history=History(commit=standing.tip), ledger=ledger, committed_at=at)
+        read = Branch(history=History(commit=standing.tip), ledger=ledger, committed_at=at)
+        return self._ledger.followed(read, standing.tip)
 
     def _reports_branch(self, desired: DesiredState) -> ReportsBranch:
         return ReportsBranch(

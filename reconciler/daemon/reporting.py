@@ -99,7 +99,7 @@ class Reporter:
                 **files,
                 **commands,
                 **_downloads(reports.read, told.base),
-                **ledger_files(done.patches.ledger, reports.read.ledger, restored=bool(reports.read.ledger_findings)),
+                **ledger_files(done.patches.ledger, reports.read.ledger, restored=reports.read.ledger_differs),
             },
             Message(
                 subject=headline(told.summary, done.outcomes),

@@ -169,40 +169,6 @@ class _Contents:
         return self._known[archive]
 
 
-def reviewed_growth(
-    known: Ledger, read: Ledger, *, known_at: datetime | None
-) -> tuple[Ledger, tuple[LedgerFinding, ...]]:
-    """Hold the ledger that the branch has now against the one we last knew (committed at `known_at`): it may only have grown.
-
-    What was deleted is put back, of two dates the later one counts, and what was added since counts from `known_at` at the
-    earliest: whoever rewrites the branch shortens no wait. Each is a finding.
-    """
-    findings: list[LedgerFinding] = []
-    archives: dict[str, dict[LedgerKey, LedgerEntry]] = {}
-    for archive in sorted({*known.archives, *read.archives}):
-        before, after = known.archives.get(archive, {}), read.archives.get(archive, {})
-        merged = dict(after)
-        for key, entry in before.items():
-            met = after.get(key)
-            if met is None:
-                merged[key] = entry
-                findings.append(_finding(archive, key, f"its entry was deleted; it stays, first seen {_told(entry)}"))
-            elif met.first_seen != entry.first_seen:
-                merged[key] = max(met, entry, key=lambda one: one.first_seen)
-                reason = f"its date was moved from {_told(entry)} to {_told(met)}; {_told(merged[key])} counts"
-                findings.append(_finding(archive, key, reason))
-        for key, entry in after.items():
-            if key not in before and known_at is not None and entry.first_seen < known_at:
-                merged[key] = LedgerEntry(first_seen=known_at, node=entry.node)
-                reason = f"it was added as first seen {_told(entry)}, before the commit ahead of it; {_told(merged[key])} counts"
-                findings.append(_finding(archive, key, reason))
-        archives[archive] = merged
-    return Ledger(archives=archives, seeds=read.seeds), tuple(findings)
-
-
-def _finding(archive: str, key: LedgerKey, reason: str) -> LedgerFinding:
-    return LedgerFinding(archive=archive, key=key, reason=f"{key.package} {key.version} ({key.arch}): {reason}")
-
-
-def _told(entry: LedgerEntry) -> str:
+def told_instant(entry: LedgerEntry) -> str:
+    """Say when an entry was first seen."""
     return f"{entry.first_seen:%Y-%m-%d %H:%M} UTC"

@@ -67,6 +67,32 @@ def _read(path: str, data: bytes) -> tuple[str, Mapping[LedgerKey, LedgerEntry]]
     return archive, dict(_entry(key, value) for key, value in entries.items())
 
 
+def read_archive_line(line: str) -> str | None:
+    """Read the archive's name from its line of a file; None: it is another line."""
+    found = _member(line)
+    return found[1] if found is not None and found[0] == "archive" and isinstance(found[1], str) else None
+
+
+def read_entry_line(line: str) -> tuple[LedgerKey, LedgerEntry] | None:
+    """Read an entry from its line of a file; None: it is none that we would have written."""
+    found = _member(line)
+    try:
+        return None if found is None else _entry(*found)
+    except ValueError:
+        return None
+
+
+def _member(line: str) -> tuple[str, object] | None:
+    """Read one member of a JSON object."""
+    if not line.startswith('"'):
+        return None
+    try:
+        ((key, value),) = json.loads(f"{{{line.removesuffix(',')}}}").items()
+    except (ValueError, RecursionError):
+        return None
+    return key, value
+
+
 def _entry(key: str, value: object) -> tuple[LedgerKey, LedgerEntry]:
     parts = key.split(" ")
     instant, _, node = value.partition(" ") if isinstance(value, str) else ("", "", "")

@@ -31,6 +31,7 @@ from reconciler.source.clone import (
 from reconciler.source.file_history import earlier_contents
 from reconciler.source.git_process import Finished, GitOptions, GitProcess, other_side
 from reconciler.source.git_text import import_stream, read_changes, read_push_result, read_remote_refs
+from reconciler.source.line_history import LineChange, line_changes
 from reconciler.source.local import clear_stale_ref_locks, locate, remote_address
 from reconciler.source.objects import DEFAULT_LIMITS, Objects
 from reconciler.source.records import (
@@ -484,6 +485,12 @@ class Repository:
     def earlier_contents(self, commit: CommitId, paths: Collection[str]) -> Mapping[str, tuple[tuple[str, bytes], ...]]:
         """Give every content that files had up to `commit`, oldest first; see `file_history`."""
         return earlier_contents(self._git, commit, paths)
+
+    def line_changes(
+        self, older: CommitId | None, newer: CommitId, folder: str, beside: tuple[str, ...] = ()
+    ) -> tuple[LineChange, ...]:
+        """Give what each commit since `older` did to the lines of a folder's files; see `line_history`."""
+        return line_changes(self._git, older, newer, folder, beside)
 
     def merge_base(self, one: CommitId, other: CommitId) -> CommitId | None:
         """Give the last commit both descend from; None: they have nothing in common."""

@@ -177,3 +177,37 @@ def test_an_install_is_planned_with_the_very_files_that_are_missing(patching: Pa
     assert told["status"] == "COMPLIANT"
     assert told["baselines"]["Ours"]["counts"]["INSTALLED"] == 1
     assert done.all_in_sync
+
+
+def test_whoever_rewrites_the_ledger_shortens_no_wait_and_is_told(patching: Patching) -> None:
+    """A daemon that saw it come, and one that is set up anew from git alone, say the same."""
+    site, later = patching.site, patching.begin + 20 * DAYS
+    patching.publish(
+        Package(name="hello", version="1.0+deb12u1"),
+        Package(name="hello", version="1.0+deb12u2"),
+        Package(name="other", version="2"),
+    )
+    site.once(at=later)
+    before = patching.ledger()
+    assert len(before) == 3
+    path = "ledger/Debian-Security-bookworm-security.json"
+    honest = site.git("show", f"compliance:{path}") + "\n"
+    moved = "\n".join(
+        line.replace(f"{later:%Y-%m-%dT%H:%M:%SZ}", "2020-01-01T00:00:00Z")
+        for line in honest.splitlines()
+        if not line.startswith('"other ')
+    )
+    moved = moved.replace(",\n}\n}", "\n}\n}") + "\n"
+    worktree = site.folder / "forger"
+    site.git("clone", "--quiet", "--branch", "compliance", str(site.repo), str(worktree))
+    (worktree / path).write_text(moved)
+    site.git("commit", "--quiet", "--all", "-m", "Nothing to see", repo=worktree)
+    site.git("push", "--quiet", "origin", "HEAD:compliance", repo=worktree)
+    told = [site.once(at=later + timedelta(minutes=n), state_dir=site.folder / f"anew-{n}").problems for n in (1, 2)]
+    assert any("hello 1.0+deb12u2 (all): its date was moved" in problem for problem in told[0])
+    assert any("other 2 (all): its entry was deleted; it stays" in problem for problem in told[0])
+    assert patching.ledger() == before
+    assert set(told[1]) >= {problem for problem in told[0] if "date was moved" in problem}
+    seen = site.once(at=later + timedelta(minutes=3)).reports[WEB].patches
+    assert seen is not None
+    assert set(seen.upcoming) == {"hello.all:1.0+deb12u2", "other.all:2"}

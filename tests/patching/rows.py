@@ -4,6 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reconciler.model.patch import Family, Index, Installed, Notice, Patch
+from reconciler.patching.ledger import Ledger, LedgerFinding
+from reconciler.patching.ledger_files import write_ledger
+from reconciler.patching.ledger_history import LedgerChange, followed
 
 SECURITY = Index(
     repository="mirror.example",
@@ -58,6 +61,22 @@ def an_rpm(name: str = "bash", version: str = "5.1.8-7.el9", *notices: Notice, *
 
 def installed(name: str = "bash", version: str = "5.2.15-2", **given: Any) -> Installed:
     return Installed(name=name, version=version, **{"arch": "amd64"} | given)
+
+
+def rewritten(known: Ledger, read: Ledger, known_at: datetime) -> tuple[Ledger, tuple[LedgerFinding, ...]]:
+    """Follow a ledger through one commit that makes `read` of it, line by line as git tells it."""
+    before, after = _lines(known), _lines(read)
+    paths = {*before, *after}
+    change = LedgerChange(
+        known_at=known_at,
+        removed={path: sorted(before.get(path, set()) - after.get(path, set())) for path in paths},
+        added={path: sorted(after.get(path, set()) - before.get(path, set())) for path in paths},
+    )
+    return followed(known, [change])
+
+
+def _lines(ledger: Ledger) -> dict[str, set[str]]:
+    return {path: set(data.decode().splitlines()) for path, data in write_ledger(ledger).items()}
 
 
 def at(text: str) -> datetime:

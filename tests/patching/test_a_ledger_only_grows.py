@@ -14,11 +14,10 @@ from reconciler.patching.ledger import (
     Ledger,
     LedgerEntry,
     key_of,
-    reviewed_growth,
     with_sightings,
 )
 from reconciler.patching.ledger_files import ledger_path, read_ledger, write_ledger
-from tests.patching.rows import BASEOS, MAIN, SECURITY, a_deb, an_rpm, at
+from tests.patching.rows import BASEOS, MAIN, SECURITY, a_deb, an_rpm, at, rewritten
 
 WEB, DB = NodeId("web-01"), NodeId("db-01")
 ARCHIVE = "Debian-Security-bookworm-security"
@@ -175,7 +174,7 @@ def test_whoever_rewrites_the_branch_shortens_no_wait(
 ) -> None:
     before = Ledger(archives={"A": {KEY: known}} if known else {})
     after = Ledger(archives={"A": {KEY: read}} if read else {})
-    merged, findings = reviewed_growth(before, after, known_at=at("2025-06-02"))
+    merged, findings = rewritten(before, after, at("2025-06-02"))
     assert merged.archives["A"][KEY].first_seen == at(counts)
     assert [words in finding.reason for finding in findings] == ([True] if words else [])
 

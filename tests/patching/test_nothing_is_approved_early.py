@@ -12,12 +12,12 @@ from reconciler.ids import BaselineName, NodeId
 from reconciler.model.baseline import OperatingSystem, PatchBaseline, PatchRule, ReleaseDates, Supersede
 from reconciler.model.patch import Family, Patch
 from reconciler.patching.approval import Grounds
-from reconciler.patching.ledger import Ledger, LedgerFinding, reviewed_growth, with_sightings
+from reconciler.patching.ledger import Ledger, LedgerFinding, with_sightings
 from reconciler.patching.ledger_files import read_ledger, write_ledger
 from reconciler.patching.node_patches import Gone, NodePatches
 from reconciler.patching.states import Judge, PatchRow, PatchState, judge_rows
 from reconciler.patching.versions import compare_dpkg, compare_rpm_labels
-from tests.patching.rows import a_deb, a_notice, an_rpm, at, installed
+from tests.patching.rows import a_deb, a_notice, an_rpm, at, installed, rewritten
 
 START = at("2025-01-01")
 DAY = timedelta(days=1)
@@ -199,7 +199,7 @@ def test_an_entry_that_is_deleted_or_moved_back_in_git_approves_nothing_and_is_t
     (key,) = known.archives[archive]
     moved = {archive: {key: replace(known.archives[archive][key], first_seen=START - 30 * DAY)}}
     for tampered in (Ledger(archives={archive: {}}), Ledger(archives=moved)):
-        fleet.ledger, findings = reviewed_growth(known, tampered, known_at=START + 4 * DAY)
+        fleet.ledger, findings = rewritten(known, tampered, START + 4 * DAY)
         assert len(findings) == 1
         row = fleet.day(START + 5 * DAY, offers)
         assert row.target is None
