@@ -1,18 +1,15 @@
 """AWS-RunPatchBaseline on a real node with a real apt: exactly what is approved, and nothing else."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.apt_repository import Package
+from reconciler.model.outcome import Disposition
 from tests.support.nodes import start_fleet
-from tests.support.patching import Patching, audit, versions
+from tests.support.patching import BASELINE, Patching, audit, package, versions
 
-pytestmark = pytest.mark.nodes
-
-
-def package(name: str, version: str, **fields: str) -> Package:
-    return Package(name=name, version=version, fields={key.replace("_", "-"): text for key, text in fields.items()})
+pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +36,33 @@ def test_exactly_the_approved_versions_are_installed(patching: Patching) -> None
     again = patching.send()
     assert (again.status, again.installed) == ("Success", {}), again
     assert "nothing is missing" in again.stdout
+
+
+INSTALL = """\
+AssociationName: patches
+Name: AWS-RunPatchBaseline
+Targets: [{Key: InstanceIds, Values: [web-01]}]
+Parameters: {Operation: [Install], RebootOption: [NoReboot]}
+"""
+
+
+def test_passes_install_what_has_waited_and_the_next_one_does_nothing(patching: Patching) -> None:
+    node, site = patching.fleet.nodes[0], patching.site
+    begin = datetime.now(UTC).replace(microsecond=0)
+    patching.publish([package("late", "1.0"), package("early", "1.0")])
+    node.run(["apt-get", "-qy", "install", "late", "early"])
+    patching.publish([package("late", "1.0"), package("late", "1.1")])
+    site.commit({"baselines/now.yaml": f"{BASELINE}Refresh: never\nMetadataMaxAgeHours: 8760\n", "state/associations/patches.yaml": INSTALL})
+    first = site.once(at=begin)
+    assert first.outcomes == ()
+    patching.publish([package("late", "1.0"), package("late", "1.1"), package("late", "1.2")])
+    site.once(at=begin + timedelta(days=3))
+    assert versions(node, "late") == {"late": "1.0"}
+    done = site.once(at=begin + timedelta(days=7))
+    assert [(one.disposition, one.record.status.value) for one in done.outcomes if one.record] == [
+        (Disposition.RAN, "Success")
+    ]
+    assert versions(node, "late") == {"late": "1.1"}
+    assert done.all_in_sync
+    again = site.once(at=begin + timedelta(days=7, minutes=1))
+    assert (again.outcomes, again.all_in_sync) == ((), True)
