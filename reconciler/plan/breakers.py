@@ -14,6 +14,7 @@ from reconciler.drift.finding import Cause, Finding
 from reconciler.ids import AssociationName, Digest
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import History, RunStatus
+from reconciler.model.patch_order import RebootOption
 from reconciler.plan.plan import LeftOut, Tally
 from reconciler.plan.rates import error_threshold, errors_in_words
 from reconciler.targets.resolve import Targets
@@ -29,9 +30,18 @@ class Within:
 
 
 def within_breakers(
-    wanted: list[Finding], failing: Iterable[Finding], *, desired: DesiredState, targets: Targets, history: History
+    wanted: list[Finding],
+    failing: Iterable[Finding],
+    *,
+    desired: DesiredState,
+    targets: Targets,
+    history: History,
+    away: Iterable[Finding] = (),
 ) -> Within:
-    """Hold back what a breaker stops; `failing` are all findings of cause Failed, also those that are wanted."""
+    """Hold back what a breaker stops; `failing` are all findings of cause Failed, also those that are wanted.
+
+    `away`: findings of cause Unknown, among them those of nodes that cannot be reached.
+    """
     counting = _Counting(desired=desired, targets=targets, history=history)
     failures = counting.by_association(failing, wanted)
     stopped = {name: why for name in {each.association for each in wanted} if (why := counting.stops(name, failures))}
@@ -41,9 +51,39 @@ def within_breakers(
         for each in wanted
         if each.association in stopped and not _is_exempt(each)
     ]
+    stays, unreturned = _without_unreturned(stays, away, history)
+    held.extend(unreturned)
     stays, too_many = _within_max_changed(stays, desired, len(targets.nodes))
     tallies = {name: counting.tally(name, failures) for name in {each.association for each in stays}}
     return Within(wanted=stays, held=(*held, *too_many), tallies={n: t for n, t in tallies.items() if t != Tally()})
+
+
+def _without_unreturned(
+    wanted: list[Finding], away: Iterable[Finding], history: History
+) -> tuple[list[Finding], tuple[LeftOut, ...]]:
+    """Reboot no further node for patches while one that was to be patched has not come back to tell how it went."""
+    asking = {each.association for each in wanted if _reboots(each)}
+    lost = sorted({each.node for each in away if each.association in asking and _runs(each, history)})
+    if not lost:
+        return wanted, ()
+    reason = (
+        f"{', '.join(lost[:3])} did not come back from a patch install: no other node is rebooted until that is mended"
+    )
+    stays = [each for each in wanted if each.forced or not _reboots(each)]
+    return stays, tuple(
+        LeftOut(node=each.node, association=each.association, reason=f"{reason}; {each.reason}")
+        for each in wanted
+        if _reboots(each) and not each.forced
+    )
+
+
+def _reboots(finding: Finding) -> bool:
+    return finding.patches is not None and finding.patches.reboot is RebootOption.REBOOT_IF_NEEDED
+
+
+def _runs(finding: Finding, history: History) -> bool:
+    row = history.applied(finding.node, finding.association)
+    return row is not None and row.status is RunStatus.IN_PROGRESS
 
 
 def _is_exempt(finding: Finding) -> bool:

@@ -50,7 +50,8 @@ def build_plan(  # noqa: PLR0913 - a plan is a function of all of these, and of 
     noteworthy = findings.noteworthy if isinstance(findings, Survey) else tuple(findings)
     wanted, left_out = sorting.sort(noteworthy)
     failing = (finding for finding in noteworthy if finding.cause is Cause.FAILED)
-    within = within_breakers(wanted, failing, desired=desired, targets=targets, history=history)
+    away = (finding for finding in noteworthy if finding.cause is Cause.UNKNOWN)
+    within = within_breakers(wanted, failing, desired=desired, targets=targets, history=history, away=away)
     making = _Making(desired=desired, definitions=definitions, facts_of=facts_of, history=history)
     items = making.items(within.wanted)
     plan = Plan(

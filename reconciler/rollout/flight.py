@@ -11,6 +11,7 @@ from reconciler.ids import NodeId, RunId
 from reconciler.model.command import Connect, Session
 from reconciler.model.node import Become, Node
 from reconciler.model.outcome import Disposition, Hindrance, Outcome, RunRecord
+from reconciler.model.patch_order import RebootOption
 from reconciler.plan.plan import PlanItem
 from reconciler.rollout.manifest import Manifest
 from reconciler.rollout.node_programs import MOST_REBOOTS, RESUMED_WITHIN, Order
@@ -116,6 +117,13 @@ class Flight:
     def become(self) -> bool:
         """Whether programs run as root by sudo."""
         return self.node.become is Become.SUDO
+
+    @property
+    def may_reboot(self) -> bool:
+        """Whether its run asked for a reboot, as far as it was seen, or installs patches that may bring one at any moment."""
+        order = self.item.patches
+        patching = order is not None and order.reboot is RebootOption.REBOOT_IF_NEEDED
+        return patching or (self.sight is not None and self.sight.rebooting)
 
     @property
     def manifest(self) -> Manifest:
@@ -266,7 +274,7 @@ def _lost(flight: Flight, tools: Tools, error: NodeError) -> Outcome | None:
         return _delayed(flight, tools, error)
     if not flight.attempted:
         return outcome_of(flight.item, Disposition.UNREACHABLE, str(error), tools.clock())
-    patience = REBOOT_PATIENCE if flight.sight is not None and flight.sight.rebooting else LOST_PATIENCE
+    patience = REBOOT_PATIENCE if flight.may_reboot else LOST_PATIENCE
     if now - flight.lost_since < patience:
         return None
     return left_alone(flight, tools, f"the node is out of reach: {error}")

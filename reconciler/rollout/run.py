@@ -18,6 +18,7 @@ from reconciler.ids import AssociationName, NodeId
 from reconciler.model.command import Connect, Session
 from reconciler.model.desired import DesiredState
 from reconciler.model.outcome import Disposition, Hindrance, Outcome, RunRecord
+from reconciler.model.patch_order import RebootOption
 from reconciler.model.pause import Pauses
 from reconciler.plan.plan import Plan, PlanItem, Tally
 from reconciler.plan.rates import error_threshold, in_flight_limit
@@ -34,6 +35,9 @@ WAIT = 3
 
 TICK = 0.2
 """Seconds between looks at `stop` and the clock while nothing is reported."""
+
+RETURN_PATIENCE = 300.0
+"""Seconds that a node may be away for a reboot before no other one is rebooted: servers with much memory take minutes."""
 
 BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before a lost node is tried again."""
@@ -211,6 +215,7 @@ class _RollOut:
             name: _new_rollout(name, items, desired, manner) for name in dict.fromkeys(i.association for i in items)
         }
         self._flights: dict[NodeId, Flight] = {}
+        self._unreturned: set[NodeId] = set()
         self._at_work = 0
         """Jobs that worker threads have."""
         self._tools = Tools(
@@ -237,6 +242,7 @@ class _RollOut:
                     self._drop_stopped()
                     self._drop_undelivered()
                     self._drop_paused()
+                    self._drop_unreturned()
                     self._release()
                     self._look_at_due()
                 if self._at_work == 0 and (leaving is not None or not self._flights):
@@ -339,6 +345,12 @@ class _RollOut:
                     flight.due = time.monotonic() + self._delay(flight)
                 else:
                     del self._flights[flight.item.node]
+                    if (
+                        outcome.disposition is Disposition.RUNNING
+                        and flight.may_reboot
+                        and flight.lost_since is not None
+                    ):
+                        self._unreturned.add(flight.item.node)
                     self._land(flight.item, outcome)
             case _Looked(item=item, second_look=look):
                 self._at_work -= 1
@@ -442,6 +454,19 @@ class _RollOut:
                         self._land(item, self._held(item, why, Hindrance.GATE))
                         dropped = True
 
+    def _drop_unreturned(self) -> None:
+        """Let no further node be rebooted by a patch install while one has not come back from it."""
+        lost = sorted(self._unreturned | {node for node, flight in self._flights.items() if _stays_away(flight)})
+        if not lost:
+            return
+        why = f"{', '.join(lost[:3])} did not come back from a reboot: no other node is rebooted until that is mended"
+        for name in self._rollouts:
+            for node in sorted(self._waiting.ready(name)):
+                order = self._waiting.next_of(node).patches
+                if order is not None and order.reboot is RebootOption.REBOOT_IF_NEEDED:
+                    item = self._waiting.take(node)
+                    self._land(item, self._held(item, why, Hindrance.ERRORS))
+
     def _paused(self, item: PlanItem) -> str | None:
         """Ask once more, right before a start; from any thread."""
         return self._overtaken() or self._manner.pauses().why(item.node, item.association, self._manner.clock())
@@ -458,6 +483,13 @@ class _RollOut:
 
     def _held(self, item: PlanItem, reason: str, hindrance: Hindrance | None = None) -> Outcome:
         return outcome_of(item, Disposition.HELD_BACK, reason, self._manner.clock(), hindrance=hindrance)
+
+
+def _stays_away(flight: Flight) -> bool:
+    """Whether a node that may have gone down for its run is away for longer than a reboot takes."""
+    return (
+        flight.may_reboot and flight.lost_since is not None and time.monotonic() - flight.lost_since > RETURN_PATIENCE
+    )
 
 
 def _new_rollout(name: AssociationName, items: tuple[PlanItem, ...], desired: DesiredState, manner: _Manner) -> Rollout:

@@ -28,6 +28,10 @@ class Waiting:
         """Give the idle nodes whose next item is of this association."""
         return self._ready.get(association, set())
 
+    def next_of(self, node: NodeId) -> PlanItem:
+        """Give the next item of an idle node, and leave it where it is."""
+        return self._items[node][0]
+
     def take(self, node: NodeId) -> PlanItem:
         """Take the next item of an idle node, which is busy from now on."""
         item = self._items[node].popleft()

@@ -52,7 +52,12 @@ def test_passes_install_what_has_waited_and_the_next_one_does_nothing(patching: 
     patching.publish([package("late", "1.0"), package("early", "1.0")])
     node.run(["apt-get", "-qy", "install", "late", "early"])
     patching.publish([package("late", "1.0"), package("late", "1.1")])
-    site.commit({"baselines/now.yaml": f"{BASELINE}Refresh: never\nMetadataMaxAgeHours: 8760\n", "state/associations/patches.yaml": INSTALL})
+    site.commit(
+        {
+            "baselines/now.yaml": f"{BASELINE}Refresh: never\nMetadataMaxAgeHours: 8760\n",
+            "state/associations/patches.yaml": INSTALL,
+        }
+    )
     first = site.once(at=begin)
     assert first.outcomes == ()
     patching.publish([package("late", "1.0"), package("late", "1.1"), package("late", "1.2")])
