@@ -13,25 +13,60 @@ from reconciler.model.baseline import APT_SYSTEMS, PatchBaseline
 from reconciler.model.patch import Index
 
 LAST_DAYS: Final[Mapping[str, date]] = {
+    # distro-info-data 0.58+deb12u6, debian.csv, eol-lts
     "Debian8": date(2020, 6, 30),
     "Debian9": date(2022, 6, 30),
     "Debian10": date(2024, 6, 30),
     "Debian11": date(2026, 8, 31),
     "Debian12": date(2028, 6, 30),
+    "Debian13": date(2030, 6, 30),
+    # distro-info-data 0.58+deb12u6, ubuntu.csv, eol
+    "Ubuntu14.04": date(2019, 4, 25),
     "Ubuntu16.04": date(2021, 4, 30),
     "Ubuntu18.04": date(2023, 5, 31),
-    "Ubuntu20.04": date(2025, 5, 31),
+    "Ubuntu20.04": date(2025, 5, 29),
+    "Ubuntu20.10": date(2021, 7, 22),
+    "Ubuntu21.04": date(2022, 1, 20),
+    "Ubuntu21.10": date(2022, 7, 14),
+    "Ubuntu22.04": date(2027, 6, 1),
+    "Ubuntu22.10": date(2023, 7, 20),
+    "Ubuntu23.04": date(2024, 1, 25),
+    "Ubuntu23.10": date(2024, 7, 11),
+    "Ubuntu24.04": date(2029, 5, 31),
+    "Ubuntu24.10": date(2025, 7, 10),
+    "Ubuntu25.04": date(2026, 1, 15),
+    "Ubuntu25.10": date(2026, 7, 9),
+    "Ubuntu26.04": date(2031, 5, 29),
+    # Red Hat Enterprise Linux Life Cycle, end of maintenance support
+    "RedhatEnterpriseLinux6": date(2020, 11, 30),
+    "RedhatEnterpriseLinux7": date(2024, 6, 30),
+    "RedhatEnterpriseLinux8": date(2029, 5, 31),
+    "RedhatEnterpriseLinux9": date(2032, 5, 31),
+    # CentOS product page; os-release does not tell Stream 8 (until 2024-05-31) from CentOS Linux 8
     "CentOS6": date(2020, 11, 30),
     "CentOS7": date(2024, 6, 30),
     "CentOS8": date(2021, 12, 31),
-    "AmazonLinux2018.03": date(2023, 12, 31),
-    "AmazonLinux2": date(2026, 6, 30),
+    "CentOS9": date(2027, 5, 31),
+    # Rocky Linux wiki, release and version guide
+    "RockyLinux8": date(2029, 5, 31),
+    "RockyLinux9": date(2032, 5, 31),
+    # pep600_compliance, EOL.rst; elsewhere AlmaLinux 8 ends on 2029-05-31: the earlier day counts
+    "AlmaLinux8": date(2029, 3, 1),
+    "AlmaLinux9": date(2032, 5, 31),
+    # Oracle Lifetime Support Policy, end of premier support: it names months, their last days count
     "OracleLinux6": date(2021, 3, 31),
     "OracleLinux7": date(2024, 12, 31),
-    "RedhatEnterpriseLinux6": date(2020, 11, 30),
-    "RedhatEnterpriseLinux7": date(2024, 6, 30),
+    "OracleLinux8": date(2029, 7, 31),
+    "OracleLinux9": date(2032, 6, 30),
+    # Amazon Linux user guides and FAQ
+    "AmazonLinux2018.03": date(2023, 12, 31),
+    "AmazonLinux2": date(2026, 6, 30),
+    "AmazonLinux2023": date(2029, 6, 30),
 }
-"""Until when a release gets public security updates, long-term support included. A release that is not listed is taken for alive."""
+"""Until when a release gets public security updates, long-term support included, and who says so.
+
+A release that is not listed is taken for alive: of SUSE's service packs none is, their ends move with what follows them.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

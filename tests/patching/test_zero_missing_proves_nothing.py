@@ -58,7 +58,7 @@ def test_lists_without_a_security_source_prove_nothing() -> None:
 
 def test_a_dead_release_and_a_competitor_are_told() -> None:
     assert doubts(FRESH, product="Debian10") == ("Debian10 gets no security updates since 2024-06-30",)
-    assert doubts(FRESH, product="Ubuntu20.04") == ("Ubuntu20.04 gets no security updates since 2025-05-31",)
+    assert doubts(FRESH, product="Ubuntu20.04") == ("Ubuntu20.04 gets no security updates since 2025-05-29",)
     assert doubts(FRESH, replace(FRESH, index=ESM), product="Ubuntu20.04") == ()
     assert doubts(FRESH, competitor="unattended-upgrades") == (
         "unattended-upgrades installs updates on its own: no cool-down can be kept",
