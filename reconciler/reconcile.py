@@ -3,7 +3,7 @@
 It reads no git and writes none; what it does to nodes, `collect`, `settle` and `roll_out` do.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -26,7 +26,8 @@ from reconciler.drift.finding import Cause, Finding
 from reconciler.drift.identity import with_traced
 from reconciler.drift.lost_history import guarded, rebuilt
 from reconciler.drift.memory import with_findings, with_outcomes, with_seen, with_settled
-from reconciler.drift.patches import PatchBooks, PatchSurvey, PatchSurveyor, with_patches
+from reconciler.drift.patched import PatchBooks, PatchSurvey
+from reconciler.drift.patches import PatchSurveyor, with_installed, with_patches
 from reconciler.drift.questions import questions
 from reconciler.drift.recheck import recheck
 from reconciler.drift.refreshes import with_refreshes
@@ -38,6 +39,7 @@ from reconciler.model.command import Connect
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import History, RunStatus
 from reconciler.model.outcome import Disposition, Outcome, RunRecord
+from reconciler.model.patch_order import PatchOrder
 from reconciler.model.patch_request import PatchRequest
 from reconciler.model.pause import Pauses
 from reconciler.model.questions import Questions
@@ -117,6 +119,8 @@ def with_contents(base: Ground, contents: Contents) -> Ground:
         return base
     rendered = {**base.definitions, **again}
     about = {name for asked in base.patched.values() for name in asked}
+    if about.isdisjoint(again):
+        return replace(base, definitions=rendered)
     return replace(base, definitions=rendered, patched=_patched(base.questions, base.targets, rendered, about))
 
 
@@ -293,7 +297,7 @@ def reconcile(
         read=world.read_content,
     )
     now = world.clock()
-    history = with_outcomes(history, outcomes, now)
+    history = with_installed(with_outcomes(history, outcomes, now), _brought(plan, outcomes), now)
     touched = sorted({outcome.node for outcome in outcomes if outcome.disposition is not Disposition.HELD_BACK})
     if world.latecomers is not None:
         world.latecomers.touched(touched)
@@ -339,6 +343,15 @@ def reconcile(
         pauses=pauses,
         patches=patches,
     )
+
+
+def _brought(plan: Plan, outcomes: tuple[Outcome, ...]) -> Iterator[tuple[NodeId, PatchOrder, datetime]]:
+    """Give what installs that began were to bring, and when they began."""
+    orders = {(item.node, item.association): item.patches for item in plan.items if item.patches is not None}
+    for outcome in outcomes:
+        order, record = orders.get((outcome.node, outcome.association)), outcome.record
+        if order is not None and record is not None and record.started is not None:
+            yield outcome.node, order, record.started
 
 
 def _look_at_patches(

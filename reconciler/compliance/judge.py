@@ -10,7 +10,7 @@ from reconciler.compliance.patches import PatchReport, report_patches, summarise
 from reconciler.compliance.report import FleetSummary, NodeReport, ReportedFinding, Status
 from reconciler.drift.finding import Finding, State
 from reconciler.drift.gates import held
-from reconciler.drift.patches import Patched
+from reconciler.drift.patched import Patched
 from reconciler.ids import AssociationName, CommitId, FleetId, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.association import Severity

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from reconciler.drift.patches import Patched
+from reconciler.drift.patched import Patched
 from reconciler.ids import BaselineName, NodeId, PatchId
 from reconciler.model.baseline import ComplianceLevel
 from reconciler.model.known import Known, Observed

@@ -33,7 +33,8 @@ from reconciler.daemon.replay import Replays
 from reconciler.daemon.reporting import Reporter, Reports, Told, ledger_words
 from reconciler.daemon.starting import scanned
 from reconciler.doctor.check import Check
-from reconciler.drift.patches import PatchBooks, PatchSurveyor
+from reconciler.drift.patched import PatchBooks
+from reconciler.drift.patches import PatchSurveyor
 from reconciler.errors import UsageError
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.cache import Cache

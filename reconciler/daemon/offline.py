@@ -8,7 +8,7 @@ from reconciler.commit.branch import read_branch
 from reconciler.compliance.read import Branch, read_branch_files
 from reconciler.compliance.report import Status, item_status
 from reconciler.daemon.replay import Kept
-from reconciler.drift.patches import PatchBooks
+from reconciler.drift.patched import PatchBooks
 from reconciler.errors import DesiredStateError, SourceError, UsageError
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.observed import Facts

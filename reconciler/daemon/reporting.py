@@ -14,7 +14,7 @@ from reconciler.compliance.read import Branch
 from reconciler.compliance.report import FleetSummary, NodeReport
 from reconciler.compliance.write import changes_in_words, headline, ledger_files, report_files, runs_in_words
 from reconciler.daemon.recording import completed_records
-from reconciler.drift.patches import PatchSurvey
+from reconciler.drift.patched import PatchSurvey
 from reconciler.errors import LeaseLost
 from reconciler.ids import CommitId, NodeId
 from reconciler.inventory.collect import Collected

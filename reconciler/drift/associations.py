@@ -13,7 +13,7 @@ from reconciler.drift.definitions import Definition, Unrenderable
 from reconciler.drift.finding import Cause, Finding, State
 from reconciler.drift.identity import history_of, still_counts, twins
 from reconciler.drift.judge import Forced, Judge
-from reconciler.drift.patches import Patched
+from reconciler.drift.patched import Patched
 from reconciler.drift.quiet import NEVER, QuietRules
 from reconciler.drift.refreshed import is_asked_for, wishes_on
 from reconciler.drift.rule import Rule, rules

@@ -10,7 +10,7 @@ from reconciler.drift.finding import Cause, Finding, State
 from reconciler.drift.gates import Gate, Running, dependency_gate, held, lost, mode_words, paused, running_on
 from reconciler.drift.identity import history_of, known_as_another
 from reconciler.drift.patch_standing import patch_standing
-from reconciler.drift.patches import Patched
+from reconciler.drift.patched import Patched
 from reconciler.drift.refreshed import ACTION, is_asked_for, wishes_on
 from reconciler.drift.rule import Rule
 from reconciler.drift.standing import Case, Standing, standing

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from reconciler.drift.finding import Cause, Difference
-from reconciler.drift.patches import Patched
+from reconciler.drift.patched import Patched
 from reconciler.drift.standing import BAD, Case, Standing, backoff, ending, was_in_sync, when_due
 from reconciler.model.history import Applied, RunStatus
 from reconciler.model.known import Observed, Unknown
@@ -49,18 +49,22 @@ def _scanned(case: Case, patched: Patched) -> Standing:
 
 
 def _nothing_to_install(case: Case, patched: Patched) -> Standing:
-    """Nothing that is missing can be had: in sync only where nothing is missing, and that is known."""
-    wrong = patched.rows
-    if wrong:
-        stuck = [row for row in wrong if row.state in _MISSING]
-        if stuck:
-            return Standing(
-                cause=Cause.PENDING, reason=_told(stuck, "cannot be installed now"), differences=_differences(stuck)
-            )
-        return Standing(cause=Cause.DRIFTED, reason=_told(wrong, "not compliant, which no install changes"))
-    if patched.compliance.status is not ComplianceStatus.COMPLIANT:
-        return Standing(cause=Cause.UNKNOWN, reason=patched.compliance.reason)
-    reason = f"no patch that {patched.baseline} approves is missing"
+    """Nothing that is missing can be had: in sync only where nothing is missing, and that is known.
+
+    What waits for a reboot that the association may not do, or is rejected and installed, is the business of the rows.
+    """
+    stuck = [row for row in patched.rows if row.state in _MISSING]
+    if stuck:
+        reason = _told(stuck, "missing, and cannot be installed now")
+        return Standing(cause=Cause.PENDING, reason=reason, differences=_differences(stuck))
+    broken = [row for row in patched.rows if row.broken]
+    if broken:
+        return Standing(cause=Cause.FAILED, reason=_told(broken, "not whole"))
+    if patched.doubts:
+        return Standing(cause=Cause.UNKNOWN, reason="; ".join(patched.doubts))
+    waiting = sum(row.state is PatchState.INSTALLED_PENDING_REBOOT for row in patched.rows)
+    more = f"; {waiting} wait for a reboot" if waiting else ""
+    reason = f"no patch that {patched.baseline} approves is missing{more}"
     return Standing(cause=Cause.IN_SYNC, reason=reason, adopted=_is_new(case))
 
 

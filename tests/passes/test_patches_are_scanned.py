@@ -13,6 +13,7 @@ import pytest
 
 from reconciler.drift.finding import Cause, State
 from reconciler.ids import AssociationName, NodeId
+from reconciler.model.history import RunStatus
 from tests.support.apt_repository import AptRepository, Package
 from tests.support.nodes import TestNode, start_fleet
 from tests.support.site import Site
@@ -211,3 +212,28 @@ def test_whoever_rewrites_the_ledger_shortens_no_wait_and_is_told(patching: Patc
     seen = site.once(at=later + timedelta(minutes=3)).reports[WEB].patches
     assert seen is not None
     assert set(seen.upcoming) == {"hello.all:1.0+deb12u2", "other.all:2"}
+
+
+def test_an_install_runs_once_where_something_is_approved_and_never_again(patching: Patching) -> None:
+    """Wait, approval, install of the very pins, look again: and the next pass does nothing."""
+    site, later = patching.site, patching.begin + 20 * DAYS
+    site.commit({"state/associations/install.yaml": INSTALL.replace("Mode: warn\n", "")})
+    waiting = site.once(at=later + timedelta(hours=1))
+    assert waiting.outcomes == ()
+    done = site.once(at=later + 7 * DAYS)
+    (outcome,) = done.outcomes
+    assert outcome.record is not None, outcome.reason
+    assert outcome.record.status is RunStatus.SUCCESS, outcome.reason
+    assert versions(patching.node) == {"hello": "1.0+deb12u2", "other": "2"}
+    told = patching.report()
+    assert (told["findings"]["install"]["state"], told["status"]) == ("InSync", "NON_COMPLIANT")
+    states = {row["id"]: row["state"] for row in told["patches"].values()}
+    assert states == {"hello.all": "INSTALLED_PENDING_REBOOT", "other.all": "INSTALLED_PENDING_REBOOT"}
+    reports = site.reports()
+    assert site.once(at=later + 7 * DAYS + timedelta(seconds=1)).outcomes == ()
+    assert site.reports() == reports
+
+
+def versions(node: TestNode) -> dict[str, str]:
+    said = node.run(["dpkg-query", "-W", "-f", "${Package} ${Version}\n", "hello", "other"]).stdout
+    return dict(line.split(" ", 1) for line in said.splitlines())

@@ -1,0 +1,78 @@
+"""How the patches of a node and of a fleet stand, and what that is judged by: records."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from reconciler.ids import AssociationName, BaselineName, NodeId
+from reconciler.inventory.observed import Facts
+from reconciler.model.known import Observed
+from reconciler.model.patch_order import PatchOrder
+from reconciler.patching.ledger import Ledger, LedgerFinding
+from reconciler.patching.node_compliance import NodeCompliance
+from reconciler.patching.states import PatchRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchBooks:
+    """What patches are judged by, beside git's word and the nodes'."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    """As the compliance branch has it."""
+    committed_at: datetime | None = None
+    """When the last compliance commit was made (UTC); None: there is none."""
+    reported: Mapping[NodeId, Facts] = field(default_factory=dict)
+    """The facts as last reported: what they show and a node shows no more is gone."""
+    clock_before: datetime | None = None
+    """The wall clock at this process's last pass; None: this is its first."""
+    elapsed: timedelta | None = None
+    """Since then, by the monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patched:
+    """The patches of one node under one baseline."""
+
+    baseline: BaselineName
+    group: str
+    """The patch group it is in; empty: none."""
+    why: str
+    """Why that baseline."""
+    rows: tuple[PatchRow, ...]
+    """Those that are not compliant."""
+    compliance: NodeCompliance
+    doubts: tuple[str, ...] = ()
+    """Why zero missing would prove nothing."""
+    orders: Mapping[AssociationName, PatchOrder | None] = field(default_factory=dict)
+    """What the installs of associations that mean it would bring now; None: nothing."""
+    upcoming: Mapping[str, datetime] = field(default_factory=dict)
+    """Title of a newer version of something installed -> when a rule approves it."""
+    clock: str = ""
+    """Why the clock is not trusted: nothing is installed then; empty: it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchSurvey:
+    """What one look found."""
+
+    nodes: Mapping[NodeId, Observed[Patched]] = field(default_factory=dict)
+    """Only nodes whose patches are looked at."""
+    ledger: Ledger = field(default_factory=Ledger)
+    """The very record that was given where nothing was seen for the first time."""
+    gone: Mapping[NodeId, Mapping[str, datetime]] = field(default_factory=dict)
+    """What each node's history is to hold of versions that its lists dropped."""
+    booted: Mapping[NodeId, Mapping[str, datetime]] = field(default_factory=dict)
+    """What it is to hold of installs without the reboot they wait for."""
+    findings: tuple[LedgerFinding, ...] = ()
+    clock: str = ""
+
+    def with_later(self, later: "PatchSurvey") -> "PatchSurvey":
+        """Give it with what a later look at some of the nodes found."""
+        return PatchSurvey(
+            nodes={**self.nodes, **later.nodes},
+            ledger=later.ledger,
+            gone={**self.gone, **later.gone},
+            booted={**self.booted, **later.booted},
+            findings=tuple(dict.fromkeys((*self.findings, *later.findings))),
+            clock=later.clock or self.clock,
+        )
