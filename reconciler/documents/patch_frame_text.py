@@ -146,8 +146,11 @@ finish() { # results are in $step/results: say them, the failed ones first; rebo
     fi
 }
 decide_reboot() { # SSM: after an install that brought something, or where one before it still waits for a reboot
-    [ "$reboot" = RebootIfNeeded ] || return 0
-    grep -q '^patch: installed ' "$step/results" || [ "$pending" = 1 ] || return 0
+    if [ "$reboot" != RebootIfNeeded ]; then # a later step of the document may do it
+        ! grep -q '^patch: installed ' "$step/results" || : >"$run/patched"
+        return 0
+    fi
+    grep -q '^patch: installed ' "$step/results" || [ "$pending" = 1 ] || [ -e "$run/patched" ] || return 0
     not_bootable=
     if ! check_bootable; then
         say "not rebooted: $not_bootable"
@@ -157,6 +160,7 @@ decide_reboot() { # SSM: after an install that brought something, or where one b
     fi
     running_services running >"$step/services"
     cat /proc/sys/kernel/random/boot_id >"$step/rebooting"
+    rm -f "$run/patched"
     say "rebooting"
     exit 194
 }

@@ -71,3 +71,39 @@ def test_passes_install_what_has_waited_and_the_next_one_does_nothing(patching: 
     assert done.all_in_sync
     again = site.once(at=begin + timedelta(days=7, minutes=1))
     assert (again.outcomes, again.all_in_sync) == ((), True)
+
+
+HOOK = """\
+schemaVersion: '2.2'
+mainSteps:
+  - action: aws:runShellScript
+    name: hook
+    inputs: {runCommand: ['echo "NAME $(dpkg-query -W -f "\\${Version}" hooked) $(cat /proc/sys/kernel/random/boot_id)" >>/root/hooks']}
+"""
+
+
+def test_hooks_run_around_the_install_and_the_reboot_and_only_the_last_where_nothing_is_missing(
+    patching: Patching,
+) -> None:
+    node = patching.fleet.nodes[0]
+    patching.publish([package("hooked", "1.0")])
+    node.run(["apt-get", "-qy", "install", "hooked"])
+    patching.publish([package("hooked", "1.1")])
+    patching.approve("hooked")
+    names = ("Pre", "Post", "Last")
+    patching.site.commit({f"documents/{name}.yaml": HOOK.replace("NAME", name) for name in names})
+    hooks = {"PreInstallHookDocName": "Pre", "PostInstallHookDocName": "Post", "OnExitHookDocName": "Last"}
+    before, boots = node.boot_id, node.boots
+    assert (
+        patching.command("AWS-RunPatchBaselineWithHooks", {"Operation": "Scan", **hooks}, step="Scan").status
+        == "Success"
+    )
+    assert not (node.root / "root/hooks").exists()
+    done = patching.command("AWS-RunPatchBaselineWithHooks", {"Operation": "Install", **hooks}, step="InstallAndReboot")
+    assert (done.status, dict(done.report.already)) == ("Success", {"hooked.all": "1.1"}), done
+    said = [line.split() for line in (node.root / "root/hooks").read_text().splitlines()]
+    assert said == [["Pre", "1.0", before], ["Post", "1.1", before], ["Last", "1.1", node.boot_id]]
+    assert node.boots == boots + 1
+    patching.command("AWS-RunPatchBaselineWithHooks", {"Operation": "Install", **hooks}, step="Scan")
+    said = [line.split()[0] for line in (node.root / "root/hooks").read_text().splitlines()]
+    assert said == ["Pre", "Post", "Last", "Last"]

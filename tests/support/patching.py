@@ -116,9 +116,9 @@ class Patching:
         return self.command("AWS-RunPatchBaseline", given, node=node, check=check)
 
     def command(
-        self, document: str, given: Mapping[str, str], *, node: str = "web-01", check: int | None = None
+        self, document: str, given: Mapping[str, str], *, node: str = "web-01", check: int | None = None, step: str = ""
     ) -> Patched:
-        """Send any document to one node."""
+        """Send any document to one node; gives what became of `step`, where it has several."""
         done = self.site.command(
             "send-command",
             "--document-name",
@@ -134,10 +134,11 @@ class Patching:
             check=check,
         )
         answer: dict[str, Any] = json.loads(done.stdout)
-        return self.invocation(answer["Command"]["CommandId"], node)
+        return self.invocation(answer["Command"]["CommandId"], node, step)
 
-    def invocation(self, command: str, node: str = "web-01") -> Patched:
+    def invocation(self, command: str, node: str = "web-01", step: str = "") -> Patched:
         """Give what is kept of one invocation."""
+        named = ("--plugin-name", step) if step else ()
         done = self.site.command(
             "get-command-invocation",
             "--command-id",
@@ -148,6 +149,7 @@ class Patching:
             str(self.site.repo),
             "--format",
             "json",
+            *named,
         )
         answer = json.loads(done.stdout)
         return Patched(
