@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from reconciler.daemon.passing import PassResult
 from reconciler.drift.finding import Cause, State
 from reconciler.ids import AssociationName, NodeId
 from reconciler.model.history import RunStatus
+from reconciler.model.known import Known
+from reconciler.patching.node_compliance import ComplianceStatus
 from tests.support.apt_repository import AptRepository, Package
 from tests.support.nodes import TestNode, start_fleet
 from tests.support.site import Site
@@ -57,10 +61,15 @@ class Patching:
         self.node = node
         self.repository = AptRepository(folder / "apt")
         self.begin = datetime.now(UTC).replace(microsecond=0)
+        self.last: PassResult
 
     def publish(self, *security: Package) -> None:
         """Let the security archive offer exactly these, and the node know it."""
-        self.repository.publish("bookworm", [Package(name="hello", version="1.0"), Package(name="other", version="1")])
+        old = [
+            Package(name=name, version=version)
+            for name, version in (("hello", "1.0"), ("other", "1"), ("stubborn", "1"))
+        ]
+        self.repository.publish("bookworm", old)
         self.repository.publish("bookworm-security", security, label="Debian-Security")
         self.repository.install_into(self.node.root)
         self.node.run(["apt-get", "-q", "update"])
@@ -232,6 +241,70 @@ def test_an_install_runs_once_where_something_is_approved_and_never_again(patchi
     reports = site.reports()
     assert site.once(at=later + 7 * DAYS + timedelta(seconds=1)).outcomes == ()
     assert site.reports() == reports
+
+
+def test_each_state_is_met_on_the_way_from_missing_to_installed(patching: Patching) -> None:
+    site, node, start = patching.site, patching.node, patching.begin + 40 * DAYS
+    at_once = BASELINE.replace("ApproveAfterDays: 7", "ApproveAfterDays: 0")
+    reject = "RejectedPatches: [{Id: other, Owner: ops, Reason: breaks}]\nRejectedPatchesAction: BLOCK\n"
+    site.commit({"baselines/ours.yaml": at_once + reject, "state/associations/install.yaml": INSTALL})
+    extra = Package(name="hello-extra", version="1")
+    needing = Package(name="hello", version="1.0+deb12u3", fields={"Depends": "hello-extra"})
+    patching.publish(needing, extra, Package(name="other", version="2"))
+    node.run(["apt-get", "-qy", "install", "stubborn=1"])
+
+    def states(after: timedelta) -> dict[str, str]:
+        patching.last = site.once(at=start + after)
+        return {row["id"]: row["state"] for row in patching.report().get("patches", {}).values()}
+
+    rejected = {"other.all": "INSTALLED_REJECTED"}
+    assert states(timedelta(0)) == rejected | {"hello.all": "MISSING"}
+    counts = patching.report()["baselines"]["Ours"]["counts"]
+    assert (counts["NOT_APPLICABLE"], counts["INSTALLED_OTHER"] > 1) == (1, True)
+    site.commit({"state/associations/install.yaml": INSTALL.replace("Mode: warn\n", "")})
+    waiting = {"hello.all": "INSTALLED_PENDING_REBOOT", "hello-extra.all": "INSTALLED_PENDING_REBOOT"}
+    assert states(timedelta(minutes=1)) == rejected | waiting
+    node.reboot()
+    assert states(DAYS) == rejected
+    assert patching.report()["baselines"]["Ours"]["counts"]["INSTALLED"] == 2
+    assert patching.report()["findings"]["install"]["state"] == "InSync"
+    refusing = Package(name="stubborn", version="2", scripts={"preinst": "#!/bin/sh\nexit 1\n"})
+    patching.publish(needing, extra, Package(name="other", version="2"), refusing)
+    assert states(DAYS + timedelta(hours=1)) == rejected | {"stubborn.all": "FAILED"}
+    told = patching.report()
+    assert (told["findings"]["install"]["cause"], told["status"]) == ("Failed", "NON_COMPLIANT")
+    assert states(DAYS + timedelta(hours=1, seconds=1)) == rejected | {"stubborn.all": "FAILED"}
+    assert patching.last.outcomes == ()
+    patching.publish(needing, extra, Package(name="other", version="2"), Package(name="stubborn", version="3"))
+    assert states(2 * DAYS) == rejected | {"stubborn.all": "INSTALLED_PENDING_REBOOT"}
+    site.commit({"baselines/ours.yaml": at_once})
+    assert states(10 * DAYS) == {}
+    assert patching.report()["status"] == "COMPLIANT"
+    # Whole lists prove it: one that is older than the baseline tolerates, or something else that installs, and nobody knows.
+    site.commit({"baselines/ours.yaml": at_once.replace("MetadataMaxAgeHours: 8760", "MetadataMaxAgeHours: 24")})
+    assert states(11 * DAYS) == {}
+    told = patching.report()
+    assert (told["status"], told["findings"]["install"]["state"]) == ("UNKNOWN", "Unknown")
+    assert "its list is more than 24 hours old" in told["baselines"]["Ours"]["reason"]
+
+
+def test_lists_are_refreshed_as_the_baseline_says(patching: Patching) -> None:
+    """A refresh runs on the node's own clock: here nothing may be moved."""
+    site, now = patching.site, patching.begin + 52 * DAYS
+    site.commit({"baselines/ours.yaml": BASELINE.replace("Refresh: never\n", "").replace("8760", "24")})
+    patching.repository.publish("bookworm", [Package(name="hello", version="9")])
+    shutil.rmtree(patching.node.root / "srv/apt")
+    patching.repository.install_into(patching.node.root)
+    found = site.once(at=now).reports[WEB]
+    told = found.facts.section("refreshed")
+    assert isinstance(told, Known)
+    assert told.value["@"] == f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    assert told.value["file:/srv/apt bookworm"] is None
+    assert "|9|" in str(found.facts.get("available", "hello.all"))
+    assert found.patches is not None
+    assert found.patches.status is not ComplianceStatus.UNKNOWN
+    again = site.once(at=now + timedelta(minutes=10)).reports[WEB].facts.section("refreshed")
+    assert again == told
 
 
 def versions(node: TestNode) -> dict[str, str]:
