@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from reconciler.drift.identity import history_of
 from reconciler.drift.patched import PatchBooks, Patched
-from reconciler.ids import AssociationName, BaselineName, NodeId
+from reconciler.ids import AssociationName, BaselineName
 from reconciler.inventory.observed import Facts
 from reconciler.model.baseline import PATCH_GROUP_TAGS
 from reconciler.model.desired import DesiredState
@@ -97,7 +97,7 @@ class PatchLook:
         if isinstance(shown, Unknown):
             return replace(kept, patched=shown)
         booted_at = self._booted_at(facts)
-        gone = self._gone(known, shown.value, node.id)
+        gone = self._gone(known, shown.value, facts)
         titles = {patch_title(shown.value.family, row.id, row.version) for row in shown.value.installed}
         waiting = {
             title: when
@@ -129,11 +129,10 @@ class PatchLook:
         return found if doubts == patched.doubts else replace(found, patched=Known(_with_doubts(patched, doubts)))
 
     def _until(self, patches: NodePatches, judge: Judge) -> datetime:
-        """Give when the next approval comes, or the next day, with which entries of lists end."""
+        """Give when the next wait is over, or the next day comes, with which entries of lists end."""
         today = judge.grounds.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        dates = (judge.approval(one).approval_date for one in (*patches.available, *(g.patch for g in patches.gone)))
-        ahead = (date for date in dates if date is not None and date > judge.grounds.now)
-        return min((*ahead, today + timedelta(days=1)))
+        offers = (*patches.available, *(gone.patch for gone in patches.gone))
+        return min(judge.until(offers), today + timedelta(days=1))
 
     def _doubts(self, facts: Facts, judge: Judge) -> tuple[str, ...]:
         evidence = scan_evidence(facts.sections, product=judge.grounds.product, now=self.now)
@@ -168,12 +167,14 @@ class PatchLook:
             clock=self.clock,
         )
 
-    def _gone(self, known: NodeHistory, shown: NodePatches, node: NodeId) -> tuple[Gone, ...]:
+    def _gone(self, known: NodeHistory, shown: NodePatches, facts: Facts) -> tuple[Gone, ...]:
         """Hold what its lists show now against what they were last reported to show."""
         kept = remembered(known, self.table).gone
-        reported = self.books.reported.get(node)
+        reported = self.books.reported.get(facts.node)
         before = replace(shown, available=(), gone=kept)
-        if reported is not None:
+        if reported is not None and all(_as_told(reported, name) == _as_told(facts, name) for name in READ):
+            before = replace(shown, gone=kept)
+        elif reported is not None:
             told = node_patches({name: _as_told(reported, name) for name in READ}, self.table, NodeMemory())
             if isinstance(told, Known):
                 before = replace(told.value, gone=kept)

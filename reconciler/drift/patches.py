@@ -64,7 +64,9 @@ class PatchSurveyor:
             self._kept = {}
             self._table.turn()
         looked = {name: facts[name] for name in sorted(nodes) if name in facts}
-        things = {name: _things(name, found, nodes[name], history) for name, found in looked.items()}
+        things = {
+            name: _things(found, books.reported.get(name), nodes[name], history) for name, found in looked.items()
+        }
         same = {name: kept for name, kept in self._kept.items() if name in things and kept.holds(things[name], now)}
         ledger = books.ledger
         findings: tuple[LedgerFinding, ...] = ()
@@ -88,7 +90,8 @@ class PatchSurveyor:
             else:
                 found[name] = look.node(node, told, nodes[name])
             self._keep(name, things[name], found[name], now, doubt)
-        self._rests_on = desired, ledger
+        # Sightings that were refused are refused again, and told again, until the node shows something else.
+        self._rests_on = None if any(not finding.archive for finding in findings) else (desired, ledger)
         business = {name: one for name, one in found.items() if one is not None}
         return PatchSurvey(
             nodes={name: one.patched for name, one in business.items()},
@@ -118,7 +121,7 @@ class _Things:
     """What the rows of a node rest on, beside ledger, baselines and the instant."""
 
     sections: tuple[object, ...]
-    """Compared as the records they are: equal ones that are not the same are read again."""
+    """Those it tells and those last reported of it, compared as the records they are: equal ones that are not the same are read again."""
     requests: Mapping[AssociationName, PatchRequest | None]
     applied: tuple[Applied | None, ...]
     gone: Mapping[str, datetime]
@@ -126,10 +129,11 @@ class _Things:
 
 
 def _things(
-    node: NodeId, facts: Facts, requests: Mapping[AssociationName, PatchRequest | None], history: History
+    facts: Facts, reported: Facts | None, requests: Mapping[AssociationName, PatchRequest | None], history: History
 ) -> _Things:
-    known = history.nodes.get(node) or NodeHistory(node=node)
-    sections = () if facts.unreachable is not None else tuple(facts.sections.get(name) for name in READ)
+    known = history.nodes.get(facts.node) or NodeHistory(node=facts.node)
+    told = () if facts.unreachable is not None else (facts, reported)
+    sections = tuple(None if one is None else one.sections.get(name) for one in told for name in READ)
     return _Things(
         sections=sections,
         requests=requests,

@@ -10,6 +10,7 @@ written as a backslash and a letter.
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final, TypeVar
@@ -136,6 +137,8 @@ class PatchTable:
         self._patches: dict[str, Patch] = {}
         self._indexes: dict[str, Index] = {}
         self._kept: dict[str, Patch] = {}
+        self._rows: dict[str, Installed] = {}
+        self._kept_rows: dict[str, Installed] = {}
 
     def add_notices(self, lines: Iterable[str]) -> None:
         """Take the notices of one node; a patch can name only what was added. Raises ValueError on a line that does not read."""
@@ -152,9 +155,23 @@ class PatchTable:
             self._patches[line] = found
         return found
 
+    def installed(self, line: str) -> Installed:
+        """Give the row of a line; what is alike on many nodes, all but when it was installed, is read once. Raises ValueError."""
+        alike, _, time = line.rpartition("|")
+        row = self._rows.get(alike)
+        if row is None:
+            row = self._kept_rows.get(alike) or read_installed(f"{alike}|")
+            self._rows[alike] = row
+        if not time:
+            return row
+        instant = _instant(time)
+        _as_written(instant, time, _time(instant))
+        return replace(row, installed_at=instant)
+
     def turn(self) -> None:
-        """Begin a new pass: notices are to be added again, and patches that this pass will not meet are forgotten."""
+        """Begin a new pass: notices are to be added again, and lines that this pass will not meet are forgotten."""
         self._kept, self._patches = self._patches, {}
+        self._kept_rows, self._rows = self._rows, {}
         self._notices, self._added, self._indexes = {}, set(), {}
 
     def _read(self, line: str) -> Patch:

@@ -213,6 +213,20 @@ def _delay(rule: PatchRule) -> str:
 # ---------------------------------------------------------------- dates
 
 
+def next_date(patch: Patch, grounds: Grounds) -> datetime:
+    """Give the next instant at which a wait of any rule for this patch is over; far away where none is left.
+
+    Until then every verdict that rests on dates stays what it is: lists change with the day, and the rest with what is read.
+    """
+    found = _LAST
+    for look in candidates(patch, grounds.baseline.security_indexes):
+        at = released(look, grounds).at
+        if at is not None:
+            dates = (approval_date(rule, at) for rule in grounds.baseline.rules)
+            found = min((found, *(date for date in dates if date is not None and date > grounds.now)))
+    return found
+
+
 def released(look: Candidate, grounds: Grounds) -> Release:
     """Date one look at a patch, as the baseline says (`ReleaseDates`)."""
     policy = grounds.baseline.release_dates

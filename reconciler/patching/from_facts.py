@@ -13,7 +13,7 @@ from typing import Final
 from reconciler.model.history import NodeHistory
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.patch import Family, Installed, Patch
-from reconciler.model.patch_lines import PatchTable, read_installed
+from reconciler.model.patch_lines import PatchTable
 from reconciler.patching.node_patches import Gone, NodePatches
 from reconciler.patching.phase import Phasing, deferred, is_phased
 from reconciler.patching.versions import check_dpkg_version
@@ -86,7 +86,7 @@ def node_patches(
         return Unknown(f"notices: {notices.why}")
     try:
         table.add_notices(_lines(notices.value))
-        installed = tuple(read_installed(line) for line in _lines(found["installed"]))
+        installed = tuple(table.installed(line) for line in _lines(found["installed"]))
         available = tuple(table.patch(line) for line in _lines(found["available"]))
         check_versions(family, installed, available)
         identity = sections.get("identity", Unknown("not asked for"))

@@ -2,16 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
+from typing import Final
 
 from reconciler.ids import PatchId
 from reconciler.model.baseline import ComplianceLevel, RejectedPatchesAction
 from reconciler.model.patch import Family, Installed, InstallState, Patch, patch_title
-from reconciler.patching.approval import Approval, Grounds, approve
+from reconciler.patching.approval import Approval, Grounds, approve, next_date
 from reconciler.patching.entries import installed_entry, told_entry
 from reconciler.patching.node_patches import InstallRun, NodePatches
 from reconciler.patching.selection import Offer, Selection, select
 from reconciler.patching.versions import COMPARE_LABELS
+
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class PatchState(Enum):
@@ -90,6 +94,7 @@ class Judge:
     def __init__(self, grounds: Grounds) -> None:
         self.grounds = grounds
         self._known: dict[int, Approval] = {}
+        self._dates: dict[int, tuple[Patch, datetime]] = {}
 
     def approval(self, patch: Patch) -> Approval:
         """Decide about a patch; the records are interned, so that one is told by its identity."""
@@ -97,6 +102,16 @@ class Judge:
         if found is None or found.patch is not patch:
             found = self._known[id(patch)] = approve(patch, self.grounds)
         return found
+
+    def until(self, patches: Iterable[Patch]) -> datetime:
+        """Give when the next of the waits for these is over: until then, and until the day ends (UTC), all verdicts stay."""
+        return min(map(self._next_date, patches), default=_LAST)
+
+    def _next_date(self, patch: Patch) -> datetime:
+        found = self._dates.get(id(patch))
+        if found is None or found[0] is not patch:
+            found = self._dates[id(patch)] = patch, next_date(patch, self.grounds)
+        return found[1]
 
 
 def judge_rows(node: NodePatches, judge: Judge, run: InstallRun | None = None) -> tuple[PatchRow, ...]:

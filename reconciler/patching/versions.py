@@ -16,6 +16,7 @@ _DPKG_VERSION = re.compile(r"(?:[0-9]+:)?[0-9A-Za-z.+~:-]+", re.ASCII)
 _LARGEST_EPOCH = 2**31 - 1
 
 
+@lru_cache(maxsize=_CACHED)
 def check_dpkg_version(version: str) -> None:
     """Raise ValueError on what dpkg takes for no version at all."""
     epoch, _, upstream, _ = _dpkg_parts(version)
