@@ -10,7 +10,6 @@ from uuid import UUID
 
 import pytest
 
-from reconciler.bundled import bundled_files
 from reconciler.commands.command import Command, prepare
 from reconciler.commands.record import Invocation, begin_record, command_in, decode_record, encode_record
 from reconciler.commands.request import Typed, ordinal, read_request, stop_in_words
@@ -19,26 +18,12 @@ from reconciler.errors import UsageError
 from reconciler.ids import CommitId, NodeId
 from reconciler.model.association import Target
 from reconciler.model.desired import DesiredState
-from reconciler.model.read_state import read_state
 from reconciler.plan.rates import error_threshold, in_flight_limit
 from reconciler.rollout.progress import Ending, Ramp, Rollout
+from tests.commands.three_nodes import three_nodes
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ID = UUID("3f1c0000-0000-4000-8000-000000000001")
-
-NODES = """\
-Id: n1
-Address: 10.0.0.1
-Tags: {Env: Dev, Role: Web}
----
-Id: n2
-Address: 10.0.0.2
-Tags: {Env: Test, Role: Web}
----
-Id: n3
-Address: 10.0.0.3
-Tags: {Env: Dev, Role: Db}
-"""
 
 SECRET_DOCUMENT = """\
 schemaVersion: '2.2'
@@ -53,14 +38,11 @@ mainSteps:
 
 def a_state(**files: str) -> DesiredState:
     given = {
-        "state/nodes/all.yaml": NODES,
         "documents/Secret.yaml": SECRET_DOCUMENT,
         "state/groups/web.yaml": "Name: web\nResourceQuery: {TagFilters: [{Key: Role, Values: [Web]}]}\n",
         **files,
     }
-    desired, problems = read_state({name: text.encode() for name, text in given.items()}, bundled=bundled_files())
-    assert desired is not None, problems
-    return desired
+    return three_nodes(**{name: text.encode() for name, text in given.items()})
 
 
 def typed(**fields: Any) -> Typed:

@@ -12,7 +12,6 @@ from uuid import UUID
 import pytest
 import yaml
 
-from reconciler.bundled import bundled_files
 from reconciler.commands.command import prepare
 from reconciler.commands.output_place import OutputPlace, key_of
 from reconciler.commands.record import Invocation, begin_record
@@ -27,11 +26,11 @@ from reconciler.documents.preconditions import Move, decide
 from reconciler.documents.render import render
 from reconciler.errors import UsageError
 from reconciler.ids import Digest, DocumentName, NodeId
-from reconciler.model.desired import DesiredState, StoredParameter
+from reconciler.model.desired import StoredParameter
 from reconciler.model.document import Document, DocumentVersions, Parameter, Step
-from reconciler.model.read_state import read_state
 from reconciler.plan.rates import error_threshold, in_flight_limit
 from reconciler.rollout.output import LIMITS, SUFFIX, truncated
+from tests.commands.three_nodes import three_nodes
 from tests.documents.reference_model import expected
 
 ROOT = Path(__file__).parents[2]
@@ -41,18 +40,6 @@ ID = UUID("11111111-0000-4000-8000-000000000001")
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
 VALUES: dict[str, Any] = {"s": "x y", "l": ["a", "b c"], "m": {"k": "<v>"}, "n": 5, "d": "A$$B"}
 STORED = {"sl": StoredParameter(name="sl", type="StringList", values=("id,date",))}
-NODES = b"""Id: n1
-Address: 10.0.0.1
-Tags: {Env: Dev, Role: Web}
----
-Id: n2
-Address: 10.0.0.2
-Tags: {Env: Test, Role: Web}
----
-Id: n3
-Address: 10.0.0.3
-Tags: {Env: Dev, Role: Db}
-"""
 
 
 def rows() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -80,12 +67,6 @@ def a_document(*steps: Step, schema: str = "2.2", **parameters: Parameter) -> Do
 
 def a_parameter(name: str, **fields: Any) -> Parameter:
     return Parameter(**{"name": name, "type": "String", "required": "default" not in fields, **fields})
-
-
-def a_state(**files: bytes) -> DesiredState:
-    desired, problems = read_state({"state/nodes/all.yaml": NODES, **files}, bundled=bundled_files())
-    assert desired is not None, problems
-    return desired
 
 
 @pytest.mark.parametrize("case", params("ask"))
@@ -212,7 +193,7 @@ def test_the_syntax_of_rates(case: Mapping[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", params("match"))
 def test_targets(case: Mapping[str, Any]) -> None:
-    command = prepare(read_request(typed(targets=case["targets"])), a_state(), command=ID, login="ann", now=NOW)
+    command = prepare(read_request(typed(targets=case["targets"])), three_nodes(), command=ID, login="ann", now=NOW)
     assert list(command.nodes) == case["match"]
 
 
@@ -247,13 +228,13 @@ def test_what_commands_come_to(case: Mapping[str, Any]) -> None:
 @pytest.mark.parametrize("case", params("expires"))
 def test_when_it_expires(case: Mapping[str, Any]) -> None:
     wanted = typed(timeout_seconds=case["timeout"], parameters=["commands=id", f"executionTimeout={case['execution']}"])
-    command = prepare(read_request(wanted), a_state(), command=ID, login="ann", now=NOW)
+    command = prepare(read_request(wanted), three_nodes(), command=ID, login="ann", now=NOW)
     assert command.expires - command.requested == timedelta(seconds=case["expires"])
 
 
 @pytest.mark.parametrize("case", params("expired"))
 def test_what_was_never_heard_of(case: Mapping[str, Any]) -> None:
-    command = prepare(read_request(typed()), a_state(), command=ID, login="ann", now=NOW)
+    command = prepare(read_request(typed()), three_nodes(), command=ID, login="ann", now=NOW)
     record = begin_record(command, None).with_invocations(
         [Invocation(node=NodeId("n1"), detail=Detail(case["begins"]))]
     )

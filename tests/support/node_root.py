@@ -129,9 +129,16 @@ def _build(archive: Archive, root: Path) -> None:
 def _debootstrap(archive: Archive, root: Path) -> None:
     keyring = () if archive.keyring is None else (f"--keyring={archive.keyring}",)
     include = f"--include={','.join(PACKAGES)}"
+    command = ["debootstrap", "--variant=minbase", include, *keyring, archive.suite, str(root), archive.mirror]
+    build(command, f"debootstrap could not make a {archive.suite} root")
+
+
+def build(command: list[str], trouble: str, **environment: str) -> None:
+    """Run what makes a part of nodes, in English and through this machine's proxies. Raises NodesUnavailable: `trouble`, and why."""
+    proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
     made = subprocess.run(
-        ["debootstrap", "--variant=minbase", include, *keyring, archive.suite, str(root), archive.mirror],
-        env={"PATH": search_path(), "LC_ALL": "C.UTF-8", **_proxies()},
+        command,
+        env={"PATH": search_path(), "LC_ALL": "C.UTF-8", **environment, **proxies},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -140,11 +147,7 @@ def _debootstrap(archive: Archive, root: Path) -> None:
     )
     if made.returncode != 0:
         tail = "\n".join(made.stdout.splitlines()[-5:])
-        raise NodesUnavailable(f"debootstrap could not make a {archive.suite} root: {tail}")
-
-
-def _proxies() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+        raise NodesUnavailable(f"{trouble}: {tail}")
 
 
 def _furnish(root: Path) -> None:

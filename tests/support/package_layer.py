@@ -7,13 +7,11 @@ happens while it is made, nothing stays mounted: that is done in a mount namespa
 """
 
 import hashlib
-import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.support.node_root import NodesUnavailable, configured_archive, locked, search_path
+from tests.support.node_root import build, configured_archive, locked
 
 # The upper directory lies on a tmpfs: the file system of the cache may be an overlay itself, which takes none.
 _MAKE = r"""
@@ -50,28 +48,16 @@ def _make(root: Path, layer: Path, packages: tuple[str, ...]) -> None:
     unfinished = Path(tempfile.mkdtemp(prefix=f"{layer.name}.", suffix=".unfinished", dir=layer.parent))
     work = Path(tempfile.mkdtemp(prefix="package-layer."))
     try:
-        made = subprocess.run(
+        build(
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", _MAKE, "sh", *packages],
-            env={
-                "PATH": search_path(),
-                "LC_ALL": "C.UTF-8",
-                "DEBIAN_FRONTEND": "noninteractive",
-                "lower": str(root),
-                "work": str(work),
-                "layer": str(unfinished),
-                "mirror": archive.mirror,
-                "suite": archive.suite,
-                **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")},
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
+            f"{', '.join(packages)} could not be installed for a test node",
+            DEBIAN_FRONTEND="noninteractive",
+            lower=str(root),
+            work=str(work),
+            layer=str(unfinished),
+            mirror=archive.mirror,
+            suite=archive.suite,
         )
-        if made.returncode != 0:
-            tail = "\n".join(made.stdout.splitlines()[-5:])
-            raise NodesUnavailable(f"{', '.join(packages)} could not be installed for a test node: {tail}")
         unfinished.chmod(0o755)
         unfinished.rename(layer)
     finally:

@@ -17,6 +17,7 @@ from reconciler.model.command import Program
 from reconciler.model.node import Node
 from reconciler.transport.known_hosts import KnownHosts, host_key_line, parse
 from reconciler.transport.wire import Patience
+from tests.support.waiting import wait_until
 from tests.transport.real_sshd import PoolMaker, Sshd, SshdMaker, free_port, keygen, pinned
 
 HELLO = Program(text=b"echo hello")
@@ -166,10 +167,7 @@ def test_without_any_key_the_remedy_is_named(sshd: Sshd, make_pool: PoolMaker) -
 def agent_with(socket_path: Path, key: Path) -> Iterator[None]:
     with subprocess.Popen(["ssh-agent", "-D", "-a", str(socket_path)], stdout=subprocess.DEVNULL) as agent:
         try:
-            for _ in range(200):
-                if socket_path.exists():
-                    break
-                threading.Event().wait(0.02)
+            wait_until(socket_path.exists, "the agent listens")
             environment = {"SSH_AUTH_SOCK": str(socket_path), "SSH_ASKPASS": "/bin/cat", "PATH": "/usr/bin:/bin"}
             subprocess.run(["ssh-add", "-q", str(key)], check=True, env=environment, stdin=subprocess.DEVNULL)
             yield
@@ -274,13 +272,18 @@ def test_an_sshd_that_lets_nobody_in_for_now_is_named_with_the_remedy(
 
 def half_open(sshd: Sshd) -> socket.socket:
     """A connection that has seen the greeting and never logs in; tried until those before it are gone."""
-    for _ in range(200):
-        taken = socket.create_connection(("127.0.0.1", sshd.port), timeout=10)
-        if taken.recv(4) == b"SSH-":
-            return taken
-        taken.close()
-        threading.Event().wait(0.1)
-    raise AssertionError("no room at all")
+    taken: list[socket.socket] = []
+
+    def is_greeted() -> bool:
+        connection = socket.create_connection(("127.0.0.1", sshd.port), timeout=60)
+        if connection.recv(4) == b"SSH-":
+            taken.append(connection)
+        else:
+            connection.close()
+        return bool(taken)
+
+    wait_until(is_greeted, "room for one more")
+    return taken[0]
 
 
 def test_a_real_sshd_at_its_max_startups_is_named(make_sshd: SshdMaker, make_pool: PoolMaker) -> None:
