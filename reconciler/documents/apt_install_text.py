@@ -203,4 +203,27 @@ install_good() {
     [ "$ended" = 0 ] || grep -q 'received signal\|exited unexpectedly' "$step/installed" ||
         dpkg --force-confdef --force-confold --configure --pending
 }
+look_at_kernels() { # the running one, the newest and one more stay; `remove`: the others go, with what belongs to them alone
+    running=$(uname -r)
+    dpkg-query -W -f '${db:Status-Status} ${Package}\n' 'linux-image-[0-9]*' 2>/dev/null |
+        sed -n 's/^installed linux-image-\(unsigned-\)\{0,1\}//p' | sort -u -V -r >"$step/kernels"
+    old=$(grep -v -x -F "$running" "$step/kernels" | tail -n +"$(($(head -n 1 "$step/kernels" | grep -c -v -x -F "$running") + 2))")
+    [ -n "$old" ] || return 0
+    printf 'patch: kernels %s\n' "$(printf 'linux-image-%s ' $old)" >>"$step/findings"
+    [ "$kernels" = 1 ] && ! grep -q '^patch: failed ' "$step/results" || return 0
+    words=
+    for one in $old; do
+        for name in linux-image-$one linux-image-unsigned-$one linux-modules-$one linux-modules-extra-$one linux-headers-$one; do
+            ! dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null | grep -q -x installed || words="$words $name"
+        done
+    done
+    apt -s -o Debug::NoLocking=1 remove $words >"$step/simulated" 2>&1 || return 0
+    others=$(awk '$1 == "Inst" { print $2 } $1 == "Remv" { sub(/:.*/, "", $2); print $2 }' "$step/simulated" | grep -v -x -F "$(printf '%s\n' $words)")
+    if [ -n "$others" ]; then
+        printf 'old kernels stay: their removal would change %s\n' "$(printf '%s ' $others)" >>"$step/findings"
+        return 0
+    fi
+    say "removing$words"
+    apt remove $words >>"$log" 2>&1 || printf 'old kernels stay: apt-get failed\n' >>"$step/findings"
+}
 """

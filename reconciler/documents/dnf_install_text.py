@@ -36,6 +36,7 @@ twice() { # of packages that our last transaction was about: those that have two
         [ "$(rpm -q "$one" 2>/dev/null | wc -l)" -le 1 ] || rpm -q "$one"
     done <"$own/unfinished"
 }
+look_at_kernels() { :; } # dnf and zypper bound them by settings of their own
 note_unfinished() {
     [ -n "$(twice)" ] || rm -f "$own/unfinished"
 }

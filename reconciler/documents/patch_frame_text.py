@@ -22,7 +22,7 @@ A family gives it these functions; `FILE` holds lines of pins:
     cached, in_place NAME ARCH VERSION     set file to where the package manager keeps it, or takes it from
     install_good               the transaction with $step/good; sets ended
     why_not NAME FILE          prints `CAUSE: WORDS` for one package, by what the package manager said
-    remember_marks, restore_marks, note_unfinished, said_of FILE, is_newer VERSION VERSION
+    remember_marks, restore_marks, note_unfinished, look_at_kernels, said_of FILE, is_newer VERSION VERSION
 
 What package managers and their scripts print goes into the step's `apt.log`, and only its end is shown where something failed: what
 matters must fit into the first kilobytes of the output. Nothing here has a time limit once a transaction has begun.
@@ -354,6 +354,7 @@ if [ "$rounds" -gt 0 ]; then
         [ -z "$file" ] || rm -f "$file"
     done <"$step/pins"
 fi
+look_at_kernels
 decide_reboot
 unbooted=$?
 finish

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.nodes import Fleet, TestNode, start_fleet
-from tests.support.patching import Manager, audit, forget_packages, have, package, versions
+from tests.support.patching import Manager, audit, forget_packages, have, package, publish, versions
 
 pytestmark = pytest.mark.nodes
 
@@ -117,3 +117,30 @@ def test_a_package_that_its_node_holds_is_not_touched(manager: Manager, node: Te
     done = manager.run(order)
     node.run(["apt-mark", "unhold", "hello"])
     assert (done.causes, versions(node, "hello")) == ({"hello.all": "held"}, {"hello": "1.0"}), done
+
+
+def test_old_kernels_are_told_and_removed_only_where_asked(manager: Manager, node: TestNode, tmp_path: Path) -> None:
+    kernels = [f"6.1.0-{number}-amd64" for number in (8, 9, 10, 11)]
+    images = [package(f"linux-image-{one}", "6.1") for one in kernels]
+    headers = package("linux-headers-6.1.0-8-amd64", "6.1")
+    needing = package("module", "1.0", Depends="linux-image-6.1.0-9-amd64")
+    have(
+        node,
+        tmp_path,
+        [package("hello", "1.0"), headers, needing, *images],
+        package("hello", "1.1"),
+        package("hello", "1.2"),
+    )
+    done = manager.run(manager.order("hello-1.1"))
+    assert done.report.old_kernels == ("linux-image-6.1.0-9-amd64", "linux-image-6.1.0-8-amd64"), done
+    names = [f"linux-image-{one}" for one in kernels]
+    assert set(versions(node, *names)) == set(names)
+    done = manager.run(manager.order("hello"), remove_old_kernels=True)
+    assert done.status == "Success"
+    assert "their removal would change module" in done.stdout
+    assert set(versions(node, *names)) == set(names)
+    node.run(["apt-get", "-qy", "remove", "module"])
+    publish(node, tmp_path, [package("hello", "1.3"), headers, *images])
+    done = manager.run(manager.order("hello"), remove_old_kernels=True)
+    assert done.status == "Success", done
+    assert set(versions(node, *names, headers.name)) == {"linux-image-6.1.0-10-amd64", "linux-image-6.1.0-11-amd64"}
