@@ -17,7 +17,7 @@ from reconciler.model.node import Mode, Node
 from reconciler.model.pause import Pauses
 from reconciler.plan.breakers import within_breakers
 from reconciler.plan.digest import FactsDigest, with_digest
-from reconciler.plan.notes import notes
+from reconciler.plan.notes import notes, patch_notes
 from reconciler.plan.order import places
 from reconciler.plan.plan import LeftOut, Plan, PlanItem
 from reconciler.plan.removals import removals
@@ -64,7 +64,11 @@ def build_plan(  # noqa: PLR0913 - a plan is a function of all of these, and of 
         items=items,
         left_out=tuple(sorted((*left_out, *within.held), key=lambda left: (left.node or "", left.association))),
         removals=removals(desired, targets, history, frozenset(shrunk), limit),
-        notes=(*notes(desired, targets, items), *(pauses or Pauses()).in_words(now)),
+        notes=(
+            *notes(desired, targets, items),
+            *patch_notes(items, facts_of),
+            *(pauses or Pauses()).in_words(now),
+        ),
         tallies=within.tallies,
         mode=mode or Mode.ENFORCE,
     )

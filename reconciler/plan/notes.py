@@ -1,11 +1,13 @@
 """What is worth saying about a plan beside its items: rates in words, ignored dependencies, empty target sets; pure."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from reconciler.ids import AssociationName
+from reconciler.ids import AssociationName, NodeId
+from reconciler.inventory.observed import Facts
 from reconciler.model.association import Association
 from reconciler.model.desired import DesiredState
+from reconciler.patching.preflight import foreseen
 from reconciler.plan.plan import PlanItem
 from reconciler.targets.resolve import Targets
 
@@ -20,6 +22,16 @@ def notes(desired: DesiredState, targets: Targets, items: tuple[PlanItem, ...]) 
     return tuple(
         note for name in sorted(desired.associations) for note in _notes(desired.associations[name], targets, counts)
     )
+
+
+def patch_notes(items: tuple[PlanItem, ...], facts_of: Callable[[NodeId], Facts | None]) -> tuple[str, ...]:
+    """Give what installs of patches will meet on their nodes, as far as it is known before they begin."""
+    found = []
+    for item in items:
+        facts = facts_of(item.node)
+        if item.patches is not None and facts is not None:
+            found += [f"{item.association} on {item.node}: {said}" for said in foreseen(facts, item.patches)]
+    return tuple(found)
 
 
 def _notes(association: Association, targets: Targets, counts: Counter[AssociationName]) -> Iterator[str]:

@@ -265,7 +265,8 @@ class Manager:
                     on_delayed=lambda _node, _why: None,
                 ),
             )
-        assert outcome.record is not None, outcome
+        if outcome.record is None:  # cancelled before it began
+            return Patched(status=outcome.disposition.value, exit_code=-1, stdout="", stderr=outcome.reason)
         done = outcome.record.steps[0]
         return Patched(
             status=outcome.record.status.value,

@@ -1,0 +1,48 @@
+"""What facts tell of what is in the way of an install, in words for the plan."""
+
+from typing import Any
+
+from reconciler.ids import BaselineName, NodeId
+from reconciler.inventory.observed import Facts
+from reconciler.model.known import Known, Unknown
+from reconciler.model.patch import Family
+from reconciler.model.patch_lines import installed_line
+from reconciler.model.patch_order import PatchOrder, Pin
+from reconciler.patching.preflight import foreseen
+from tests.patching.rows import installed
+
+ORDER = PatchOrder(
+    baseline=BaselineName("b"),
+    family=Family.APT,
+    pins=(Pin(name="bash", arch="amd64", version="2", checksum="", installed="1"),),
+)
+
+
+def facts(**sections: Any) -> Facts:
+    known = {name: found if isinstance(found, Unknown) else Known(found) for name, found in sections.items()}
+    return Facts(node=NodeId("web-01"), sections=known)
+
+
+def test_nothing_is_said_where_nothing_is_in_the_way_or_known() -> None:
+    assert foreseen(facts(), ORDER) == ()
+    assert foreseen(facts(locks=Unknown("not asked"), dpkg={"audit": []}, locks_={}), ORDER) == ()
+
+
+def test_locks_unfinished_packages_holds_and_silent_archives_are_told() -> None:
+    held = installed_line(installed("bash", "1", hold=True))
+    said = foreseen(
+        facts(
+            locks={"/var/lib/dpkg/lock": {"pid": 7, "process": "unattended-upgr"}},
+            dpkg={"audit": ["The following packages are only half configured:", " hello"]},
+            installed={"bash.amd64": [held]},
+            refreshed={"*": None, "http://archive bookworm": "Connection refused"},
+        ),
+        ORDER,
+    )
+    assert [words.split(":")[0].split(",")[0] for words in said] == [
+        "unattended-upgr (pid 7) holds /var/lib/dpkg/lock",
+        "dpkg has packages unfinished",
+        "held on the node itself",
+        "did not answer when its lists were refreshed",
+    ]
+    assert "bash" in said[2]
