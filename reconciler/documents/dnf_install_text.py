@@ -24,26 +24,73 @@ standing_of() { # NAME ARCH VERSION
     while read -r version_here arch_here; do
         [ "$arch_here" = "$2" ] || [ "$arch_here" = noarch ] || [ "$2" = noarch ] || continue
         [ "$standing" = already ] || standing=wanted
+        here=${version_here#0:}
         [ "$version_here" != "$evr" ] || { standing=already have=$3; }
     done <<END
 $found
 END
-    case $standing$locked in wanted*" $1 "*) standing=held ;; esac
+    case $standing in
+    already) ! is_double "$1.$2" || standing=wanted ;;
+    wanted)
+        if evr_is_newer "$here" "$3"; then standing=already have=$here
+        elif is_locked "$1"; then standing=held
+        fi
+        ;;
+    esac
 }
-twice() { # of packages that our last transaction was about: those that have two versions now
-    [ -s "$own/unfinished" ] || return 0
-    while read -r one; do
-        [ "$(rpm -q "$one" 2>/dev/null | wc -l)" -le 1 ] || rpm -q "$one"
-    done <"$own/unfinished"
+evr_is_newer() { # EVR OTHER: part by part, which old versions of rpm compare no other way
+    case $1$2 in *[!A-Za-z0-9._+~^:-]*) return 1 ;; esac
+    left_epoch=0 right_epoch=0 left=${1#*:} right=${2#*:}
+    case $1 in *:*) left_epoch=${1%%:*} ;; esac
+    case $2 in *:*) right_epoch=${2%%:*} ;; esac
+    [ "$(rpm --eval "%{lua: local c = rpm.vercmp('$left_epoch', '$right_epoch');
+        if c == 0 then c = rpm.vercmp('${left%%-*}', '${right%%-*}') end;
+        if c == 0 then c = rpm.vercmp('${left#*-}', '${right#*-}') end; print(c)}")" = 1 ]
+}
+is_double() { # ROW: two versions of it are installed, though one alone can be whole
+    case $1 in kernel* | kmod-* | *-kmp-* | gpg-pubkey*) return 1 ;; esac
+    [ "$(rpm -q "$1" 2>/dev/null | wc -l)" -gt 1 ]
+}
+doubles() {
+    rpm -qa --qf '%{NAME}.%{ARCH}\n' | sort | uniq -d | while read -r one; do
+        ! is_double "$one" || printf '%s\n' "$one"
+    done
+}
+finish_doubles() { # takes away the older of two versions that a broken transaction left: its files are the newer one's by now
+    for row in $again; do
+        newest=
+        for one in $(rpm -q --qf '%{EPOCHNUM}:%{VERSION}-%{RELEASE}\n' "$row"); do
+            if [ -z "$newest" ] || evr_is_newer "$one" "$newest"; then newest=$one; fi
+        done
+        for one in $(rpm -q --qf '%{NAME}-%{EPOCHNUM}:%{VERSION}-%{RELEASE}.%{ARCH}\n' "$row"); do
+            [ "$one" = "${row%.*}-$newest.${row##*.}" ] || rpm -e --nodeps "$one" >>"$log" 2>&1
+        done
+    done
+    again=$(doubles)
+}
+check_whole() {
+    rpm -qa --qf '' >/dev/null 2>&1 || stop rpm-interrupted 'the database of rpm cannot be read: rpm --rebuilddb'
+    again=$(doubles)
+    if [ -n "$again" ]; then
+        if [ "$repair" = 1 ] || { [ -s "$own/unfinished" ] && [ -z "$(printf '%s\n' "$again" | comm -23 - "$own/unfinished")" ]; }; then
+            say "finishing what was interrupted: $(printf '%s ' $again)"
+            finish_doubles
+        fi
+        if [ -n "$again" ]; then
+            show_log
+            stop rpm-interrupted "a transaction was interrupted, and left two versions of a package: $(printf '%s ' $again)(dnf check, zypper verify)"
+        fi
+    fi
+    rm -f "$own/unfinished"
+    restore_marks
 }
 look_at_kernels() { :; } # dnf and zypper bound them by settings of their own
 note_unfinished() {
-    [ -n "$(twice)" ] || rm -f "$own/unfinished"
+    doubles >"$own/unfinished"
+    [ -s "$own/unfinished" ] || rm -f "$own/unfinished"
 }
-begin_unfinished() { # kernels stay beside each other
-    while read -r kind name arch version checksum row; do
-        case $name in kernel*) ;; *) printf '%s.%s\n' "$name" "$arch" ;; esac
-    done <"$step/good" >"$own/unfinished"
+begin_unfinished() { # what a later install may finish by itself: companions, too
+    while read -r kind name arch version checksum row; do printf '%s.%s\n' "$name" "$arch"; done <"$step/pins" | sort -u >"$own/unfinished"
     sync "$own/unfinished" 2>/dev/null
 }
 tell_scripts() { # what is installed all the same, though a script of it failed
@@ -83,10 +130,20 @@ first_cause() {
 DNF: Final = r"""
 locks='/var/cache/dnf/metadata_lock.pid /var/cache/dnf/download_lock.pid /var/lib/dnf/rpmdb_lock.pid /var/lib/rpm/.rpm.lock /usr/lib/sysimage/rpm/.rpm.lock'
 holds='dnf versionlock list'
-locked=
 dnf=dnf
 command -v dnf >/dev/null 2>&1 || dnf=dnf5
 
+is_locked() { # NAME: whether the plugin that would keep it is there or not
+    [ -r /etc/dnf/plugins/versionlock.list ] || return 1
+    while read -r lock rest; do
+        case $lock in '' | '#'*) continue ;; esac
+        lock=${lock#!}
+        case $1 in $lock) return 0 ;; esac
+        case $lock in *-*-*) lock=${lock%-*-*} ;; *) continue ;; esac
+        case $1 in $lock) return 0 ;; esac
+    done </etc/dnf/plugins/versionlock.list
+    return 1
+}
 remember_marks() { :; } # an upgrade by dnf leaves them as they are
 restore_marks() { :; }
 prepare() {
@@ -112,16 +169,6 @@ words_of() { # FILE OF PIN LINES
         whole_version "$version"
         words="$words $name-$evr.$arch"
     done <"$1"
-}
-check_whole() {
-    rpm -qa --qf '' >/dev/null 2>&1 || stop rpm-interrupted 'the database of rpm cannot be read: rpm --rebuilddb'
-    again=$(twice)
-    [ -n "$again" ] || return 0
-    if [ "$repair" = 1 ]; then
-        $dnf -y remove --duplicates >>"$log" 2>&1
-        again=$(twice)
-    fi
-    [ -z "$again" ] || stop rpm-interrupted "a transaction was interrupted, and left two versions of a package: $(printf '%s ' $again)(dnf remove --duplicates)"
 }
 simulate() { # FILE OF PIN LINES
     why=

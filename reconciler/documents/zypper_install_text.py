@@ -9,12 +9,18 @@ from typing import Final
 ZYPPER: Final = r"""
 locks='/run/zypp.pid /var/lib/rpm/.rpm.lock /usr/lib/sysimage/rpm/.rpm.lock'
 holds='zypper locks'
-locked=
 
+is_locked() { # NAME
+    [ -r /etc/zypp/locks ] || return 1
+    while read -r key lock rest; do
+        [ "$key" = solvable_name: ] || continue
+        case $1 in $lock) return 0 ;; esac
+    done </etc/zypp/locks
+    return 1
+}
 prepare() {
     : >"$step/findings"
     : >"$step/places"
-    locked=" $(sed -n 's/^solvable_name: *//p' /etc/zypp/locks 2>/dev/null | tr '\n' ' ') "
 }
 run_zypper() { # ARGUMENTS: zypper that asks nothing, and keeps to the lists it has
     LC_ALL=C zypper --non-interactive --no-refresh "$@"
@@ -24,12 +30,6 @@ words_of() { # FILE OF PIN LINES
     while read -r kind name arch version checksum row; do
         words="$words $name.$arch=${version#0:}"
     done <"$1"
-}
-check_whole() {
-    rpm -qa --qf '' >/dev/null 2>&1 || stop rpm-interrupted 'the database of rpm cannot be read: rpm --rebuilddb'
-    again=$(twice)
-    [ -z "$again" ] || stop rpm-interrupted "a transaction was interrupted, and left two versions of a package: $(printf '%s ' $again)(zypper verify)"
-    restore_marks
 }
 simulate() { # FILE OF PIN LINES: sets words, with what else of the pins must be asked for
     words_of "$1"

@@ -1,13 +1,31 @@
-"""Installs of approved versions with dnf and with zypper: the same rules as with apt, on the real programs."""
+"""Installs on real nodes with dnf and with zypper: exactly the approved versions, simulated first, and a true word in the end.
 
-from collections.abc import Iterator, Sequence
+What is judged there before and after them: rows, rules and lists, on what the nodes themselves tell.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from reconciler.model.baseline import OperatingSystem
-from reconciler.model.patch_order import PatchOrder
-from tests.support.nodes import start_fleet
-from tests.support.patching import Manager
+from reconciler.model.baseline import (
+    FilterKey,
+    OperatingSystem,
+    PatchEntry,
+    PatchFilter,
+    PatchRule,
+    RejectedPatchesAction,
+    ReleaseDates,
+    UnapprovedDependencies,
+)
+from reconciler.patching.from_facts import NodeMemory
+from reconciler.patching.node_compliance import ComplianceStatus, summarize
+from reconciler.patching.node_patches import InstallRun, NodePatches
+from reconciler.patching.states import Judge, PatchState, judge_rows, not_applicable
+from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.patching import Manager, Patched
 from tests.support.rpm_repository import (
     LEAP,
     ROCKY,
@@ -20,138 +38,341 @@ from tests.support.rpm_repository import (
     rpm_node,
 )
 
-pytestmark = pytest.mark.nodes
+pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
 
-SHELL = Rpm(name="shell", version="1.0-1.el9", fields=["Provides: /bin/sh"])
-
-
-def rpm(name: str, version: str, *fields: str, **scripts: str) -> Rpm:
-    return Rpm(name=name, version=f"{version}-1.el9", fields=fields, scripts=scripts)
-
-
-NAMES = ("alone", "bad", "hello", "liba", "other", "pusher", "replacer", "victim", "wants")
-OLD = [SHELL, *(rpm(name, "1.0") for name in NAMES)]
+HELLO = [Rpm(name="hello", version=f"1.{n}-1") for n in range(4)]
+GREET = [Rpm(name="libgreet", version="2:2.0-1", arch="x86_64"), Rpm(name="libgreet", version="2:2.1-1", arch="x86_64")]
+NEEDY = [Rpm(name="needy", version="1-1"), Rpm(name="needy", version="2-1", fields=["Requires: newcomer >= 1"])]
+NEWCOMER = Rpm(name="newcomer", version="1-1")
+TIED = [Rpm(name="tied", version="1-1"), Rpm(name="tied", version="2-1", fields=["Requires: hello >= 1.3"])]
+GREEDY = [Rpm(name="greedy", version="1-1"), Rpm(name="greedy", version="2-1", fields=["Conflicts: victim"])]
+VICTIM = Rpm(name="victim", version="1-1")
+BAD = [Rpm(name="bad", version="1-1"), Rpm(name="bad", version="2-1", scripts={"pre": "echo no way; exit 7"})]
+KILLED = [
+    Rpm(name="killed", version="1-1"),
+    Rpm(
+        name="killed", version="2-1", scripts={"post": "[ -e /root/spared ] || { touch /root/spared; kill -9 $PPID; }"}
+    ),
+]
+KERNEL = [
+    Rpm(
+        name="kernel-default",
+        version=f"5.14-{n}",
+        arch="x86_64",
+        fields=["Provides: installonlypkg(kernel)", "Provides: multiversion(kernel)"],
+    )
+    for n in (1, 2)
+]
+REPLACER = [Rpm(name="replacer", version="1-1"), Rpm(name="replacer", version="2-1", fields=["Obsoletes: victim"])]
+LIB = [Rpm(name="liba", version=f"1.{n}-1") for n in range(3)]
+USER = [Rpm(name="user", version="1-1"), Rpm(name="user", version="2-1", fields=["Requires: liba >= 1.1"])]
+SHELL = Rpm(name="shell", version="1-1", fields=["Provides: /bin/sh"])
+OLD = [
+    SHELL,
+    REPLACER[0],
+    LIB[0],
+    USER[0],
+    HELLO[0],
+    GREET[0],
+    NEEDY[0],
+    TIED[0],
+    GREEDY[0],
+    VICTIM,
+    BAD[0],
+    KILLED[0],
+    KERNEL[0],
+]
 NEW = [
-    rpm("alone", "1.1"),
-    rpm("alone", "1.2"),
-    rpm("bad", "1.1", pre="exit 3"),
-    rpm("hello", "1.1", "Requires: liba >= 1.1"),
-    rpm("liba", "1.1"),
-    rpm("liba", "1.2"),
-    rpm("other", "1.1", "Requires: liba >= 1.2"),
-    rpm("pusher", "1.1", "Conflicts: victim"),
-    rpm("replacer", "1.1", "Obsoletes: victim"),
-    rpm("wants", "1.1", "Requires: fresh"),
-    rpm("fresh", "1.0"),
+    *LIB[1:],
+    USER[1],
+    REPLACER[1],
+    *HELLO[1:],
+    GREET[1],
+    NEEDY[1],
+    NEWCOMER,
+    TIED[1],
+    GREEDY[1],
+    BAD[1],
+    KILLED[1],
+    KERNEL[1],
+]
+NOTICES = [
+    Advisory(id="RHSA-2026:0001", packages=[HELLO[2], LIB[1]], cves=["CVE-2026-10001"], bugzillas=["2100001"]),
+    Advisory(id="RHBA-2026:0002", packages=[HELLO[3]], type="bugfix", severity="Low"),
+    Advisory(
+        id="RHSA-2026:0003",
+        packages=[one for one in NEW if one.name not in ("hello", "liba", "newcomer")],
+        type="other",
+    ),
+    Advisory(id="RHSA-2026:0004", packages=[GREET[0]], type="other"),
 ]
 
 
-class Distribution:
-    """One node, and its repository."""
-
-    def __init__(self, manager: Manager, kind: str, packages: RpmPackages) -> None:
-        self.manager, self.node, self.kind, self.packages = manager, manager.server, kind, packages
-        self.system = OperatingSystem.ROCKY_LINUX if kind == "dnf" else OperatingSystem.SUSE
-
-    def publish(self, packages: Sequence[Rpm]) -> None:
-        everything = Advisory(id="RHSA-2026:0001", packages=packages)
-        self.packages.publish("baseos", packages, notices=[everything])
-        refresh = "dnf -q makecache --refresh" if self.kind == "dnf" else "zypper -n --no-gpg-checks refresh -f"
-        self.node.run(["sh", "-c", f"cd /; {refresh}"])
-
-    def versions(self, *names: str) -> dict[str, str]:
-        listed = self.node.run(["rpm", "-q", "--qf", "%{NAME} %{VERSION}\n", *names], check=False).stdout
-        return dict(line.split() for line in listed.splitlines() if "not installed" not in line)
-
-    def order(self, *approved: str) -> PatchOrder | None:
-        return self.manager.order(*approved, system=self.system)
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
+    with start_fleet(tmp_path_factory.mktemp("fleet"), specs=[rpm_node("rocky"), rpm_node("leap")]) as started:
+        rocky, leap = started.nodes
+        become_rpm_node(rocky, ROCKY)
+        become_rpm_node(leap, LEAP)
+        packages = RpmPackages(rocky)
+        packages.publish("updates", [*OLD, *NEW], notices=NOTICES)
+        packages.copy_to(leap)
+        configure_dnf(rocky, ["updates"])
+        configure_zypper(leap, ["updates"])
+        for node, refresh in ((rocky, "dnf -q makecache"), (leap, "zypper -n --no-gpg-checks refresh")):
+            # zypper asks dpkg's wrapper of rpm for leave on such a node.
+            node.run(["sh", "-ec", refresh])
+        yield started
 
 
-@pytest.fixture(scope="module", params=["dnf", "zypper"])
-def made(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, require_nodes: None
-) -> Iterator[Distribution]:
-    folder = tmp_path_factory.mktemp(request.param)
-    with start_fleet(folder / "fleet", specs=[rpm_node("rpm")]) as fleet:
-        node = fleet.nodes[0]
-        become_rpm_node(node, ROCKY if request.param == "dnf" else LEAP)
-        distribution = Distribution(Manager(node, folder / "outputs"), request.param, RpmPackages(node))
-        distribution.packages.publish("baseos", OLD)
-        (configure_dnf if request.param == "dnf" else configure_zypper)(node, ["baseos"])
-        yield distribution
-
-
-@pytest.fixture
-def distribution(made: Distribution) -> Distribution:
-    """The node with every package at its old version, and the new ones on offer."""
-    made.publish(OLD)
-    files = " ".join(f"/srv/rpm/pool/{one.file_name}" for one in OLD)
-    options = "--nodeps --noscripts --oldpackage --replacepkgs --force"
-    made.node.run(["sh", "-c", f"cd /; rpm -U {options} {files} && rm -rf /var/lib/reconciler/patching"])
-    assert made.versions(*NAMES) == dict.fromkeys(NAMES, "1.0")
-    made.publish([*OLD, *NEW])
-    return made
-
-
-def test_exactly_the_approved_versions_come_and_their_dependencies_too(distribution: Distribution) -> None:
-    done = distribution.manager.run(distribution.order("alone-1.1", "hello", "liba-1.1*"))
-    assert done.status == "Success", done
-    assert done.installed == {"alone.noarch": "1.1-1.el9", "hello.noarch": "1.1-1.el9", "liba.noarch": "1.1-1.el9"}
-    assert distribution.versions("alone", "hello", "liba", "other") == {
-        "alone": "1.1",
-        "hello": "1.1",
-        "liba": "1.1",
-        "other": "1.0",
+@pytest.fixture(scope="module")
+def managers(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Manager]:
+    outputs = tmp_path_factory.mktemp("outputs")
+    rocky, leap = fleet.nodes
+    return {
+        "dnf": Manager(rocky, outputs / "rocky", OperatingSystem.ROCKY_LINUX, "RockyLinux9.4"),
+        "zypper": Manager(leap, outputs / "leap", OperatingSystem.SUSE, "Suse15.6"),
     }
 
 
-def test_what_needs_more_is_left_out_by_name_and_the_others_go_on(distribution: Distribution) -> None:
-    order = distribution.order("alone", "bad", "hello", "liba-1.1*", "other", "pusher", "replacer", "wants")
-    done = distribution.manager.run(order)
-    words = {str(row).partition(".")[0]: problem for row, problem in done.report.failed.items()}
-    assert {row: problem.cause for row, problem in words.items()} == {
-        "bad": "maintainer-script",
-        "other": "dependency",
-        "pusher": "dependency",
-        "replacer": "dependency",
-        "wants": "dependency",
-    }, done
-    assert "liba" in words["other"].words
-    assert "victim" in words["pusher"].words
-    assert "victim" in words["replacer"].words
-    assert "fresh" in words["wants"].words
-    assert distribution.versions(*NAMES, "fresh") == {
-        **dict.fromkeys(("bad", "other", "pusher", "replacer", "victim", "wants"), "1.0"),
-        **dict.fromkeys(("hello", "liba"), "1.1"),
-        "alone": "1.2",
-    }
+@pytest.fixture(scope="module")
+def looks(managers: Mapping[str, Manager]) -> Mapping[str, NodePatches]:
+    """What each node tells, read once."""
+    for one in managers.values():
+        put_back(one.server)
+    return {kind: one.look()[0] for kind, one in managers.items()}
 
 
-def test_the_same_version_with_other_content_is_not_installed(distribution: Distribution) -> None:
-    order = distribution.order("alone-1.1*")
-    assert order is not None
-    pool = distribution.node.root / "srv/rpm/pool"
-    (pool / "alone-1.1-1.el9.noarch.rpm").unlink()
-    distribution.packages._built.discard("alone-1.1-1.el9.noarch.rpm")
-    changed = Rpm(name="alone", version="1.1-1.el9", files={"/usr/share/evil": "evil\n"})
-    distribution.publish([*OLD, changed])
-    done = distribution.manager.run(order)
-    assert (set(done.causes.values()), distribution.versions("alone")) == ({"checksum"}, {"alone": "1.0"}), done
-    (pool / "alone-1.1-1.el9.noarch.rpm").unlink()
-    distribution.packages._built.discard("alone-1.1-1.el9.noarch.rpm")
-
-
-def test_a_lock_is_waited_for_and_its_holder_named(distribution: Distribution) -> None:
-    order = distribution.order("alone")
-    hold = (
-        "use Fcntl; $| = 1; open(my $file, '+>>', '/var/lib/rpm/.rpm.lock') or die;"
-        "my $how = pack('s s x4 q q l x4', F_WRLCK, 0, 0, 0, 0); fcntl($file, F_SETLK, $how) or die; print qq(held\\n); sleep 600;"
+@pytest.fixture(params=["dnf", "zypper"])
+def manager(request: pytest.FixtureRequest, managers: Mapping[str, Manager]) -> Iterator[Manager]:
+    """A node that has the old versions, and nothing else of ours."""
+    chosen = managers[request.param]
+    put_back(chosen.server)
+    yield chosen
+    chosen.server.run(
+        ["sh", "-c", "rm -rf /root/* /var/lib/reconciler/patching /etc/dnf/plugins/versionlock.list /etc/zypp/locks"]
     )
-    (distribution.node.root / "root/hold.pl").write_text(hold)
-    distribution.node.run(["sh", "-c", "perl /root/hold.pl >/root/held 2>&1 </dev/null & sleep 1; cat /root/held"])
+
+
+def put_back(node: TestNode) -> None:
+    files = " ".join(f"/srv/rpm/updates/{one.file_name}" for one in OLD)
+    all_of_ours = "shell replacer liba user hello libgreet needy newcomer tied greedy victim bad killed kernel-default"
+    script = f"rpm -qa --qf '%{{NAME}}-%{{VERSION}}-%{{RELEASE}}\\n' {all_of_ours} | xargs -r rpm -e --nodeps --noscripts --force-debian; rpm -i --force-debian --nodeps {files}"
+    node.run(["sh", "-c", script])
+
+
+def versions(node: TestNode, *names: str) -> Mapping[str, Sequence[str]]:
+    listed = node.run(["rpm", "-qa", "--qf", "%{NAME} %{EPOCHNUM}:%{VERSION}-%{RELEASE}\n"]).stdout.split("\n")
+    found: dict[str, list[str]] = {}
+    for name, version in (line.split() for line in listed if line):
+        if name in names:
+            found.setdefault(name, []).append(version.removeprefix("0:"))
+    return {name: sorted(some) for name, some in found.items()}
+
+
+def words(done: Patched, row: str) -> str:
+    return next(problem.words for name, problem in done.report.failed.items() if name == row)
+
+
+def test_exactly_the_approved_versions_come(manager: Manager) -> None:
+    order = manager.order("hello-1.2-1", "libgreet")
+    assert order is not None
+    assert [(pin.name, pin.version) for pin in order.pins] == [("hello", "1.2-1"), ("libgreet", "2:2.1-1")]
+    done = manager.run(order)
+    assert (done.status, done.installed) == ("Success", {"hello.noarch": "1.2-1", "libgreet.x86_64": "2:2.1-1"}), done
+    assert versions(manager.server, "hello", "libgreet", "needy") == {
+        "hello": ["1.2-1"],
+        "libgreet": ["2:2.1-1"],
+        "needy": ["1-1"],
+    }
+    again = manager.run(order)
+    assert (again.status, dict(again.report.already)) == (
+        "Success",
+        {"hello.noarch": "1.2-1", "libgreet.x86_64": "2:2.1-1"},
+    )
+
+
+def test_what_a_patch_needs_comes_in_the_approved_version_and_not_in_the_newest(manager: Manager) -> None:
+    done = manager.run(manager.order("user", "liba-1.1-1"))
+    assert done.installed == {"user.noarch": "2-1", "liba.noarch": "1.1-1"}, done
+    assert versions(manager.server, "liba") == {"liba": ["1.1-1"]}
+
+
+def test_a_kernel_comes_beside_the_others(manager: Manager) -> None:
+    done = manager.run(manager.order("kernel-default"))
+    assert (done.status, done.installed) == ("Success", {"kernel-default.x86_64": "5.14-2"}), done
+    assert versions(manager.server, "kernel-default") == {"kernel-default": ["5.14-1", "5.14-2"]}
+
+
+def test_what_needs_something_that_is_not_approved_fails_by_name_and_alone(manager: Manager) -> None:
+    done = manager.run(manager.order("hello-1.2-1", "needy", "tied", "greedy", "replacer"))
+    assert done.installed == {"hello.noarch": "1.2-1"}, done
+    assert done.causes == dict.fromkeys(
+        (f"{name}.noarch" for name in ("needy", "tied", "greedy", "replacer")), "dependency"
+    )
+    assert "newcomer" in words(done, "needy.noarch")
+    assert "not approved" in words(done, "needy.noarch")
+    assert "victim" in words(done, "replacer.noarch")
+    assert versions(manager.server, "victim", "newcomer", "replacer") == {"victim": ["1-1"], "replacer": ["1-1"]}
+    assert (done.status, done.exit_code) == ("Failed", 2)
+
+
+def test_dependencies_come_where_they_are_allowed_and_never_where_they_are_rejected(manager: Manager) -> None:
+    allow = UnapprovedDependencies.ALLOW
+    rejected = {"rejected": (PatchEntry(pattern="newcomer"),), "rejected_action": RejectedPatchesAction.BLOCK}
+    order = manager.order("needy", unapproved_dependencies=allow, **rejected)
+    assert order is not None
+    # A scan tells of installed packages alone: that this one is rejected shows where its name is on offer.
+    done = manager.run(replace(order, blocked=("newcomer",)))
+    assert done.causes == {"needy.noarch": "dependency"}, done
+    assert "newcomer" in words(done, "needy.noarch")
+    done = manager.run(manager.order("needy", unapproved_dependencies=allow))
+    assert (done.status, done.installed) == ("Success", {"needy.noarch": "2-1"}), done
+    assert versions(manager.server, "newcomer") == {"newcomer": ["1-1"]}
+
+
+def test_a_bad_script_fails_its_own_package_and_no_other(manager: Manager) -> None:
+    done = manager.run(manager.order("bad", "libgreet"))
+    assert done.installed == {"libgreet.x86_64": "2:2.1-1"}, done
+    assert done.causes == {"bad.noarch": "maintainer-script"}, done
+    assert versions(manager.server, "bad") == {"bad": ["1-1"]}
+
+
+def test_a_locked_package_is_left_alone(manager: Manager) -> None:
+    order = manager.order("hello-1.2-1", "libgreet")
+    lock = "mkdir -p /etc/dnf/plugins; echo 'hello-0:1.0-1.*' >/etc/dnf/plugins/versionlock.list"
+    if manager.server.name == "leap":
+        lock = "zypper --non-interactive addlock hello"
+    manager.server.run(["sh", "-c", lock])
+    done = manager.run(order)
+    assert (done.installed, done.causes) == ({"libgreet.x86_64": "2:2.1-1"}, {"hello.noarch": "held"}), done
+
+
+def test_content_that_was_not_approved_is_not_installed(manager: Manager) -> None:
+    order = manager.order("hello-1.2-1", "libgreet")
+    assert order is not None
+    (hello, _) = order.pins
+    done = manager.run(order, script=lambda text: text.replace(hello.checksum.encode(), b"sha256:" + b"0" * 64))
+    assert (done.installed, done.causes) == ({"libgreet.x86_64": "2:2.1-1"}, {"hello.noarch": "checksum"}), done
+    assert versions(manager.server, "hello") == {"hello": ["1.0-1"]}
+
+
+def test_a_repository_that_is_gone_fails_the_download_and_nothing_begins(manager: Manager) -> None:
+    order = manager.order("hello-1.2-1")
+    manager.server.run(["sh", "-c", "mv /srv/rpm/updates/hello-1.2-1.noarch.rpm /srv; rm -rf /var/cache/zypp/packages"])
     try:
-        done = distribution.manager.run(order, script=lambda text: text.replace(b"lock_wait='600'", b"lock_wait=1"))
+        done = manager.run(order)
     finally:
-        distribution.node.run(["sh", "-c", "pkill perl"], check=False)
-    assert set(done.causes.values()) == {"lock-held"}, done
-    assert "perl (pid" in next(iter(done.report.failed.values())).words
+        manager.server.run(["mv", "/srv/hello-1.2-1.noarch.rpm", "/srv/rpm/updates"])
+    assert done.causes == {"hello.noarch": "download"}, done
+    assert versions(manager.server, "hello") == {"hello": ["1.0-1"]}
+
+
+def test_a_lock_is_waited_for_and_its_holder_named(manager: Manager) -> None:
+    order = manager.order("hello-1.2-1")
+    path = "/run/zypp.pid" if manager.server.name == "leap" else "/var/lib/dnf/rpmdb_lock.pid"
+    begin = f"cp /bin/sleep /root/yum; /root/yum 60 >/dev/null 2>&1 & echo $! | tee {path}"
+    pid = manager.server.run(["sh", "-c", begin]).stdout.strip()
+    done = manager.run(order, script=lambda text: text.replace(b"lock_wait='600'\n", b"lock_wait=1\n"))
+    manager.server.run(["sh", "-c", f"kill {pid}; rm -f {path}"])
+    assert done.causes == {"hello.noarch": "lock-held"}, done
+    assert f"yum (pid {pid}) holds {path}" in words(done, "hello.noarch")
+
+
+def test_a_killed_transaction_is_told_and_finished_by_the_next_install(manager: Manager) -> None:
+    order = manager.order("killed")
+    done = manager.run(order)
+    assert done.status == "Failed", done
+    assert set(done.causes.values()) <= {"rpm-killed", "rpm", "transaction", "maintainer-script"}, done
+    done = manager.run(order)
+    assert done.status == "Success", done
+    assert versions(manager.server, "killed") == {"killed": ["2-1"]}
+
+
+def test_rows_have_the_states_of_the_table(manager: Manager) -> None:
+    """Row by row, before an install and after it."""
+    given: dict[str, Any] = {
+        "rejected": (PatchEntry(pattern="victim"),),
+        "rejected_action": RejectedPatchesAction.BLOCK,
+        "approved_non_security": True,
+    }
+
+    def states(*approved: str, run: InstallRun | None = None, memory: NodeMemory | None = None) -> Mapping[str, str]:
+        patches, judge = manager.look(*approved, memory=memory, **given)
+        return {row.title: row.state.value for row in judge_rows(patches, judge, run)}
+
+    before = states("hello-1.2-1", "libgreet-2.0*", "bad")
+    assert before["hello.noarch:0:1.2-1"] == "MISSING"
+    assert before["libgreet.x86_64:2:2.0-1"] == "INSTALLED"
+    assert before["needy.noarch:0:1-1"] == "INSTALLED_OTHER"
+    assert before["victim.noarch:0:1-1"] == "INSTALLED_REJECTED"
+    order = manager.order("hello-1.2-1", "bad")
+    assert order is not None
+    done = manager.run(order)
+    attempted = {pin.id: pin.version for pin in order.pins}
+    memory = NodeMemory(installed_without_reboot={"hello.noarch:0:1.2-1": datetime.now(UTC)})
+    after = states("hello-1.2-1", "bad", run=done.report.as_run(attempted), memory=memory)
+    assert after["hello.noarch:0:1.2-1"] == "INSTALLED_PENDING_REBOOT"
+    assert after["bad.noarch:0:2-1"] == "FAILED"
+    patches, judge = manager.look("hello-1.3-1", "bad", **given)
+    summary = summarize(judge_rows(patches, judge), not_applicable=not_applicable(patches, judge))
+    assert (summary.status, summary.counts[PatchState.MISSING]) == (ComplianceStatus.NON_COMPLIANT, 2)
+
+
+def rule(filters: Mapping[str, str], product: str, *, non_security: bool) -> PatchRule:
+    texts = {key: text.replace("NODE", product) for key, text in filters.items()}
+    made = tuple(PatchFilter(key=FilterKey[key], values=tuple(text.split())) for key, text in texts.items())
+    return PatchRule(number=1, filters=made, approve_after_days=0, non_security=non_security)
+
+
+@pytest.mark.parametrize(
+    ("filters", "non_security", "missing"),
+    [
+        ({"CLASSIFICATION": "Security", "SEVERITY": "Critical Important"}, False, {"hello": "1.2-1", "liba": "1.1-1"}),
+        ({"CLASSIFICATION": "Security", "SEVERITY": "Critical"}, False, {}),
+        ({"CLASSIFICATION": "Bugfix Recommended"}, False, {"hello": "1.3-1"}),
+        ({"SEVERITY": "*"}, False, {"hello": "1.3-1", "liba": "1.1-1"}),
+        ({"PRODUCT": "NODE"}, False, {"hello": "1.3-1", "liba": "1.1-1"}),
+        ({"PRODUCT": "AmazonLinux2023"}, False, {}),
+        ({"PRODUCT": "*"}, True, {"hello": "1.3-1", "liba": "1.2-1"}),
+        ({"CLASSIFICATION": "Security"}, True, {"hello": "1.2-1", "liba": "1.1-1"}),
+    ],
+)
+def test_rules_see_what_the_notices_say(
+    managers: Mapping[str, Manager],
+    looks: Mapping[str, NodePatches],
+    filters: Mapping[str, str],
+    *,
+    non_security: bool,
+    missing: Mapping[str, str],
+) -> None:
+    for kind, manager in managers.items():
+        one = rule(filters, manager.product.partition(".")[0], non_security=non_security)
+        # What no notice names has the build time for a date.
+        judge = Judge(manager.grounds(rules=(one,), release_dates=ReleaseDates.BUILD_TIME))
+        rows = judge_rows(looks[kind], judge)
+        found = {row.installed.name: row.target.version for row in rows if row.target is not None}
+        wanted = dict(missing)
+        if kind == "zypper" and non_security and "PRODUCT" in filters:
+            wanted["liba"] = "1.1-1"  # SUSE: what no patch names is never approved
+        assert {name: version for name, version in found.items() if name in ("hello", "liba")} == wanted, kind
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "RHSA-2026:0001", "CVE-2026-10001", "2100001", "hello-1.2-1", "hello-1.2-1.noarch", "hello-0:1.2-1.noarch",
+        "hello.noarch:0:1.2-1", "hello-1.2-1.noarch.rpm", "HELLO-1.2*", "version:1.2*",
+    ],
+)  # fmt: skip
+def test_lists_name_packages_in_every_way(
+    managers: Mapping[str, Manager], looks: Mapping[str, NodePatches], entry: str
+) -> None:
+    for kind, manager in managers.items():
+        grounds = manager.grounds(entry, approved_non_security=True)
+        approved = {
+            patch.version
+            for patch in looks[kind].available
+            if patch.name == "hello" and Judge(grounds).approval(patch).is_approved
+        }
+        assert approved == {"1.2-1"}, kind

@@ -32,6 +32,7 @@ from reconciler.patching.approval import Grounds
 from reconciler.patching.from_facts import READ, NodeMemory, node_patches
 from reconciler.patching.install_report import InstallReport, read_install_report
 from reconciler.patching.ledger import Ledger
+from reconciler.patching.node_patches import NodePatches
 from reconciler.patching.orders import order_of
 from reconciler.patching.states import Judge
 from reconciler.plan.plan import Plan, PlanItem
@@ -163,8 +164,16 @@ class Patching:
 class Manager:
     """A management host in this process, for one node: asks it, judges, and carries one order out. No git, no ledger."""
 
-    def __init__(self, server: TestNode, outputs: Path) -> None:
+    def __init__(
+        self,
+        server: TestNode,
+        outputs: Path,
+        system: OperatingSystem = OperatingSystem.DEBIAN,
+        product: str = "Debian12",
+    ) -> None:
         self.server = server
+        self.system = system
+        self.product = product
         self.node = Node(
             id=NodeId(server.name),
             address=server.address,
@@ -189,24 +198,30 @@ class Manager:
         *approved: str,
         reboot: RebootOption = RebootOption.NO_REBOOT,
         overrides: tuple[InstallOverride, ...] | None = None,
-        system: OperatingSystem = OperatingSystem.DEBIAN,
         **baseline: Any,
     ) -> PatchOrder | None:
         """Ask the node, and give what an install would bring where these packages are approved by name, and no others."""
+        # By name, whatever the notices say of it.
+        baseline.setdefault("approved_non_security", True)
+        found, judge = self.look(*approved, **baseline)
+        return order_of(PatchRequest(operation=Operation.INSTALL, reboot=reboot, overrides=overrides), found, judge)
+
+    def look(
+        self, *approved: str, memory: NodeMemory | None = None, ledger: Ledger | None = None, **baseline: Any
+    ) -> tuple[NodePatches, Judge]:
+        """Ask the node, and give its patches, and who judges them by such a baseline."""
         questions = Questions(patches=True, ports=(), mounts=False)
         with self.pool() as pool, pool.connect(self.node) as session:
             facts = ask(session, self.node, questions).facts
-        found = node_patches({name: facts.section(name) for name in READ}, PatchTable(), NodeMemory())
+        found = node_patches({name: facts.section(name) for name in READ}, PatchTable(), memory or NodeMemory())
         assert isinstance(found, Known), found
-        now = datetime.now(UTC)
+        return found.value, Judge(self.grounds(*approved, ledger=ledger, **baseline))
+
+    def grounds(self, *approved: str, ledger: Ledger | None = None, **baseline: Any) -> Grounds:
+        """Give what verdicts rest on, under a baseline that approves these by name."""
         entries = tuple(PatchEntry(pattern=name) for name in approved)
-        # By name, whatever the notices say of it.
-        baseline.setdefault("approved_non_security", True)
-        judged_by = PatchBaseline(name=BaselineName("now"), operating_system=system, approved=entries, **baseline)
-        judge = Judge(Grounds(baseline=judged_by, ledger=Ledger(), product="Debian12", now=now))
-        return order_of(
-            PatchRequest(operation=Operation.INSTALL, reboot=reboot, overrides=overrides), found.value, judge
-        )
+        by = PatchBaseline(name=BaselineName("now"), operating_system=self.system, approved=entries, **baseline)
+        return Grounds(baseline=by, ledger=ledger or Ledger(), product=self.product, now=datetime.now(UTC))
 
     def run(
         self,

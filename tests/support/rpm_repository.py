@@ -74,7 +74,7 @@ class Rpm:
         """The text of a spec file."""
         epoch, _, rest = self.version.rpartition(":")
         version, _, release = rest.partition("-")
-        files = {f"/usr/share/{self.name}/version": f"{self.version}\n", **self.files}
+        files = {f"/usr/share/{self.name}/{rest}": f"{self.version}\n", **self.files}
         lines = [
             f"Name: {self.source or self.name}",
             *([f"Epoch: {epoch}"] if epoch else []),
@@ -244,6 +244,7 @@ def configure_zypper(node: TestNode, repositories: Iterable[str]) -> None:
     """Let zypper know exactly these repositories."""
     folder = node.root / "etc/zypp/repos.d"
     folder.mkdir(parents=True, exist_ok=True)
+    (node.root / "etc/zypp/zypp.conf").write_text("[main]\nmultiversion = provides:multiversion(kernel)\n")
     for old in folder.glob("*.repo"):
         old.unlink()
     for name in repositories:
