@@ -98,3 +98,55 @@ def test_a_section_that_is_not_known_makes_the_evidence_unknown(name: str) -> No
 def test_a_row_that_is_not_known_makes_the_evidence_unknown() -> None:
     found = scan_evidence(sections(row={"unknown": "may not be read"}), product="", now=NOW)
     assert found == Unknown(f"repositories: {KEY}: may not be read")
+
+
+def of_rpm(**given: JsonValue) -> dict[str, Observed[Mapping[str, JsonValue]]]:
+    told: dict[str, JsonValue] = {
+        "os": {"family": "rpm"},
+        "repositories": {
+            "baseos": {"trusted": True, "fetched": True, "notices": True},
+            "extras": {"trusted": False, "fetched": True, "notices": False},
+        },
+        "metadata": {
+            "*": {"tried": "2026-02-28T09:00:00Z"},
+            "baseos": {"date": None, "valid_until": None, "fetched": "2026-02-28T09:00:00Z"},
+            "extras": {"date": None, "valid_until": None, "fetched": "2026-02-20T09:00:00Z"},
+        },
+        "rpm": {"timers": [], "settings": {}, "modules": {}, "installs_by_itself": None},
+        "dpkg": {},
+        **given,
+    }
+    return {name: Known(rows) for name, rows in told.items() if isinstance(rows, Mapping)}
+
+
+def test_lists_of_dnf_and_zypper_are_as_old_as_their_last_confirmation() -> None:
+    found = scan_evidence(
+        of_rpm(refreshed={"*": None, "baseos": None, "extras": "away"}), product="RockyLinux9.4", now=NOW
+    )
+    assert isinstance(found, Known)
+    baseos, extras = found.value.indexes
+    assert (baseos.index.repository, baseos.index.trusted, baseos.notices, baseos.refreshed_at) == (
+        "baseos",
+        True,
+        True,
+        NOW,
+    )
+    assert (extras.index.trusted, extras.notices, extras.refreshed_at) == (
+        False,
+        False,
+        datetime(2026, 2, 20, 9, tzinfo=UTC),
+    )
+    assert found.value.competitor == ""
+
+
+def test_who_installs_with_dnf_or_zypper_is_told_and_what_is_not_known_of_it_too() -> None:
+    automatic = {
+        "timers": ["dnf-automatic"],
+        "settings": {"automatic": "yes"},
+        "modules": {},
+        "installs_by_itself": "dnf-automatic",
+    }
+    found = scan_evidence(of_rpm(rpm=automatic), product="", now=NOW)
+    assert isinstance(found, Known)
+    assert found.value.competitor == "dnf-automatic"
+    assert scan_evidence({**of_rpm(), "rpm": Unknown("garbled")}, product="", now=NOW) == Unknown("rpm: garbled")

@@ -56,6 +56,26 @@ def test_lists_without_a_security_source_prove_nothing() -> None:
     assert doubts() == ("it has no package lists at all",)
 
 
+def test_repositories_without_notices_prove_nothing_unless_a_rule_goes_without() -> None:
+    silent = replace(FRESH, index=Index(repository="baseos"), notices=False)
+    assert any("publishes notices" in one for one in doubts(silent, product="RockyLinux9.4", baseline=ROCKY))
+    assert doubts(silent, replace(silent, notices=True), product="RockyLinux9.4", baseline=ROCKY) == ()
+    rules = {
+        "PatchRules": [{"PatchFilterGroup": {"PatchFilters": []}, "ApproveAfterDays": 7, "EnableNonSecurity": True}]
+    }
+    every = baseline_of({"OperatingSystem": "CENTOS", "ApprovalRules": rules})
+    assert doubts(silent, product="CentOS9", baseline=every) == ()
+
+
+def test_a_dead_release_of_rpm_is_known_by_its_major_version_and_kept_alive_by_who_is_paid_for_it() -> None:
+    rhel = replace(FRESH, index=Index(repository="rhel-7-server-rpms"))
+    assert doubts(rhel, product="RedhatEnterpriseLinux7.9", baseline=ROCKY) == (
+        "RedhatEnterpriseLinux7.9 gets no security updates since 2024-06-30",
+    )
+    paid = replace(FRESH, index=Index(repository="rhel-7-server-els-rpms"))
+    assert doubts(rhel, paid, product="RedhatEnterpriseLinux7.9", baseline=ROCKY) == ()
+
+
 def test_a_dead_release_and_a_competitor_are_told() -> None:
     assert doubts(FRESH, product="Debian10") == ("Debian10 gets no security updates since 2024-06-30",)
     assert doubts(FRESH, product="Ubuntu20.04") == ("Ubuntu20.04 gets no security updates since 2025-05-29",)
