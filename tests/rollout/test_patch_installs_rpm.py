@@ -20,9 +20,12 @@ from reconciler.model.baseline import (
     ReleaseDates,
     UnapprovedDependencies,
 )
+from reconciler.model.patch_order import RebootOption
+from reconciler.model.patch_request import Operation, PatchRequest
 from reconciler.patching.from_facts import NodeMemory
 from reconciler.patching.node_compliance import ComplianceStatus, summarize
 from reconciler.patching.node_patches import InstallRun, NodePatches
+from reconciler.patching.orders import order_of
 from reconciler.patching.states import Judge, PatchState, judge_rows, not_applicable
 from tests.support.nodes import Fleet, TestNode, start_fleet
 from tests.support.patching import Manager, Patched
@@ -175,46 +178,81 @@ def words(done: Patched, row: str) -> str:
 
 
 def test_exactly_the_approved_versions_come(manager: Manager) -> None:
-    order = manager.order("hello-1.2-1", "libgreet")
+    order = manager.order("hello-1.2-1", "libgreet", "kernel-default", "user", "liba-1.1-1")
     assert order is not None
-    assert [(pin.name, pin.version) for pin in order.pins] == [("hello", "1.2-1"), ("libgreet", "2:2.1-1")]
+    wanted = {pin.id: pin.version for pin in order.pins}
+    assert wanted == {
+        "hello.noarch": "1.2-1",
+        "kernel-default.x86_64": "5.14-2",
+        "liba.noarch": "1.1-1",
+        "libgreet.x86_64": "2:2.1-1",
+        "user.noarch": "2-1",
+    }
     done = manager.run(order)
-    assert (done.status, done.installed) == ("Success", {"hello.noarch": "1.2-1", "libgreet.x86_64": "2:2.1-1"}), done
-    assert versions(manager.server, "hello", "libgreet", "needy") == {
+    assert (done.status, done.installed) == ("Success", wanted), done
+    assert versions(manager.server, "hello", "kernel-default", "liba", "libgreet", "needy", "user") == {
         "hello": ["1.2-1"],
+        "kernel-default": ["5.14-1", "5.14-2"],
+        "liba": ["1.1-1"],
         "libgreet": ["2:2.1-1"],
         "needy": ["1-1"],
+        "user": ["2-1"],
     }
     again = manager.run(order)
-    assert (again.status, dict(again.report.already)) == (
-        "Success",
-        {"hello.noarch": "1.2-1", "libgreet.x86_64": "2:2.1-1"},
-    )
+    assert (again.status, dict(again.report.already)) == ("Success", wanted)
 
 
-def test_what_a_patch_needs_comes_in_the_approved_version_and_not_in_the_newest(manager: Manager) -> None:
-    done = manager.run(manager.order("user", "liba-1.1-1"))
-    assert done.installed == {"user.noarch": "2-1", "liba.noarch": "1.1-1"}, done
-    assert versions(manager.server, "liba") == {"liba": ["1.1-1"]}
+def test_each_that_cannot_be_had_fails_alone_and_by_its_own_cause(manager: Manager) -> None:
+    given: dict[str, Any] = {
+        "rejected": (PatchEntry(pattern="victim"),),
+        "rejected_action": RejectedPatchesAction.BLOCK,
+        "approved_non_security": True,
+    }
+    names = ("libgreet", "hello-1.2-1", "liba-1.1-1", "bad", "needy", "tied", "greedy", "replacer")
 
+    def states(*approved: str, run: InstallRun | None = None, memory: NodeMemory | None = None) -> Mapping[str, str]:
+        patches, judge = manager.look(*approved, memory=memory, **given)
+        return {row.title: row.state.value for row in judge_rows(patches, judge, run)}
 
-def test_a_kernel_comes_beside_the_others(manager: Manager) -> None:
-    done = manager.run(manager.order("kernel-default"))
-    assert (done.status, done.installed) == ("Success", {"kernel-default.x86_64": "5.14-2"}), done
-    assert versions(manager.server, "kernel-default") == {"kernel-default": ["5.14-1", "5.14-2"]}
+    patches, judge = manager.look(*names, **given)
+    before = {row.title: row.state.value for row in judge_rows(patches, judge)}
+    assert before["libgreet.x86_64:2:2.1-1"] == before["bad.noarch:0:2-1"] == "MISSING"
+    assert before["killed.noarch:0:1-1"] == "INSTALLED_OTHER"
+    assert before["victim.noarch:0:1-1"] == "INSTALLED_REJECTED"
+    summary = summarize(judge_rows(patches, judge), not_applicable=not_applicable(patches, judge))
+    assert (summary.status, summary.counts[PatchState.MISSING]) == (ComplianceStatus.NON_COMPLIANT, 8)
 
-
-def test_what_needs_something_that_is_not_approved_fails_by_name_and_alone(manager: Manager) -> None:
-    done = manager.run(manager.order("hello-1.2-1", "needy", "tied", "greedy", "replacer"))
-    assert done.installed == {"hello.noarch": "1.2-1"}, done
-    assert done.causes == dict.fromkeys(
-        (f"{name}.noarch" for name in ("needy", "tied", "greedy", "replacer")), "dependency"
-    )
+    order = order_of(PatchRequest(operation=Operation.INSTALL, reboot=RebootOption.NO_REBOOT), patches, judge)
+    assert order is not None
+    lock = "mkdir -p /etc/dnf/plugins; echo 'hello-0:1.0-1.*' >/etc/dnf/plugins/versionlock.list"
+    if manager.server.name == "leap":
+        lock = "zypper --non-interactive addlock hello"
+    manager.server.run(["sh", "-c", lock])
+    other = next(pin for pin in order.pins if pin.name == "liba").checksum.encode()
+    done = manager.run(order, script=lambda text: text.replace(other, b"sha256:" + b"0" * 64))
+    assert (done.status, done.installed) == ("Failed", {"libgreet.x86_64": "2:2.1-1"}), done
+    assert done.causes == {
+        "bad.noarch": "maintainer-script",
+        "greedy.noarch": "dependency",
+        "hello.noarch": "held",
+        "liba.noarch": "checksum",
+        "needy.noarch": "dependency",
+        "replacer.noarch": "dependency",
+        "tied.noarch": "dependency",
+    }
     assert "newcomer" in words(done, "needy.noarch")
     assert "not approved" in words(done, "needy.noarch")
     assert "victim" in words(done, "replacer.noarch")
-    assert versions(manager.server, "victim", "newcomer", "replacer") == {"victim": ["1-1"], "replacer": ["1-1"]}
-    assert (done.status, done.exit_code) == ("Failed", 2)
+    assert versions(manager.server, *(one.name for one in OLD), "newcomer") == {
+        **versions(manager.server, *(one.name for one in OLD)),
+        **{one.name: [one.version] for one in OLD if one.name != "libgreet"},
+    }
+
+    memory = NodeMemory(installed_without_reboot={"libgreet.x86_64:2:2.1-1": datetime.now(UTC)})
+    after = states(*names, run=done.report.as_run({pin.id: pin.version for pin in order.pins}), memory=memory)
+    assert after["libgreet.x86_64:2:2.1-1"] == "INSTALLED_PENDING_REBOOT"
+    assert after["bad.noarch:0:2-1"] == after["needy.noarch:0:2-1"] == "FAILED"
+    assert states(*names)["libgreet.x86_64:2:2.1-1"] == "INSTALLED"
 
 
 def test_dependencies_come_where_they_are_allowed_and_never_where_they_are_rejected(manager: Manager) -> None:
@@ -229,32 +267,6 @@ def test_dependencies_come_where_they_are_allowed_and_never_where_they_are_rejec
     done = manager.run(manager.order("needy", unapproved_dependencies=allow))
     assert (done.status, done.installed) == ("Success", {"needy.noarch": "2-1"}), done
     assert versions(manager.server, "newcomer") == {"newcomer": ["1-1"]}
-
-
-def test_a_bad_script_fails_its_own_package_and_no_other(manager: Manager) -> None:
-    done = manager.run(manager.order("bad", "libgreet"))
-    assert done.installed == {"libgreet.x86_64": "2:2.1-1"}, done
-    assert done.causes == {"bad.noarch": "maintainer-script"}, done
-    assert versions(manager.server, "bad") == {"bad": ["1-1"]}
-
-
-def test_a_locked_package_is_left_alone(manager: Manager) -> None:
-    order = manager.order("hello-1.2-1", "libgreet")
-    lock = "mkdir -p /etc/dnf/plugins; echo 'hello-0:1.0-1.*' >/etc/dnf/plugins/versionlock.list"
-    if manager.server.name == "leap":
-        lock = "zypper --non-interactive addlock hello"
-    manager.server.run(["sh", "-c", lock])
-    done = manager.run(order)
-    assert (done.installed, done.causes) == ({"libgreet.x86_64": "2:2.1-1"}, {"hello.noarch": "held"}), done
-
-
-def test_content_that_was_not_approved_is_not_installed(manager: Manager) -> None:
-    order = manager.order("hello-1.2-1", "libgreet")
-    assert order is not None
-    (hello, _) = order.pins
-    done = manager.run(order, script=lambda text: text.replace(hello.checksum.encode(), b"sha256:" + b"0" * 64))
-    assert (done.installed, done.causes) == ({"libgreet.x86_64": "2:2.1-1"}, {"hello.noarch": "checksum"}), done
-    assert versions(manager.server, "hello") == {"hello": ["1.0-1"]}
 
 
 def test_a_repository_that_is_gone_fails_the_download_and_nothing_begins(manager: Manager) -> None:
@@ -287,36 +299,6 @@ def test_a_killed_transaction_is_told_and_finished_by_the_next_install(manager: 
     done = manager.run(order)
     assert done.status == "Success", done
     assert versions(manager.server, "killed") == {"killed": ["2-1"]}
-
-
-def test_rows_have_the_states_of_the_table(manager: Manager) -> None:
-    """Row by row, before an install and after it."""
-    given: dict[str, Any] = {
-        "rejected": (PatchEntry(pattern="victim"),),
-        "rejected_action": RejectedPatchesAction.BLOCK,
-        "approved_non_security": True,
-    }
-
-    def states(*approved: str, run: InstallRun | None = None, memory: NodeMemory | None = None) -> Mapping[str, str]:
-        patches, judge = manager.look(*approved, memory=memory, **given)
-        return {row.title: row.state.value for row in judge_rows(patches, judge, run)}
-
-    before = states("hello-1.2-1", "libgreet-2.0*", "bad")
-    assert before["hello.noarch:0:1.2-1"] == "MISSING"
-    assert before["libgreet.x86_64:2:2.0-1"] == "INSTALLED"
-    assert before["needy.noarch:0:1-1"] == "INSTALLED_OTHER"
-    assert before["victim.noarch:0:1-1"] == "INSTALLED_REJECTED"
-    order = manager.order("hello-1.2-1", "bad")
-    assert order is not None
-    done = manager.run(order)
-    attempted = {pin.id: pin.version for pin in order.pins}
-    memory = NodeMemory(installed_without_reboot={"hello.noarch:0:1.2-1": datetime.now(UTC)})
-    after = states("hello-1.2-1", "bad", run=done.report.as_run(attempted), memory=memory)
-    assert after["hello.noarch:0:1.2-1"] == "INSTALLED_PENDING_REBOOT"
-    assert after["bad.noarch:0:2-1"] == "FAILED"
-    patches, judge = manager.look("hello-1.3-1", "bad", **given)
-    summary = summarize(judge_rows(patches, judge), not_applicable=not_applicable(patches, judge))
-    assert (summary.status, summary.counts[PatchState.MISSING]) == (ComplianceStatus.NON_COMPLIANT, 2)
 
 
 def rule(filters: Mapping[str, str], product: str, *, non_security: bool) -> PatchRule:
