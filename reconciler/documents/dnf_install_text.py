@@ -160,7 +160,7 @@ prepare() {
 }
 run_dnf() { # ARGUMENTS: dnf that asks nothing, keeps to the lists it has, and sees nothing but the pins
     LC_ALL=C $dnf --setopt='*.metadata_expire=never' --setopt=install_weak_deps=0 --setopt=best=1 \
-        --setopt=clean_requirements_on_remove=0 --setopt=keepcache=0 --setopt=exit_on_lock=0 --setopt='*.skip_if_unavailable=0' \
+        --setopt=clean_requirements_on_remove=0 --setopt=installonly_limit=0 --setopt=keepcache=0 --setopt=exit_on_lock=0 --setopt='*.skip_if_unavailable=0' \
         ${includes:+"--setopt=*.includepkgs=$includes"} ${excludes:+"--setopt=*.excludepkgs=$excludes"} "$@"
 }
 words_of() { # FILE OF PIN LINES
