@@ -7,9 +7,11 @@ from uuid import UUID
 import pytest
 
 from reconciler.commands.output_place import OutputPlace, key_of, read_place
-from reconciler.daemon.output_delivery import ready
+from reconciler.commands.record import Invocation
+from reconciler.daemon.output_delivery import MOST_FAILURES, WORKERS, deliver, ready
 from reconciler.errors import UsageError
-from reconciler.ids import NodeId
+from reconciler.ids import NodeId, RunId
+from tests.commands.test_requests import a_command
 
 ID = UUID("11111111-0000-4000-8000-000000000001")
 
@@ -60,3 +62,23 @@ def test_a_bucket_without_its_client_says_what_to_install(monkeypatch: pytest.Mo
     refused = pytest.raises(UsageError, match=r"InvalidOutputFolder: .*pip install 'reconciler\[s3\]'")
     with refused, ready(OutputPlace(bucket="bucket")):
         pass
+
+
+def test_a_place_that_takes_nothing_is_not_tried_for_ever(tmp_path: Path) -> None:
+    place, command = OutputPlace(bucket="bucket"), a_command()
+    ended = []
+    for number in range(MOST_FAILURES + WORKERS + 5):
+        run = RunId(f"{number:064x}")
+        (tmp_path / run / "1").mkdir(parents=True)
+        (tmp_path / run / "1/stdout").write_text("x")
+        ended.append(Invocation(node=NodeId(f"n{number}"), run=run))
+    tried: list[str] = []
+
+    def put(key: str, _file: Path) -> None:
+        tried.append(key)
+        raise OSError("no route")
+
+    *told, last = deliver(put, place, command, ended, tmp_path)
+    assert MOST_FAILURES <= len(tried) == len(told) < MOST_FAILURES + WORKERS
+    assert told[0].startswith("n0: its output was not brought to bucket: no route (")
+    assert last == f"{len(ended) - len(tried)} further outputs were not tried after that"
