@@ -1,0 +1,128 @@
+"""Patches of nodes with dnf and with zypper, all the way: seen, waited for, installed by exact version, rebooted, compliant."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from reconciler.ids import NodeId
+from reconciler.model.outcome import Disposition
+from tests.support.nodes import Fleet, start_fleet
+from tests.support.rpm_repository import (
+    LEAP,
+    ROCKY,
+    Advisory,
+    Rpm,
+    RpmPackages,
+    become_rpm_node,
+    configure_dnf,
+    configure_zypper,
+    rpm_node,
+)
+from tests.support.site import Site
+
+pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
+
+ROCKY_01, LEAP_02 = NodeId("web-01"), NodeId("web-02")
+BASELINE = """\
+Name: NAME
+OperatingSystem: SYSTEM
+Default: true
+Refresh: before-scan
+MetadataMaxAgeHours: 8760
+ApprovalRules:
+  PatchRules:
+    - PatchFilterGroup:
+        PatchFilters: [{Key: CLASSIFICATION, Values: [Security]}, {Key: SEVERITY, Values: [Critical, Important]}]
+      ComplianceLevel: HIGH
+      ApproveAfterDays: 7
+"""
+INSTALL = """\
+AssociationName: patches
+Name: AWS-RunPatchBaseline
+Targets: [{Key: 'tag:Role', Values: [web]}]
+Parameters: {Operation: [Install], RebootOption: [RebootIfNeeded]}
+MaxConcurrency: '2'
+"""
+HELLO = [Rpm(name="hello", version=f"1.{n}-1") for n in range(3)]
+DAYS = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
+    with start_fleet(tmp_path_factory.mktemp("nodes"), specs=[rpm_node("rocky"), rpm_node("leap")]) as started:
+        rocky, leap = started.nodes
+        become_rpm_node(rocky, ROCKY)
+        become_rpm_node(leap, LEAP)
+        configure_dnf(rocky, ["updates"])
+        configure_zypper(leap, ["updates"])
+        yield started
+
+
+@pytest.fixture(scope="module")
+def packages(fleet: Fleet) -> RpmPackages:
+    return RpmPackages(fleet.nodes[0])
+
+
+def offer(packages: RpmPackages, fleet: Fleet, some: Sequence[Rpm]) -> None:
+    """Let both nodes' repository offer exactly these, all but the first by a notice of long ago; nobody refreshes."""
+    packages.publish(
+        "updates", some, notices=[Advisory(id=f"RHSA-2026:{one.version}", packages=[one]) for one in some[1:]]
+    )
+    packages.copy_to(fleet.nodes[1])
+
+
+def committed(site: Site, folder: str, name: str) -> dict[str, Any]:
+    paths = site.git("ls-tree", "-r", "--name-only", "compliance").split()
+    (path,) = [path for path in paths if path.startswith(f"{folder}/") and path.endswith(f"/{name}.json")]
+    found: dict[str, Any] = json.loads(site.git("show", f"compliance:{path}"))
+    return found
+
+
+def test_what_has_waited_is_installed_by_its_exact_version_and_the_next_pass_does_nothing(
+    fleet: Fleet, packages: RpmPackages, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rocky, leap = fleet.nodes
+    offer(packages, fleet, HELLO[:1])
+    for node in fleet.nodes:
+        node.run(["sh", "-c", "rpm -i --force-debian --nodeps /srv/rpm/updates/hello-1.0-1.noarch.rpm"])
+    site = Site(tmp_path_factory.mktemp("site"), fleet)
+    site.standard(fleet.nodes)
+    baselines = {"rocky": "ROCKY_LINUX", "leap": "SUSE"}
+    files = {
+        f"baselines/{name}.yaml": BASELINE.replace("NAME", name).replace("SYSTEM", system)
+        for name, system in baselines.items()
+    }
+    site.commit({"state/associations/motd.yaml": None, "state/associations/patches.yaml": INSTALL, **files})
+    begin = datetime.now(UTC).replace(microsecond=0)
+    site.once(at=begin - timedelta(minutes=2))  # what a node runs is known after its first answer
+
+    offer(packages, fleet, HELLO[:2])
+    first = site.once(at=begin)
+    assert first.outcomes == ()
+    entries = json.loads(site.git("show", "compliance:ledger/updates.json"))["entries"]
+    assert [key.split()[:3] for key in entries if "1.1-1" in key] == [["hello", "1.1-1", "noarch"]]
+    approved = f"{begin + 7 * DAYS:%Y-%m-%dT%H:%M:%SZ}"
+    assert committed(site, "nodes", "web-01")["upcoming"] == {"rocky/hello.noarch:0:1.1-1": approved}
+    assert committed(site, "nodes", "web-02")["upcoming"] == {"leap/hello.noarch:0:1.1-1": approved}
+
+    offer(packages, fleet, HELLO)
+    assert site.once(at=begin + 3 * DAYS).outcomes == ()
+
+    done = site.once(at=begin + 7 * DAYS)
+    ran = {one.node: (one.disposition, one.record.status.value) for one in done.outcomes if one.record is not None}
+    assert ran == dict.fromkeys((ROCKY_01, LEAP_02), (Disposition.RAN, "Success")), done.outcomes
+    for node in (rocky, leap):
+        assert node.run(["rpm", "-q", "hello"]).stdout == "hello-1.1-1.noarch\n"
+        assert node.boots == 2
+    # The pass's clock stands still: the boot counts as one before the install began until another minute is over.
+    again = site.once(at=begin + 7 * DAYS + timedelta(minutes=1))
+    assert (again.outcomes, again.all_in_sync) == ((), True)
+    for name, node in (("rocky", "web-01"), ("leap", "web-02")):
+        told = committed(site, "nodes", node)
+        assert (told["status"], told["baselines"][name]["status"]) == ("COMPLIANT", "COMPLIANT"), told
+        assert told["baselines"][name]["counts"]["INSTALLED"] == 1
+        assert set(told["upcoming"]) == {f"{name}/hello.noarch:0:1.2-1"}
+    assert "1.1" in site.command("patch", "explain", "web-02", "hello").stdout
