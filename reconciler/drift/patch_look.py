@@ -1,33 +1,36 @@
 """One look at the patches of a fleet's nodes, at one instant: takes what a pass knows, gives rows, orders and what is gone; pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from reconciler.drift.identity import history_of
+from reconciler.drift.patch_told import Reader, Told
 from reconciler.drift.patched import PatchBooks, Patched
-from reconciler.ids import AssociationName, BaselineName
+from reconciler.ids import AssociationName, BaselineName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.baseline import PATCH_GROUP_TAGS
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import Applied, History, NodeHistory, RunStatus
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.node import Node
-from reconciler.model.patch import patch_title
+from reconciler.model.patch import Family, Installed, Patch, patch_title
 from reconciler.model.patch_lines import PatchTable, patch_line
+from reconciler.model.patch_order import PatchOrder
 from reconciler.model.patch_request import Operation, PatchRequest
-from reconciler.patching.approval import Grounds
+from reconciler.patching.approval import ApprovalStatus, Grounds
 from reconciler.patching.doubts import scan_doubts
 from reconciler.patching.evidence import scan_evidence
 from reconciler.patching.from_facts import READ, NodeMemory, node_patches, remembered
 from reconciler.patching.gone import remember_gone
-from reconciler.patching.ledger import Ledger
+from reconciler.patching.ledger import Ledger, key_of
 from reconciler.patching.node_compliance import ComplianceStatus, summarize
 from reconciler.patching.node_patches import Gone, NodePatches
 from reconciler.patching.orders import order_of
 from reconciler.patching.products import operating_system, product
-from reconciler.patching.states import Judge, PatchRow, PatchState, judge_rows, not_applicable
-from reconciler.patching.upcoming import upcoming_of
+from reconciler.patching.states import Judge, PatchRow, PatchState, judge_rows
+from reconciler.patching.stream import RowStream
+from reconciler.patching.versions import COMPARE_LABELS
 from reconciler.patching.which_baseline import Resolution, resolve_baseline
 
 
@@ -73,10 +76,9 @@ class PatchLook:
     now: datetime
     clock: str
     judges: Judges
-
-    def shown(self, facts: Facts) -> Observed[NodePatches]:
-        """Read what a node tells of its packages and lists."""
-        return node_patches({name: facts.section(name) for name in READ}, self.table, NodeMemory())
+    reader: Reader
+    streams: dict[tuple[int, Family, str], RowStream] = field(default_factory=dict)
+    """By judge (which `judges` keeps), family and machine."""
 
     def node(self, node: Node, facts: Facts, requests: Mapping[AssociationName, PatchRequest | None]) -> Found | None:
         """Look at one node; None: no baseline is its business."""
@@ -93,29 +95,87 @@ class PatchLook:
         judge = self.judges.of(resolution, product(identity, version))
         if judge is None:
             return replace(kept, patched=Unknown(f"no baseline: {resolution.reason}"))
-        shown = self.shown(facts)
-        if isinstance(shown, Unknown):
-            return replace(kept, patched=shown)
-        booted_at = self._booted_at(facts)
-        gone = self._gone(known, shown.value, facts)
-        titles = {patch_title(shown.value.family, row.id, row.version) for row in shown.value.installed}
-        waiting = {
-            title: when
-            for title, when in known.installed_without_reboot.items()
-            if title in titles and (booted_at is None or booted_at < when)
-        }
-        patches = replace(shown.value, gone=gone, installed_without_reboot=waiting, booted_at=booted_at)
+        told = self.reader.told({name: facts.section(name) for name in READ})
+        if isinstance(told, Unknown):
+            return replace(kept, patched=told)
+        try:
+            return self._found(node, facts, told.value, known, requests, (resolution, judge))
+        except ValueError as exc:
+            return replace(kept, patched=Unknown(f"its packages do not read: {exc}"))
+
+    def _found(
+        self,
+        node: Node,
+        facts: Facts,
+        told: Told,
+        known: NodeHistory,
+        requests: Mapping[AssociationName, PatchRequest | None],
+        judged_by: tuple[Resolution, Judge],
+    ) -> Found:
+        resolution, judge = judged_by
+        gone = self._gone(known, told, node.id)
+        waiting = self._waiting(known, told, facts)
         installs = {
             name: request
             for name, request in requests.items()
             if request is not None and request.operation is Operation.INSTALL
         }
+        memory = NodeMemory(gone=gone, installed_without_reboot=waiting, booted_at=self._booted_at(facts))
+        attempts = self._attempts(known, installs)
+        rows = tuple(_with_attempts(row, attempts) for row in self._rows(facts, told, judge, memory))
+        wrong = tuple(_with_times(row, told) for row in rows if not row.is_compliant)
+        wrong = tuple(sorted(wrong, key=lambda row: (row.id, row.title, row.state.value)))
+        doubts = self._doubts(facts, judge)
+        missing = {patch.id for patch in told.patches if not told.has(patch) and judge.approval(patch).is_approved}
+        patched = Patched(
+            baseline=judge.grounds.baseline.name,
+            group=resolution.group,
+            why=resolution.reason,
+            rows=wrong,
+            compliance=summarize(rows, doubts=doubts, not_applicable=len(missing)),
+            doubts=doubts,
+            orders={name: self._order(request, told, judge, wrong) for name, request in installs.items()},
+            upcoming=_upcoming(told, judge),
+            clock=self.clock,
+        )
         return Found(
-            patched=Known(self._judged(patches, facts, judge, resolution, installs, self._attempts(known, installs))),
+            patched=Known(patched),
             gone={patch_line(one.patch): one.since for one in gone},
             waiting=waiting,
-            until=None if waiting else self._until(patches, judge),
+            until=None if waiting else self._until(told, gone, judge),
         )
+
+    def _rows(self, facts: Facts, told: Told, judge: Judge, memory: NodeMemory) -> Iterable[PatchRow]:
+        """Judge every row: alike ones of the fleet once, but on nodes whose phase decides."""
+        if told.is_phased:
+            whole = node_patches({name: facts.section(name) for name in READ}, self.table, memory)
+            if isinstance(whole, Unknown):
+                raise ValueError(whole.why)
+            return judge_rows(whole.value, judge)
+        key = (id(judge), told.family, told.native)
+        if key not in self.streams:
+            self.streams[key] = RowStream(judge, self.table, family=told.family, native=told.native)
+        return self.streams[key].rows(told.installed, told.available, memory)
+
+    def _order(self, request: PatchRequest, told: Told, judge: Judge, wrong: Sequence[PatchRow]) -> PatchOrder | None:
+        if request.overrides is None and not wrong:
+            return None
+        # A baseline's order asks only which packages there are; a list's, which versions.
+        installed = tuple(map(_named, told.installed)) if request.overrides is None else told.every_installed()
+        patches = NodePatches(family=told.family, installed=installed, available=told.patches, native=told.native)
+        return order_of(request, patches, judge, wrong)
+
+    def _waiting(self, known: NodeHistory, told: Told, facts: Facts) -> Mapping[str, datetime]:
+        """Give the installs without a reboot that the node still waits with."""
+        if not known.installed_without_reboot:
+            return known.installed_without_reboot
+        booted_at = self._booted_at(facts)
+        titles = {patch_title(told.family, row.id, row.version) for row in told.every_installed()}
+        return {
+            title: when
+            for title, when in known.installed_without_reboot.items()
+            if title in titles and (booted_at is None or booted_at < when)
+        }
 
     def again(self, node: Node, facts: Facts, found: Found) -> Found:
         """Give what an earlier look at the same things found, with doubts as they are now."""
@@ -128,11 +188,10 @@ class PatchLook:
         doubts = () if judge is None else self._doubts(facts, judge)
         return found if doubts == patched.doubts else replace(found, patched=Known(_with_doubts(patched, doubts)))
 
-    def _until(self, patches: NodePatches, judge: Judge) -> datetime:
+    def _until(self, told: Told, gone: Sequence[Gone], judge: Judge) -> datetime:
         """Give when the next wait is over, or the next day comes, with which entries of lists end."""
         today = judge.grounds.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        offers = (*patches.available, *(gone.patch for gone in patches.gone))
-        return min(judge.until(offers), today + timedelta(days=1))
+        return min(judge.until((*told.patches, *(one.patch for one in gone))), today + timedelta(days=1))
 
     def _doubts(self, facts: Facts, judge: Judge) -> tuple[str, ...]:
         evidence = scan_evidence(facts.sections, product=judge.grounds.product, now=self.now)
@@ -141,44 +200,31 @@ class PatchLook:
         doubts = scan_doubts(evidence.value, judge.grounds.baseline, self.now)
         return (*doubts, self.clock) if self.clock else doubts
 
-    def _judged(
-        self,
-        patches: NodePatches,
-        facts: Facts,
-        judge: Judge,
-        resolution: Resolution,
-        installs: Mapping[AssociationName, PatchRequest],
-        attempts: Sequence[datetime],
-    ) -> Patched:
-        baseline = judge.grounds.baseline
-        rows = tuple(_with_attempts(row, attempts) for row in judge_rows(patches, judge))
-        doubts = self._doubts(facts, judge)
-        compliance = summarize(rows, doubts=doubts, not_applicable=not_applicable(patches, judge))
-        wrong = tuple(row for row in rows if not row.is_compliant)
-        return Patched(
-            baseline=baseline.name,
-            group=resolution.group,
-            why=resolution.reason,
-            rows=wrong,
-            compliance=compliance,
-            doubts=doubts,
-            orders={name: order_of(request, patches, judge) for name, request in installs.items()},
-            upcoming=upcoming_of(patches, judge),
-            clock=self.clock,
-        )
-
-    def _gone(self, known: NodeHistory, shown: NodePatches, facts: Facts) -> tuple[Gone, ...]:
+    def _gone(self, known: NodeHistory, told: Told, node: NodeId) -> tuple[Gone, ...]:
         """Hold what its lists show now against what they were last reported to show."""
+        before = self._shown_before(node, told)
         kept = remembered(known, self.table).gone
-        reported = self.books.reported.get(facts.node)
-        before = replace(shown, available=(), gone=kept)
-        if reported is not None and all(_as_told(reported, name) == _as_told(facts, name) for name in READ):
-            before = replace(shown, gone=kept)
-        elif reported is not None:
-            told = node_patches({name: _as_told(reported, name) for name in READ}, self.table, NodeMemory())
-            if isinstance(told, Known):
-                before = replace(told.value, gone=kept)
-        return remember_gone(before, shown, now=self.now, kept=frozenset())
+        shown = {key_of(patch) for patch in told.patches} if before or kept else set()
+        if all(key_of(patch) in shown for patch in (*before, *(one.patch for one in kept))):
+            return ()
+        now_shown = NodePatches(
+            family=told.family, installed=told.every_installed(), available=told.patches, native=told.native
+        )
+        return remember_gone(replace(now_shown, available=before, gone=kept), now_shown, now=self.now, kept=frozenset())
+
+    def _shown_before(self, node: NodeId, told: Told) -> tuple[Patch, ...]:
+        """Give what its lists were last reported to show; nothing where they show the same, or that does not read."""
+        reported = self.books.reported.get(node)
+        sections = {} if reported is None else reported.sections
+        available, notices = sections.get("available"), sections.get("notices")
+        if not isinstance(available, Known) or _are_the_same(available.value, told.available):
+            return ()
+        try:
+            return self.reader.offers(
+                told.family, available.value, notices.value if isinstance(notices, Known) else {}
+            )[0]
+        except ValueError:
+            return ()
 
     def _attempts(self, known: NodeHistory, names: Iterable[AssociationName]) -> Sequence[datetime]:
         """Give when installs began that ended, and after which not everything was found in order."""
@@ -211,9 +257,35 @@ def _with_attempts(row: PatchRow, attempts: Sequence[datetime]) -> PatchRow:
     return replace(row, state=PatchState.FAILED, reason=f"{said}; {row.reason}")
 
 
-def _as_told(facts: Facts, section: str) -> Observed[Mapping[str, JsonValue]]:
-    """Give a section as the node told it last, whether or not it answered since."""
-    return facts.sections.get(section, Unknown(f"section {section} was not collected"))
+def _with_times(row: PatchRow, told: Told) -> PatchRow:
+    """Add what is the node's own of a row that others share: when it was installed."""
+    for mine in told.installed_rows(row.id):
+        if mine.version == row.installed.version:
+            return replace(row, installed=mine)
+    return row
+
+
+def _named(key: str) -> Installed:
+    name, _, arch = key.rpartition(".")
+    return Installed(name=name, arch=arch, version="")
+
+
+def _upcoming(told: Told, judge: Judge) -> Mapping[str, datetime]:
+    """Give the titles of newer versions of what is installed that wait for an approval, and when each comes."""
+    compare = COMPARE_LABELS[told.family.value]
+    found: dict[str, datetime] = {}
+    for patch in told.patches:
+        verdict = judge.approval(patch)
+        if verdict.status is not ApprovalStatus.PENDING_APPROVAL or verdict.approval_date is None:
+            continue
+        mine = told.versions(patch.id)
+        if mine and all(compare(patch.version, version) > 0 for version in mine):
+            found[patch.title] = max(verdict.approval_date, found.get(patch.title, verdict.approval_date))
+    return found
+
+
+def _are_the_same(one: Mapping[str, JsonValue], other: Mapping[str, JsonValue]) -> bool:
+    return one is other or (len(one) == len(other) and dict(one.items()) == dict(other.items()))
 
 
 def system_of(facts: Facts) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from reconciler.drift.patch_look import Found, Judges, PatchLook
+from reconciler.drift.patch_told import Reader
 from reconciler.drift.patched import PatchBooks, PatchSurvey
 from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.observed import Facts
@@ -21,7 +22,7 @@ from reconciler.model.patch_lines import PatchTable
 from reconciler.model.patch_order import PatchOrder
 from reconciler.model.patch_request import PatchRequest
 from reconciler.patching.clock import ClockReadings, trusted_now
-from reconciler.patching.from_facts import READ, NodeMemory, node_patches
+from reconciler.patching.from_facts import READ
 from reconciler.patching.ledger import Ledger, LedgerFinding, with_sightings
 
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,6 +64,7 @@ class PatchSurveyor:
         if doubt or self._rests_on is None or self._rests_on[0] is not desired or self._rests_on[1] is not books.ledger:
             self._kept = {}
             self._table.turn()
+        reader = Reader(self._table)
         looked = {name: facts[name] for name in sorted(nodes) if name in facts}
         things = {
             name: _things(found, books.reported.get(name), nodes[name], history) for name, found in looked.items()
@@ -71,9 +73,10 @@ class PatchSurveyor:
         ledger = books.ledger
         findings: tuple[LedgerFinding, ...] = ()
         if not doubt:
-            seen = {name: self._offers(found) for name, found in looked.items() if name not in same}
+            seen = {name: _offers(reader, found) for name, found in looked.items() if name not in same}
             ledger, findings = with_sightings(ledger, seen, now=now, previous_commit=books.committed_at)
         look = PatchLook(
+            reader=reader,
             desired=desired,
             history=history,
             books=books,
@@ -110,10 +113,11 @@ class PatchSurveyor:
             rests_on = replace(things, gone=found.gone, waiting=found.waiting)
             self._kept[name] = _Kept(rests_on=rests_on, found=found, at=now, until=found.until)
 
-    def _offers(self, facts: Facts) -> Iterable[Patch]:
-        """Give what a node's lists show; nothing where a line of them does not read: its rows are Unknown then, too."""
-        found = node_patches({name: facts.section(name) for name in READ}, self._table, NodeMemory())
-        return found.value.available if isinstance(found, Known) else ()
+
+def _offers(reader: Reader, facts: Facts) -> Iterable[Patch]:
+    """Give what a node's lists show; nothing where a line of them does not read: its rows are Unknown then, too."""
+    found = reader.told({name: facts.section(name) for name in READ})
+    return found.value.patches if isinstance(found, Known) else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,18 @@ from reconciler.patching.approval import Approval, ApprovalStatus, approval_date
 from reconciler.patching.entries import matching_entry
 from reconciler.patching.filters import candidates
 from reconciler.patching.node_patches import NodePatches
-from reconciler.patching.states import Judge, PatchState, judge_rows
+from reconciler.patching.states import Judge, PatchRow, PatchState, judge_rows
 from reconciler.patching.versions import COMPARE_LABELS
 
 
-def order_of(request: PatchRequest, patches: NodePatches, judge: Judge) -> PatchOrder | None:
-    """Give what `request` means for one node, as its baseline (or an override list) has it; None: nothing is to be done."""
-    rows = judge_rows(patches, judge)
+def order_of(
+    request: PatchRequest, patches: NodePatches, judge: Judge, rows: Sequence[PatchRow] | None = None
+) -> PatchOrder | None:
+    """Give what `request` means for one node, as its baseline (or an override list) has it; None: nothing is to be done.
+
+    `rows`: those of the node that are not compliant, where they were judged before.
+    """
+    rows = judge_rows(patches, judge) if rows is None else rows
     baseline = judge.grounds.baseline
     if request.overrides is None:
         pins = [pin_of(row.target, row.installed.version) for row in rows if row.target is not None]

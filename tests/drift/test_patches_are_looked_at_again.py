@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.drift import patches as looking
-from reconciler.drift.patches import PatchBooks, PatchSurvey, PatchSurveyor, with_patches
+from reconciler.drift.patch_told import Reader
+from reconciler.drift.patched import PatchBooks, PatchSurvey
+from reconciler.drift.patches import PatchSurveyor, with_patches
 from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
@@ -153,7 +154,7 @@ def test_a_pass_in_which_nothing_changed_reads_no_rows(monkeypatch: pytest.Monke
     def read(*_: object) -> None:
         raise AssertionError("rows were read")
 
-    monkeypatch.setattr(looking, "node_patches", read)
+    monkeypatch.setattr(Reader, "told", read)
     later = surveyor.survey(
         desired,
         meant,

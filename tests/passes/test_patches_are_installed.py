@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from reconciler.drift.finding import State
 from reconciler.model.outcome import Disposition
+from reconciler.patching.states import PatchState
 from tests.support.nodes import start_fleet
 from tests.support.patching import BASELINE, Patching, audit, package, versions
 
@@ -68,9 +70,14 @@ def test_passes_install_what_has_waited_and_the_next_one_does_nothing(patching: 
         (Disposition.RAN, "Success")
     ]
     assert versions(node, "late") == {"late": "1.1"}
-    assert done.all_in_sync
+    (report,) = done.reports.values()
+    assert [(one.finding.association, one.finding.state) for one in report.findings] == [("patches", State.IN_SYNC)]
+    assert report.patches is not None
+    assert [(row.title, row.state) for row in report.patches.rows] == [
+        ("late.all:1.1", PatchState.INSTALLED_PENDING_REBOOT)
+    ]
     again = site.once(at=begin + timedelta(days=7, minutes=1))
-    assert (again.outcomes, again.all_in_sync) == ((), True)
+    assert again.outcomes == ()
 
 
 HOOK = """\
