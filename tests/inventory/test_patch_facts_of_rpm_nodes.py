@@ -317,6 +317,25 @@ def test_an_unchanged_node_says_so_in_less_than_a_kilobyte(sites: tuple[Site, Si
     assert str(rows(later, "metadata")["baseos"]) > str(rows(first, "metadata")["baseos"])
 
 
+def test_lists_packed_with_zstd_are_read_where_rpm_alone_knows_it(rocky: Site) -> None:
+    assert rocky.sh("command -v zstd || echo none") == "none\n"
+    (primary,) = rocky.sh("ls /var/cache/dnf/baseos-*/repodata/*primary.xml.gz").split()
+    before = rows(rocky.look(), "available")
+    packed = primary.removesuffix(".gz") + ".zst"
+    pack = f"import gzip, rpm; f = rpm.fd('{packed}', 'w', 'zstdio'); f.write(gzip.open('{primary}').read()); f.close()"
+    rocky.sh(f'python3 -c "{pack}"; cp -a {primary} /root/packed.gz; rm {primary}')
+    repomd = f"$(dirname {primary})/repomd.xml"
+    rocky.sh(f"cp -a {repomd} /root/repomd.xml; sed -i s/primary.xml.gz/primary.xml.zst/ {repomd}")
+    try:
+        assert rows(rocky.look(), "available") == before
+        rocky.sh("chmod 0 /usr/bin/python3.11")  # as where dnf 5 is: rpm itself unpacks
+        assert rows(rocky.look(), "available") == before
+    finally:
+        rocky.sh(
+            f"chmod 755 /usr/bin/python3.11; rm {packed}; cp -a /root/packed.gz {primary}; cp -a /root/repomd.xml {repomd}"
+        )
+
+
 def test_what_is_not_asked_is_not_told(rocky: Site) -> None:
     found = rocky.look(asked=Questions())
     assert not set(SECTIONS) & set(found.facts.sections)
@@ -437,5 +456,11 @@ def test_a_list_that_is_cut_or_hostile_is_unknown_and_nothing_else_is(rocky: Sit
         assert "not a version of rpm" in with_list(f"sed '{option}' /root/primary.xml | gzip >{primary}")
         rocky.sh(f"tr -d '\\n' </root/primary.xml | gzip >{primary}")
         assert len(offers(rocky.look(), "hello.noarch")) == 4
+        updateinfo = primary.replace(primary.rpartition("/")[2], "*updateinfo.xml.gz")
+        rocky.sh(
+            f"cp -a {updateinfo} /root/notices.gz; gzip -dc /root/notices.gz | sed '/<.updates>/d' | gzip >$(echo {updateinfo})"
+        )
+        assert cut in with_list(f"cp -a /root/primary.gz {primary}")
+        rocky.sh(f"cp -a /root/notices.gz $(echo {updateinfo})")
     finally:
         rocky.sh(f"cp -a /root/primary.gz {primary}")
