@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
-from time import monotonic
+from time import CLOCK_BOOTTIME, clock_gettime, monotonic
 
 from reconciler.commit.lease import Held, HeldBy, LeaseKeeper
 from reconciler.commit.places import Places, find_places
@@ -67,6 +67,11 @@ OUTPUTS_KEPT = timedelta(days=14)
 """SSM keeps the output of commands on a node for 336 hours."""
 
 
+def since_boot() -> float:
+    """Give the seconds since this machine was started, those asleep included: nobody sets this clock."""
+    return clock_gettime(CLOCK_BOOTTIME)
+
+
 class Controller:
     """One host, one repository, one state folder. Not for several threads at once; its passes use threads of their own."""
 
@@ -77,7 +82,7 @@ class Controller:
         settings: HostSettings,
         state_dir: Path,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        ticks: Callable[[], float] = monotonic,
+        ticks: Callable[[], float] = since_boot,
     ) -> None:
         address = parse_address(repo, cwd=Path.cwd())
         if settings.remote is not None:
@@ -90,6 +95,7 @@ class Controller:
         self.clock = clock
         self._ticks = ticks
         self._clock_before: tuple[datetime, float] | None = None
+        self._clock_now: tuple[datetime, float] | None = None
         self._patches = PatchSurveyor()
         self.pauses = PauseFile(folder=state_dir)
         self._reporters = believed_reporters(settings)
@@ -322,6 +328,8 @@ class Controller:
             ),
             self._books(reports),
         )
+        if not done.patches.clock:  # a clock that jumped is doubted until it is back, or somebody starts us anew
+            self._clock_before = self._clock_now
         problems[:0] = leading.words
         problems += [*ledger_words(reports.read, done.patches), *filter(None, (done.patches.clock,))]
         begins = not reports.read.ledger.archives and bool(done.patches.ledger.archives)
@@ -361,7 +369,7 @@ class Controller:
     def _books(self, reports: Reports) -> PatchBooks:
         """Give what patches are judged by, and what the clocks said when that was last asked."""
         before, now = self._clock_before, (self.clock(), self._ticks())
-        self._clock_before = now
+        self._clock_now = now
         read = reports.read
         return PatchBooks(
             ledger=read.ledger,
