@@ -37,7 +37,15 @@ SECTIONS = (
     "rpm",
     "locks",
 )
-HELLO = {v: Rpm(name="hello", version=f"{v}-1.el9") for v in ("0.9", "1.0~rc1", "1.0", "1.0^git1", "1.1", "1.10")}
+NEEDS = ("Requires: hello-data >= 1, libgreet", "Requires: (no-such or unwanted)", "Requires: nobody-has-it")
+HELLO = {
+    v: Rpm(name="hello", version=f"{v}-1.el9", fields=NEEDS if v == "1.10" else ())
+    for v in ("0.9", "1.0~rc1", "1.0", "1.0^git1", "1.1", "1.10")
+}
+COMPANIONS = [
+    Rpm(name="hello-data", version="1.10-1.el9", fields=("Requires: hello-fonts",)),
+    Rpm(name="hello-fonts", version="3-1.el9", arch="x86_64"),
+]
 GREET = [Rpm(name="libgreet", version=f"2:{v}-1.el9", arch="x86_64", source="greet") for v in ("2.0", "2.1")]
 KERNEL = [
     Rpm(
@@ -114,7 +122,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iter
         become_rpm_node(rocky, ROCKY)
         become_rpm_node(leap, LEAP)
         packages = RpmPackages(rocky)
-        everything = [*HELLO.values(), *GREET, *KERNEL, Rpm(name="unwanted", version="1-1")]
+        everything = [*HELLO.values(), *GREET, *KERNEL, *COMPANIONS, Rpm(name="unwanted", version="1-1")]
         packages.publish("baseos", everything, notices=[SECURITY, BUGFIX, OF_NOBODY])
         packages.publish("updates", [HELLO["1.1"]], notices=[SECURITY])
         packages.publish("modular", [*NODE["18"], *NODE["20"], PLAIN_NODE, TOO_NEW], notices=None, modules=MODULES)
@@ -178,7 +186,15 @@ def test_versions_on_offer_are_told_from_the_installed_one_upwards(
     assert (greet.version, greet.source, greet.source_version) == ("2:2.1-1.el9", "greet", "")
     assert greet.title == "libgreet.x86_64:2:2.1-1.el9"
     assert [patch.version for patch in offers(found, "kernel-core.x86_64")] == ["5.14.0-10.el9", "5.14.0-9.el9"]
-    assert "unwanted.noarch" not in rows(found, "available")
+    brought = {"hello-data.noarch", "hello-fonts.x86_64"}  # by an upgrade, and by what that brings
+    others = {"nodejs.x86_64"} if which == 0 else set()
+    assert rows(found, "available").keys() == {
+        "hello.noarch",
+        "libgreet.x86_64",
+        "kernel-core.x86_64",
+        *brought,
+        *others,
+    }
 
 
 @pytest.mark.parametrize("which", [0, 1])

@@ -4,7 +4,6 @@ What is judged there before and after them: rows, rules and lists, on what the n
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -260,8 +259,8 @@ def test_dependencies_come_where_they_are_allowed_and_never_where_they_are_rejec
     rejected = {"rejected": (PatchEntry(pattern="newcomer"),), "rejected_action": RejectedPatchesAction.BLOCK}
     order = manager.order("needy", unapproved_dependencies=allow, **rejected)
     assert order is not None
-    # A scan tells of installed packages alone: that this one is rejected shows where its name is on offer.
-    done = manager.run(replace(order, blocked=("newcomer",)))
+    assert order.blocked == ("newcomer",)
+    done = manager.run(order)
     assert done.causes == {"needy.noarch": "dependency"}, done
     assert "newcomer" in words(done, "needy.noarch")
     done = manager.run(manager.order("needy", unapproved_dependencies=allow))

@@ -6,6 +6,9 @@ looks into those alone whose package is installed, and into notices that name on
 
 from typing import Final
 
+ROUNDS: Final = 3
+"""The lists are read again for new packages that upgrades would bring along by name, and once more for what these need."""
+
 ORDER: Final = r"""
 function segments(a, b,   n, m, x, y) {
   while (1) {
@@ -60,6 +63,7 @@ function module_is_over() {
   kind = module = stream = listing = ""
 }
 function package_is_over(   r, i, n, a, line, seen, tail) {
+  known[name] = 1
   if (name == "" || !(name in archs)) return
   newer = name "-" evr "." arch
   if (newer in of_module) { if (!(newer in active)) { hidden++; return } }
@@ -68,9 +72,12 @@ function package_is_over(   r, i, n, a, line, seen, tail) {
   for (i = 1; i <= n; i++) {
     if (a[i] != arch && a[i] != "noarch" && arch != "noarch") continue
     r = version[name, a[i]]
-    if (evr == r || compare(evr, r) >= 0) seen = 1
+    if (r == "") seen = 2
+    else if (evr == r) seen = seen ? seen : 1
+    else if (compare(evr, r) > 0) seen = 2
   }
   if (!seen) return
+  if (seen == 2) for (i = 1; i <= needed; i++) if (!(need[i] in archs)) more[need[i]] = 1
   tail = evr; sub(/^[^:]*:/, "", tail)
   if (source == name "-" tail ".src.rpm") source = ""
   tail = name "-" tail "." arch ".rpm"; n = length(href) - length(tail)
@@ -88,7 +95,8 @@ function notice_is_over(   i, out) {
 }
 index($0, mark) == 1 {
   $0 = substr($0, length(mark) + 1); split($0, f, " ")
-  if (f[1] == "has") {
+  if (f[1] == "new") { archs[f[2]] = f[3]; version[f[2], f[3]] = "" }
+  else if (f[1] == "has") {
     e = f[3]; sub(/^0:/, "", e)
     if (!((f[2], f[4]) in version)) { archs[f[2]] = archs[f[2]] " " f[4]; version[f[2], f[4]] = e }
     else if (compare(e, version[f[2], f[4]]) > 0) version[f[2], f[4]] = e
@@ -131,7 +139,11 @@ index($0, mark) == 1 {
   next
 }
 mode == "primary" {
-  if (/<name>/) { package_is_over(); packages++; name = text($0); arch = evr = sum = size = href = built = source = ""; next }
+  if (substr($0, 7, 10) == "<rpm:entry") {
+    if (needing && (e = of($0, "name")) ~ /^[A-Za-z0-9_][A-Za-z0-9._+-]*$/) need[++needed] = e
+    next
+  }
+  if (/<name>/) { package_is_over(); packages++; name = text($0); arch = evr = sum = size = href = built = source = ""; needed = needing = 0; next }
   if (/<metadata /) { expected = of($0, "packages") + 0; next }
   if (!(name in archs)) next
   if (/<arch>/) arch = text($0)
@@ -141,6 +153,8 @@ mode == "primary" {
   else if (/<size /) size = of($0, "package")
   else if (/<location /) href = of($0, "href")
   else if (/<rpm:sourcerpm>/) source = text($0)
+  else if (/<rpm:requires>/) needing = 1
+  else if (/<\/rpm:requires>/) needing = 0
   next
 }
 mode == "updateinfo" {
@@ -163,6 +177,7 @@ mode == "updateinfo" {
 END {
   if (mode == "primary") { package_is_over(); if (expected != packages) bad = bad " " at }
   if (mode == "updateinfo" && (open_updates || !closed)) bad = bad " " at
+  printf "more"; for (e in more) if (e in known) printf " %s", e; printf "\n"
   if (bad != "") print "bad" bad
   for (i = 1; i <= count; i++) print lines[i] "\t" where[lines[i]]
   print "end " count + 0 " " hidden + 0
@@ -229,6 +244,7 @@ repositories*)
   done
   unset IFS; set +f
   for p in /etc/dnf/modules.d/*.module; do [ -r "$p" ] && m=1; done
+  a=$(uname -m)
   [ -z "$m" ] || v="$v$NL$(awk -F = -v mark="$N mod" '
     function out() { if (name != "") print mark, name, stream == "" ? "-" : stream, state }
     { gsub(/[ \t\r]/, "") }
@@ -238,12 +254,22 @@ repositories*)
     END { out() }' /etc/dnf/modules.d/*.module 2>/dev/null </dev/null)"
   if x=$(rpm -qa --qf "$N has %{NAME} %{EPOCHNUM}:%{VERSION}-%{RELEASE} %{ARCH}\n" 2>/dev/null </dev/null); then
     x="$x$v"
-    p=$({ lists modules; x=; lists primary; lists updateinfo; } | grep -a -F -e "$N " -e '<name>' -e '<metadata ' -e '<arch>' -e '<version ' \
-      -e '<checksum ' -e '<time ' -e '<size ' -e '<location ' -e '<rpm:sourcerpm>' -e '<update ' -e '</update>' -e '</updates>' -e '<updates/>' -e '<package ' -e '<id>' \
-      -e '<title>' -e '<severity>' -e '<issued ' -e '<updated ' -e '<reference ' -e '<reboot_suggested' | awk -v mark="$N " 'AWK')
+    k=ROUNDS
+    while [ "$k" -gt 0 ]; do
+      k=$((k-1))
+      p=$({ lists modules; x=; lists primary; lists updateinfo; } | grep -a -F -e "$N " -e '<name>' -e '<metadata ' -e '<arch>' \
+        -e '<version ' -e '<checksum ' -e '<time ' -e '<size ' -e '<location ' -e '<rpm:sourcerpm>' -e 'rpm:requires>' -e '<rpm:entry ' \
+        -e '<update ' -e '</update>' -e '</updates>' -e '<updates/>' -e '<package ' -e '<id>' -e '<title>' -e '<severity>' \
+        -e '<issued ' -e '<updated ' -e '<reference ' -e '<reboot_suggested' | awk -v mark="$N " 'AWK')
+      l=${p%%"$NL"*} p=${p#*"$NL"} f=
+      set -f
+      for l in ${l#more}; do f=1; x="$x$NL$N new $l $a"; done
+      set +f
+      [ -n "$f" ] || break
+    done
     rpm_offers="$rpm_index$NL--$NL$p"
   else rpm_offers="unknown rpm could not list what is installed"
   fi;;
 *) rpm_offers=$rpm_index;;
 esac
-""".replace("AWK", ORDER + _AWK)
+""".replace("AWK", ORDER + _AWK).replace("ROUNDS", str(ROUNDS))
