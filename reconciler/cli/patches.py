@@ -11,6 +11,9 @@ from reconciler.cli.options import FormatOption, Limit, RepoOption, SettingsFile
 from reconciler.cli.output import Format, say, say_json, shown
 
 if TYPE_CHECKING:  # what these commands load lazily, so that --help stays quick
+    from reconciler.compliance.patches import PatchReport
+    from reconciler.daemon.standing import Standing
+    from reconciler.ids import NodeId
     from reconciler.model.known import Observed
     from reconciler.patching.look import NodeLook
 
@@ -142,6 +145,7 @@ def report_patches(
 
 def _look(node: str, repo: str, state_dir: object, host_settings: object) -> "Observed[NodeLook]":
     from reconciler.cli.opening import open_controller
+    from reconciler.daemon.standing import read_standing
     from reconciler.errors import UsageError
     from reconciler.ids import NodeId
     from reconciler.inventory.observed import Facts
@@ -153,14 +157,27 @@ def _look(node: str, repo: str, state_dir: object, host_settings: object) -> "Ob
     with open_controller(repo, state_dir, host_settings) as controller:
         base, _ = controller.branches.in_force()
         committed = controller.branches.committed()
+        standing = read_standing(controller, datetime.now(UTC), [])
     asked = base.desired.nodes.get(NodeId(node))
     if asked is None:
         raise UsageError(f"there is no node {node!r}; `reconciler nodes` lists the nodes")
     facts = committed.facts.get(asked.id) or Facts(node=asked.id, unreachable="never collected")
     known = committed.history.nodes.get(asked.id, NodeHistory(node=asked.id))
-    return look_at_node(
-        asked, base.desired, facts, committed.ledger, datetime.now(UTC), remembered(known, PatchTable())
-    )
+    memory, now = remembered(known, PatchTable()), datetime.now(UTC)
+    report = committed.reports.get(asked.id)
+    if report is None or report.patches is None:
+        return look_at_node(asked, base.desired, facts, committed.ledger, now, memory)
+    doubts = _doubts(standing, asked.id, report.patches)
+    return look_at_node(asked, base.desired, facts, committed.ledger, now, memory, doubts=doubts)
+
+
+def _doubts(standing: "Standing", node: "NodeId", reported: "PatchReport") -> tuple[str, ...]:
+    """Give what the last pass doubted of the node's lists, and whether that pass still counts."""
+    from reconciler.patching.node_compliance import ComplianceStatus
+
+    _, stale = standing.status(node)
+    doubted = reported.reason if reported.status is ComplianceStatus.UNKNOWN else ""
+    return tuple(filter(None, (stale, doubted)))
 
 
 def _say_unknown(node: str, why: str, output: Format) -> int:

@@ -44,9 +44,11 @@ def look_at_node(
     now: datetime,
     memory: NodeMemory | None = None,
     override: Collection[PatchBaseline] = (),
+    doubts: tuple[str, ...] = (_AS_COMMITTED,),
 ) -> Observed[NodeLook]:
     """Put together what a node is judged by; Unknown, with the reason, where something of it is missing.
 
+    `doubts`: what the last pass found in the way of trusting its lists, where that is known.
     `override`: SSM's BaselineOverride, which stands in the place of every other baseline.
     """
     system = facts.section("os")
@@ -72,7 +74,7 @@ def look_at_node(
         product=product(identity, version),
         now=now,
     )
-    return Known(NodeLook(resolution=resolution, patches=patches.value, judge=Judge(grounds), doubts=(_AS_COMMITTED,)))
+    return Known(NodeLook(resolution=resolution, patches=patches.value, judge=Judge(grounds), doubts=doubts))
 
 
 def _overridden(override: Collection[PatchBaseline], runs: OperatingSystem | None) -> Resolution:
