@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+from reconciler.drift.refreshes import with_refreshes
 from reconciler.errors import NodeError
 from reconciler.ids import NodeId
-from reconciler.inventory.collect import ask
+from reconciler.inventory.collect import ask, collect
 from reconciler.inventory.observed import Facts
 from reconciler.model.command import Connect
 from reconciler.model.desired import DesiredState
@@ -37,19 +38,25 @@ def patch_orders(
 ) -> Mapping[NodeId, Observed[PatchOrder | None]]:
     """Give what each node is to get; None within Known: nothing is to be done there."""
     wanted = tuple(nodes)
-    questions = Questions(fleet=desired.fleet.id, patches=True, ports=(), mounts=False)
 
     def one(node: Node) -> Observed[PatchOrder | None]:
-        try:
-            with connect(node) as session:
-                facts = ask(session, node, questions).facts
-        except NodeError as error:
-            return Unknown(str(error))
-        return order_for(request, node, desired, facts, ledger, now)
+        return order_for(request, node, desired, _facts_of(node, desired, connect, now), ledger, now)
 
     with ThreadPoolExecutor(max_workers=max(1, min(WORKERS, len(wanted))), thread_name_prefix="patches") as pool:
         answers = list(pool.map(one, wanted))
     return {node.id: found for node, found in zip(wanted, answers, strict=True)}
+
+
+def _facts_of(node: Node, desired: DesiredState, connect: Connect, now: datetime) -> Facts:
+    """Ask a node what it runs, refresh its lists where its baseline wants that, and ask it for its patches."""
+    questions = {node.id: Questions(fleet=desired.fleet.id, patches=True, ports=(), mounts=False)}
+    try:
+        with connect(node) as session:
+            first = ask(session, node, questions[node.id], only=frozenset({"os", "metadata"}))
+    except NodeError as error:
+        return Facts(node=node.id, unreachable=str(error))
+    asked = with_refreshes(questions, [node.id], desired, {node.id: first}, now)
+    return collect([node], asked, connect)[node.id].facts
 
 
 def order_for(

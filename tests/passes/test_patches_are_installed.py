@@ -114,3 +114,16 @@ def test_hooks_run_around_the_install_and_the_reboot_and_only_the_last_where_not
     patching.command("AWS-RunPatchBaselineWithHooks", {"Operation": "Install", **hooks}, step="Scan")
     said = [line.split()[0] for line in (node.root / "root/hooks").read_text().splitlines()]
     assert said == ["Pre", "Post", "Last", "Last"]
+
+
+def test_lists_are_refreshed_before_a_command_judges_by_them_where_the_baseline_wants_that(patching: Patching) -> None:
+    node = patching.fleet.nodes[0]
+    patching.publish([package("stale", "1.0")])
+    node.run(["apt-get", "-qy", "install", "stale"])
+    newer = datetime(2026, 3, 2, tzinfo=UTC)
+    patching.archive.publish("bookworm-security", [package("stale", "1.1")], label="Debian-Security", date=newer)
+    patching.archive.install_into(node.root)
+    patching.approve("stale", baseline="Refresh: never\n")
+    assert "nothing is missing" in patching.send("Scan").stdout
+    patching.approve("stale")
+    assert "MISSING stale.all:1.1" in patching.send("Scan").stdout
