@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from reconciler.bundled import bundled_files
+from reconciler.documents.content import Content, ContentFile, ContentUnknown, Source
 from reconciler.documents.error import InputError, RenderError
 from reconciler.documents.patch_overrides import read_baseline_override, read_override_list
 from reconciler.documents.patch_script import patch_script
 from reconciler.documents.render import render
 from reconciler.documents.rendered import Rendered
-from reconciler.ids import BaselineName
+from reconciler.ids import BaselineName, DocumentName
 from reconciler.model.patch import Family
 from reconciler.model.patch_order import PatchOrder, Pin, RebootOption
 from reconciler.model.patch_request import InstallOverride, Operation, PatchRequest
@@ -32,7 +33,7 @@ def an_order(*pins: Pin, **given: Any) -> PatchOrder:
 def bundled(name: str, **parameters: str) -> Rendered:
     state, problems = read_state({"state/fleet.yaml": b"Fleet: example\n"}, bundled=bundled_files())
     assert state is not None, problems
-    document = state.documents[name].get("$DEFAULT")  # type: ignore[index]  # a plain text names a document here
+    document = state.documents[DocumentName(name)].get("$DEFAULT")
     assert document is not None
     return render(document, {key: [value] for key, value in parameters.items()}, stored={}, documents=state.documents)
 
@@ -154,3 +155,51 @@ def test_a_baseline_override_is_read() -> None:
 def test_a_baseline_override_that_does_not_read_fails_its_step(text: bytes) -> None:
     with pytest.raises(InputError, match="BaselineOverride"):
         read_baseline_override(text)
+
+
+class Held:
+    """Knows one file, whatever is asked for."""
+
+    def __init__(self, data: bytes | None, *, single: bool = True) -> None:
+        self.data, self.single = data, single
+
+    def find(self, _source: Source) -> Content | None:
+        if self.data is None:
+            return None
+        file = ContentFile(path="list", sha256="f" * 64, size=len(self.data))
+        return Content(pin="sha256 " + "f" * 64, files=(file,), single=self.single)
+
+    def read(self, sha256: str) -> bytes:
+        assert sha256 == "f" * 64
+        return self.data or b""
+
+
+def fetching(contents: Held, **parameters: str) -> Rendered:
+    state, problems = read_state({"state/fleet.yaml": b"Fleet: example\n"}, bundled=bundled_files())
+    assert state is not None, problems
+    document = state.documents[DocumentName("AWS-RunPatchBaseline")].get("$DEFAULT")
+    assert document is not None
+    given = {"Operation": ["Install"], **{key: [value] for key, value in parameters.items()}}
+    return render(document, given, stored={}, contents=contents)
+
+
+def test_a_list_that_is_fetched_is_part_of_what_is_asked_and_of_the_digest() -> None:
+    found = fetching(Held(b"patches: [{id: hello}]"), InstallOverrideList="https://example.org/list.yaml")
+    assert found.patch_requests[0].overrides == (InstallOverride(id="hello"),)
+    other = fetching(Held(b"patches: [{id: other}]"), InstallOverrideList="https://example.org/list.yaml")
+    assert found.digest != other.digest
+    assert [(one.source, one.mutable) for one in found.fetched] == [("https://example.org/list.yaml", True)]
+
+
+def test_a_baseline_override_is_fetched_from_a_bucket_too() -> None:
+    text = b'[{"Name": "now", "OperatingSystem": "DEBIAN"}]'
+    (request,) = fetching(Held(text), BaselineOverride="s3://bucket/folder/override.json").patch_requests
+    assert [one.name for one in request.baselines] == ["now"]
+    assert request.digest != replace(request, baselines_digest="").digest
+
+
+def test_what_nobody_has_looked_at_yet_waits_and_what_is_a_folder_fails() -> None:
+    with pytest.raises(ContentUnknown):
+        fetching(Held(None), InstallOverrideList="https://example.org/list.yaml")
+    folder = fetching(Held(b"", single=False), InstallOverrideList="s3://bucket/folder/")
+    assert "no single file" in (only(folder).fail or "")
