@@ -136,10 +136,10 @@ finish() { # results are in $step/results: say them, the failed ones first; rebo
     if grep -q '^patch: failed ' "$step/results"; then
         failed=1
         grep '^patch: failed ' "$step/results"
+        sed -n 's/^patch: failed /failed: /p' "$step/results" >&2
         show_log
     fi
     grep -v '^patch: failed ' "$step/results"
-    sed -n 's/^patch: failed /failed: /p' "$step/results" >&2
     [ ! -f "$step/findings" ] || cat "$step/findings"
     if [ "$failed" = 1 ] && ! grep '^patch: failed ' "$step/results" | grep -q -v ' dependency: '; then
         failed=2

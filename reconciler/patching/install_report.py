@@ -10,30 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler.ids import PatchId
+from reconciler.model.patch_causes import CAUSES
 from reconciler.patching.node_patches import InstallRun
-
-CAUSES: Final = (
-    "lock-held",
-    "disk-full",
-    "dpkg-interrupted",
-    "dpkg-killed",
-    "rpm-interrupted",
-    "rpm-killed",
-    "shutdown-pending",
-    "not-root",
-    "gone",
-    "held",
-    "dependency",
-    "download",
-    "checksum",
-    "signature",
-    "maintainer-script",
-    "dpkg",
-    "transaction",
-    "no-boot-entry",
-    "service-failed",
-)
-"""Every cause that the program on the node names; what any other says is `unknown`."""
 
 _RESULT: Final = re.compile(r"patch: (installed|already|failed) (\S{1,300}) (\S{1,300})(?: ([a-z-]{1,30}): (.*))?")
 _MOST_LINES: Final = 20_000

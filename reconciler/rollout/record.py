@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from reconciler.model.history import RunStatus
 from reconciler.model.outcome import RunRecord, StepResult
+from reconciler.model.patch_causes import causes_in_words
 from reconciler.rollout.manifest import Manifest
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.sight import Sight, Standing, StepSight
@@ -36,7 +37,7 @@ def record_of(manifest: Manifest, sight: Sight, output: OutputKeeper, now: datet
         started=manifest.started,
         ended=_ended(manifest, sight, now) if status.ended else None,
         exit_code=_exit_code(sight, status),
-        detail=_detail(manifest, sight)[:SUMMARY_LIMIT],
+        detail=_detail(manifest, sight, output)[:SUMMARY_LIMIT],
         step=manifest.step_name(sight.at_step) if sight.at_step and not status.ended else "",
         steps=tuple(_step_result(manifest, step, sight, output) for step in sight.steps),
     )
@@ -61,7 +62,7 @@ def _ended(manifest: Manifest, sight: Sight, now: datetime) -> datetime:
     return min(now, manifest.started + timedelta(seconds=sight.took))
 
 
-def _detail(manifest: Manifest, sight: Sight) -> str:
+def _detail(manifest: Manifest, sight: Sight, output: OutputKeeper) -> str:
     at = manifest.step_name(sight.at_step) if sight.at_step else "its first step"
     match sight.standing:
         case Standing.GOING | Standing.REBOOTED if sight.rebooting:
@@ -75,11 +76,11 @@ def _detail(manifest: Manifest, sight: Sight) -> str:
         case Standing.KILLED:
             return f"the run was killed from outside during {at}: its exit status is unknown"
         case _:
-            return _summary(manifest, sight)
+            return _summary(manifest, sight, output)
 
 
-def _summary(manifest: Manifest, sight: Sight) -> str:
-    """SSM's sentence, and what failed first."""
+def _summary(manifest: Manifest, sight: Sight, output: OutputKeeper) -> str:
+    """SSM's sentence, and what failed first; of a patch install the causes that it names."""
     counts = Counter(step.status for step in sight.steps)
     processed = sum(1 for step in sight.steps if step.status)
     text = (
@@ -90,7 +91,9 @@ def _summary(manifest: Manifest, sight: Sight) -> str:
     for step in sight.steps:
         match step.status:
             case "Failed":
-                return f"{text}; {manifest.step_name(step.number)}: exit status {step.exit_code}"
+                causes = causes_in_words(output.head(manifest.run, step.number, "err"))
+                named = f": {causes}" if causes else ""
+                return f"{text}; {manifest.step_name(step.number)}: exit status {step.exit_code}{named}"
             case "TimedOut":
                 return f"{text}; {manifest.step_name(step.number)}: timed out, or was killed (137)"
             case "Cancelled":

@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from reconciler.ids import PatchId
-from reconciler.patching.install_report import CAUSES, read_install_report
+from reconciler.model.patch_causes import CAUSES, causes_in_words
+from reconciler.patching.install_report import read_install_report
 
 SAID = b"""installing 3 patches
 patch: failed bad.all 1.1 maintainer-script: its postinst ended with 3
@@ -52,3 +55,21 @@ def test_every_cause_that_the_programs_name_is_known_and_told_in_the_docs() -> N
     assert named - {"patch", "waiting", "patching"} <= set(CAUSES)
     told = (root / "docs/patching.md").read_text(encoding="utf-8")
     assert [cause for cause in CAUSES if f"`{cause}`" not in told] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (b"", ""),
+        (b"patching stopped: lock-held: apt (pid 7) holds it\n", "lock-held"),
+        (b"patching stopped: rm -rf: words\npatching stopped: nonsense: x\n", ""),
+        (
+            b"failed: a.all 1 dependency: x\nfailed: b.all 1 dependency: y\nfailed: c.all 2 download: z\nnoise\n",
+            "3 patches failed: dependency (2), download",
+        ),
+        (b"failed: a.all 1 held: x\nnot rebooted: no-boot-entry: y\n", "1 patch failed: held; no-boot-entry"),
+        (b"service-failed: it ran before: ssh.service\n", "service-failed"),
+    ],
+)
+def test_causes_are_summed_up_in_words_of_a_fixed_vocabulary(said: bytes, words: str) -> None:
+    assert causes_in_words(said) == words

@@ -117,6 +117,7 @@ def test_a_package_that_its_node_holds_is_not_touched(manager: Manager, node: Te
     done = manager.run(order)
     node.run(["apt-mark", "unhold", "hello"])
     assert (done.causes, versions(node, "hello")) == ({"hello.all": "held"}, {"hello": "1.0"}), done
+    assert done.detail.endswith("PatchLinux: exit status 1: 1 patch failed: held")
 
 
 def test_old_kernels_are_told_and_removed_only_where_asked(manager: Manager, node: TestNode, tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ class Patched:
     exit_code: int
     stdout: str
     stderr: str
+    detail: str = ""
+    """What the run's record says."""
 
     @property
     def report(self) -> InstallReport:
@@ -288,6 +290,7 @@ class Manager:
             exit_code=done.exit_code,
             stdout=done.stdout.decode(),
             stderr=done.stderr.decode(),
+            detail=outcome.record.detail,
         )
 
 
