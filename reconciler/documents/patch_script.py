@@ -6,6 +6,7 @@ None of it is ever pasted into a command.
 
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Final
 
 from reconciler.documents.apt_install_text import APT
@@ -19,6 +20,9 @@ from reconciler.model.shell import quote
 
 LOCK_WAIT: Final = 600
 """Seconds to wait for a package manager that somebody else runs: unattended-upgrades takes minutes."""
+
+NO_END: Final = timedelta(hours=48)
+"""The longest that a step may have: a package transaction that has begun is never ended, and what comes before it has limits of its own."""
 
 _PROGRAMS: Final = {
     Family.APT: FRAME + BEGIN + APT + INSTALL,

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from reconciler.documents.content import Blobs, Fetched
 from reconciler.documents.downloads import Placed
-from reconciler.documents.patch_script import patch_script
+from reconciler.documents.patch_script import NO_END, patch_script
 from reconciler.documents.script_inputs import DEFAULT_TIMEOUT
 from reconciler.ids import Digest, DocumentName
 from reconciler.model.patch_order import PatchOrder
@@ -93,7 +93,7 @@ class Rendered:
         if not self.patch_requests:
             return self
         steps = tuple(
-            step if step.patching is None else replace(step, script=patch_script(step.patching, order))
+            step if step.patching is None else replace(step, script=patch_script(step.patching, order), timeout=NO_END)
             for step in self.steps
         )
         return replace(self, steps=steps, digest=digest_of(steps))

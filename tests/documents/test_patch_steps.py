@@ -2,6 +2,7 @@
 
 import subprocess
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,12 @@ def test_what_runs_on_a_node_is_told_by_its_digest() -> None:
     here, there = rendered.with_order(an_order()), rendered.with_order(an_order(replace(PIN, version="1.2")))
     assert len({rendered.digest, here.digest, there.digest, rendered.with_order(None).digest}) == 4
     assert rendered.with_order(an_order()) == here
+
+
+def test_a_command_is_followed_for_two_hours_and_nothing_ends_the_step_on_its_node_then() -> None:
+    rendered = bundled("AWS-RunPatchBaseline", Operation="Install")
+    assert only(rendered).timeout == timedelta(hours=2)
+    assert only(rendered.with_order(an_order())).timeout == timedelta(hours=48)
 
 
 def test_a_document_without_patch_steps_is_the_same_on_every_node() -> None:

@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from reconciler.documents.actions.run_patch_baseline import TIMEOUT
-from reconciler.documents.patch_script import patch_script
+from reconciler.documents.patch_script import NO_END, patch_script
 from reconciler.documents.rendered import Rendered, RenderedStep, digest_of
 from reconciler.drift.definitions import Definition
 from reconciler.drift.finding import Cause
@@ -240,7 +239,7 @@ class Manager:
             operation=Operation.INSTALL, reboot=order.reboot if order else RebootOption.NO_REBOOT, **request
         )
         text = script(patch_script(wanted, order))
-        step = RenderedStep(name="PatchLinux", action="reconciler:runPatchBaseline", script=text, timeout=TIMEOUT)
+        step = RenderedStep(name="PatchLinux", action="reconciler:runPatchBaseline", script=text, timeout=NO_END)
         steps = (replace(step, group=1),)
         rendered = Rendered(document=DocumentName("Patch"), version="1", digest=digest_of(steps), steps=steps)
         self.runs += 1

@@ -17,8 +17,8 @@ from reconciler.model.known import JsonValue
 from reconciler.model.patch_order import RebootOption
 from reconciler.model.patch_request import Operation, PatchRequest
 
-TIMEOUT = timedelta(hours=48)
-"""The longest there is: a package transaction that has begun is never ended, and before it the script itself looks at the time."""
+TIMEOUT = timedelta(hours=2)
+"""SSM: of AWS-RunPatchBaseline's own step. For so long a command is followed; on the node nothing ends the step then."""
 
 _S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(\S{1,900})")
 _HTTPS = re.compile(r"https://[A-Za-z0-9\[][A-Za-z0-9.:\]-]{0,250}/\S{1,900}")
