@@ -127,3 +127,18 @@ def test_lists_are_refreshed_before_a_command_judges_by_them_where_the_baseline_
     assert "nothing is missing" in patching.send("Scan").stdout
     patching.approve("stale")
     assert "MISSING stale.all:1.1" in patching.send("Scan").stdout
+
+
+def test_nothing_is_sent_to_a_node_whose_patches_are_not_known_and_it_counts_as_failed(patching: Patching) -> None:
+    node = patching.fleet.nodes[0]
+    system = node.root / "usr/lib/os-release"
+    text = system.read_text()
+    system.write_text(text.replace("ID=debian", "ID=arch"))
+    try:
+        done = patching.send()
+    finally:
+        system.write_text(text)
+    assert (done.status, done.stdout) == ("Failed", ""), done
+    (record,) = patching.site.git("log", "-1", "--format=", "--name-only", "compliance").split()
+    told = patching.site.git("show", f"compliance:{record}")
+    assert "its patches are not known: no baseline" in told

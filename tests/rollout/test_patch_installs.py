@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.model.patch_request import InstallOverride
 from tests.support.nodes import Fleet, TestNode, start_fleet
 from tests.support.patching import Manager, audit, forget_packages, have, package, publish, versions
 
@@ -145,3 +146,13 @@ def test_old_kernels_are_told_and_removed_only_where_asked(manager: Manager, nod
     done = manager.run(manager.order("hello"), remove_old_kernels=True)
     assert done.status == "Success", done
     assert set(versions(node, *names, headers.name)) == {"linux-image-6.1.0-10-amd64", "linux-image-6.1.0-11-amd64"}
+
+
+def test_an_override_list_brings_what_no_baseline_approves_and_nothing_else(
+    manager: Manager, node: TestNode, tmp_path: Path
+) -> None:
+    new = [package("hello", "1.1"), package("hello", "1.2"), package("other", "1.1")]
+    have(node, tmp_path, [package("hello", "1.0"), package("other", "1.0")], *new)
+    done = manager.run(manager.order("other", overrides=(InstallOverride(id="hel*", title="hello.all:1.1"),)))
+    assert (done.status, done.installed) == ("Success", {"hello.all": "1.1"}), done
+    assert versions(node, "hello", "other") == {"hello": "1.1", "other": "1.0"}
