@@ -31,9 +31,13 @@ def command_figures(folder: Path, count: int, *, runs: int, tools: Sequence[str]
             unit="s",
             note=f"{on_nodes:.3g} s of it from the first start to the last end",
         )
+        cpu = tuple(float(str(each["cpu"])) / count * 1000 for each in told)
+        yield Figure(name="command-cpu", what="controller CPU a node of such a document", values=cpu, unit="ms")
         other = OtherTools(fleet, folder / "tools") if tools else None
         if other is not None and "pyinfra" in tools:
-            shell = other.pyinfra_shell(runs)
+            shell, their_cpu = other.pyinfra_shell(runs)
+            each = tuple(value / count * 1000 for value in their_cpu)
+            yield Figure(name="pyinfra-shell-cpu", what="pyinfra's own CPU a node of it", values=each, unit="ms")
             yield _other("pyinfra-shell", f"pyinfra's server.shell on the same {count} nodes, connections open", shell)
             yield _ratio("command-pyinfra", "pyinfra's time over ours", shell, median(seconds), PYINFRA_BUDGET)
         if other is not None and "ansible" in tools:

@@ -112,13 +112,13 @@ class OtherTools:
             raise AssertionError(f"Ansible was ok on {ok} of {len(self.names)} nodes: {said[:2000]}")
         return Ansible(whole=whole, startup=startup)
 
-    def pyinfra_shell(self, runs: int) -> tuple[float, ...]:
-        """Run pyinfra's `server.shell` so often over connections that stay open; gives each one's time."""
+    def pyinfra_shell(self, runs: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Run pyinfra's `server.shell` so often over connections that stay open; gives each one's time, and its processor time."""
         _, told = self._timed([str(VENV / "bin/python"), str(HERE / "pyinfra_shell.py"), str(runs)])
         parts = json.loads(told.splitlines()[-1])
         if parts["well"] != len(self.names):
             raise AssertionError(f"pyinfra reports {parts}")
-        return tuple(float(each) for each in parts["seconds"])
+        return tuple(float(each) for each in parts["seconds"]), tuple(float(each) for each in parts["cpu"])
 
     def ansible_shell(self) -> float:
         """Run Ansible's `shell` on every node, over connections that an earlier command left open; start-up apart."""

@@ -289,6 +289,7 @@ def reconcile(
             item,
             desired.nodes[item.node],
         ),
+        rests_on_holds=lambda item: item.forced or desired.associations[item.association].expect is None,
         confirm=_second_look(base, history, before, world),
         going=[record for record in settled if not record.status.ended],
         target_counts={name: len(members) for name, members in base.targets.members.items()},

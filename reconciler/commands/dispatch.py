@@ -150,6 +150,7 @@ def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> 
         wait_until=command.expires,
         stop=around.stop,
         recheck=lambda session, item: recheck(session, association, command.definition, item, desired.nodes[item.node]),
+        rests_on_holds=lambda _item: True,  # a command is asked for by hand, and expects nothing
         on_outcome=lambda outcome: _tell(command, outcome, around.tell),
         target_counts={association.name: len(command.nodes)},
         outputs=around.outputs,

@@ -256,6 +256,7 @@ class CommandSocket:
             pauses=controller.pauses.read,
             alone=nullcontext,  # its records are written as any process' would be: the branch takes both
             lead=self._lead,
+            known=controller.last_facts,
         )
 
     def _lead(self, _command: Command, _desired: DesiredState, seen: int) -> Leads:

@@ -78,6 +78,8 @@ class Office:
     """Keeps other writers of the state folder away while a command is under way, where they must be."""
     lead: Callable[[Command, DesiredState, int], Leads]
     """From the highest epoch that nodes know; raises LeaseLost where somebody else leads."""
+    known: Callable[[], Mapping[NodeId, Facts]] = dict
+    """What nodes last said to this process, or to the one before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +124,7 @@ def office_of(controller: Controller) -> Office:
         pauses=controller.pauses.read,
         alone=lambda: writing_from(controller.state_dir, "send-command"),
         lead=lead,
+        known=controller.last_facts,
     )
 
 
@@ -193,13 +196,7 @@ def _send(
     if reports.standing.lost is not None:
         raise CommitError(f"nothing was sent, for it could not be recorded: {reports.standing.lost}")
     connect = office.connect(desired)
-    facts = _asked([desired.nodes[node] for node in command.nodes], desired.fleet.id, connect)
-    lost = guarded(reports.read.history, facts, command.requested, partial(run_id, desired.fleet.id)).lost
-    if lost is not None:
-        raise CommitError(f"nothing was sent: {lost}")
-    seen = max((epoch_on(found, desired.fleet.id) for found in facts.values()), default=0)
-    leads = office.lead(command, desired, seen)
-    announce(facts, desired, leads.epoch, connect=connect)
+    leads = _leading(office, command, desired, reports, connect)
     if leads.note is not None:
         problems.append(leads.note)
     books = _Books(office, reports, leads.epoch, problems)
@@ -251,6 +248,31 @@ def _patches(
         return {}
     nodes = [desired.nodes[node] for node in command.nodes if node not in command.denied]
     return patch_orders(request, nodes, desired, reports.read.ledger, connect, now)
+
+
+def _leading(office: Office, command: Command, desired: DesiredState, reports: Reports, connect: Connect) -> Leads:
+    """Lead, above whatever nodes know. Raises LeaseLost, and CommitError where nodes remember more than the branch.
+
+    Nodes are asked for that where somebody else may have led since they last spoke to us: only then their epochs decide. A
+    lease that stands keeps everybody else away, and each start is refused by its own node where that knows a higher epoch.
+    """
+    nodes, history = [desired.nodes[node] for node in command.nodes], reports.read.history
+    known = office.known()
+    if history.commit is not None and all(node.id in known for node in nodes):
+        leads = office.lead(command, desired, _highest({node.id: known[node.id] for node in nodes}, desired.fleet.id))
+        if leads.until() is not None:
+            return leads
+    facts = _asked(nodes, desired.fleet.id, connect)
+    lost = guarded(history, facts, command.requested, partial(run_id, desired.fleet.id)).lost
+    if lost is not None:
+        raise CommitError(f"nothing was sent: {lost}")
+    leads = office.lead(command, desired, _highest(facts, desired.fleet.id))
+    announce(facts, desired, leads.epoch, connect=connect)
+    return leads
+
+
+def _highest(facts: Mapping[NodeId, Facts], fleet: FleetId) -> int:
+    return max((epoch_on(found, fleet) for found in facts.values()), default=0)
 
 
 def _asked(nodes: list[Node], fleet: FleetId, connect: Connect) -> Mapping[NodeId, Facts]:

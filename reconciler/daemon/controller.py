@@ -246,6 +246,10 @@ class Controller:
             clock=self.clock,
         ).checks()
 
+    def last_facts(self) -> Mapping[NodeId, Facts]:
+        """Give what nodes last said to this process, or to the one before it; from any thread."""
+        return {node: found.facts for node, found in self._collected().items() if found.facts.unreachable is None}
+
     def _collected(self) -> Mapping[NodeId, Collected]:
         """Give what nodes last said to this process, or to the one before it."""
         if self._held is None:

@@ -46,6 +46,22 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resident:
+    """A program as a shell is told it that stays on the node while the connection is kept, and that has read a library.
+
+    It runs in a process of its own there, once. An answer that broke off is not asked for again: who knows what it did?
+    """
+
+    library: bytes = field(repr=False)
+    """Functions, and what is looked up once."""
+    call: bytes = field(repr=False)
+    begins: bool = False
+    """Whether a shell is begun for it where none stays yet: one program alone is cheaper without."""
+    patience: timedelta | None = None
+    """How long to wait behind the first words of the answer; then the program goes on alone, and what it said is all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """POSIX sh text that the loader checks (length, checksum) and then runs with stdin closed."""
 
@@ -55,6 +71,8 @@ class Program:
     limits: Limits = Limits()
     standing: Standing | None = None
     """The same in a form that may stay; a session that cannot keep it runs `text`, which gives the same answer."""
+    resident: Resident | None = None
+    """The same for a shell that stays; a session that keeps none runs `text`, which does the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,8 @@ class Tools:
     on_delayed: Callable[[PlanItem, str], None] = lambda _item, _why: None
     read: Read = no_store
     """Gives the files that steps download."""
+    rests_on_holds: Callable[[PlanItem], bool] = lambda _item: False
+    """Whether asking again comes down to hold files: then the start itself looks for them, in the same exchange."""
     on_cancelling: Callable[[PlanItem, str], None] = lambda _item, _why: None
     delivery: Delivery | None = None
     """None: a pass leaves a node that is away or busy to the next one."""
@@ -171,16 +173,24 @@ def _start(flight: Flight, session: Session, tools: Tools, wait: int) -> Outcome
     """Ask once more whether it may start, and start it: for the first time, or after a start that never arrived."""
     if tools.late():
         return _not_in_time(flight, tools)
-    hindered = _hindered(flight, session, tools)
+    unheld = tools.rests_on_holds(flight.item)
+    hindered = _paused(flight, tools) if unheld else _hindered(flight, session, tools)
     if hindered is not None:
         return hindered
     unsent = stage(session, flight.order, tools.read, become=flight.become)
     if unsent is not None:
         return outcome_of(flight.item, Disposition.HELD_BACK, unsent, tools.clock())
     flight.attempted = True
-    found = tools.runs.start(
-        session, flight.order, become=flight.become, wait=wait, on_claimed=lambda: _claimed(flight, tools)
-    )
+    found = _started(flight, session, tools, wait, unheld=unheld)
+    if isinstance(found, Refusal) and found.kind == "held":
+        # Something lies there: what it says decides.
+        hindered = _hindered(flight, session, tools)
+        if hindered is None:
+            found = _started(flight, session, tools, wait, unheld=False)
+    return hindered or _begun(flight, session, found, tools)
+
+
+def _begun(flight: Flight, session: Session, found: Sight | Refusal, tools: Tools) -> Outcome | None:
     if not isinstance(found, Refusal):
         return _judge(flight, session, found, tools)
     if found.kind == "busy" and tools.delivery is not None:
@@ -190,12 +200,27 @@ def _start(flight: Flight, session: Session, tools: Tools, wait: int) -> Outcome
     return outcome_of(flight.item, Disposition.HELD_BACK, _refusal_words(found), tools.clock())
 
 
+def _started(flight: Flight, session: Session, tools: Tools, wait: int, *, unheld: bool) -> Sight | Refusal:
+    return tools.runs.start(
+        session,
+        flight.order,
+        become=flight.become,
+        wait=wait,
+        unheld=unheld,
+        on_claimed=lambda: _claimed(flight, tools),
+    )
+
+
 def _hindered(flight: Flight, session: Session, tools: Tools) -> Outcome | None:
     answer = tools.recheck(session, flight.item)
     if answer.still_needed is None:
         return outcome_of(flight.item, Disposition.HELD_BACK, answer.reason, tools.clock(), hindrance=Hindrance.GATE)
     if not answer.still_needed:
         return outcome_of(flight.item, Disposition.NOT_NEEDED, answer.reason, tools.clock())
+    return _paused(flight, tools)
+
+
+def _paused(flight: Flight, tools: Tools) -> Outcome | None:
     paused = tools.paused(flight.item)
     if paused is not None:
         return outcome_of(flight.item, Disposition.HELD_BACK, paused, tools.clock(), hindrance=Hindrance.GATE)

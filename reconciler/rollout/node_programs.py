@@ -3,19 +3,22 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from reconciler.documents.render import Place, Rendered, RenderedStep
 from reconciler.drift.finding import Cause
 from reconciler.ids import AssociationName, Digest, FleetId, NodeId, RunId
-from reconciler.model.command import Limits, Program
+from reconciler.model.command import Limits, Program, Resident
 from reconciler.model.shell import quote
 from reconciler.rollout.node_text import (
+    ACCOUNT_HOME,
     ACKNOWLEDGE,
     ANNOUNCE,
     CANCEL,
     DISCARD,
+    FORGET,
     LOCK,
     LOOK,
     PRELUDE,
@@ -24,8 +27,10 @@ from reconciler.rollout.node_text import (
     ROOT,
     SPAWN,
     START,
+    STAY,
+    TRANSACTION,
 )
-from reconciler.rollout.runner_text import RUNNER
+from reconciler.rollout.runner_text import RUNNER, RUNNER_FILE
 
 OUTPUT_CAP = 10 * 1024 * 1024
 """Bytes kept on the node of each step's stdout and stderr: `yes` must not fill its disk."""
@@ -49,6 +54,15 @@ RESUMED_WITHIN = timedelta(hours=48)
 """SSM's agent drops older documents without a word; here they end as Failed, with the reason."""
 
 MANIFEST_BYTES = 4096
+
+BASE: Final = PRELUDE + ROOT + REPORT + TRANSACTION
+"""What every program about runs needs; it does nothing but to find out who and where it is."""
+
+_RUNNER: Final = PRELUDE + TRANSACTION + RUNNER
+LIBRARY: Final = f"{BASE}{SPAWN}runner_text={quote(_RUNNER)}\nrunner_start={quote(RUNNER_FILE)}\n"
+"""The same and the runner, for programs that start one."""
+
+_LIBRARY_BYTES: Final = f"{LIBRARY}{STAY}".encode()
 
 HARD_ANSWER_BYTES = 2 * ANSWER_ROOM
 """The rest of a report is a few lines a step."""
@@ -99,20 +113,27 @@ Held = Mapping[tuple[int, str], int]
 """(step, `out` or `err`) -> bytes of its output that the manager holds."""
 
 
-def start_program(order: Order, *, become: bool, wait: int, held: Held) -> Program:
-    """Claim the run's folder, start its runner, and report after at most `wait` seconds."""
+def start_program(
+    order: Order, *, become: bool, wait: float, held: Held, patience: float = 0.0, unheld: bool = False
+) -> Program:
+    """Claim the run's folder, start its runner, and report after at most `wait` seconds.
+
+    A shell that stays is waited for `patience` seconds where those are more. `unheld`: refuse where any hold file lies there.
+    """
     files = _files(order)
     head = (
         f"fleet={quote(order.fleet)}\nepoch={order.epoch}\ndigest={order.digest}\nshort={order.run[:16]}\npatience={LOCK_PATIENCE}\n"
-        f"expected={sum(len(content) for _, content in files)}\nstaged={int(bool(order.rendered.blobs))}\n"
-        f"{_write_files(order, files)}"
+        f"staged={int(bool(order.rendered.blobs))}\nunheld={int(unheld)}\n{_write_files(order, files)}"
     )
-    return _program(order.run, head + ROOT + REPORT + SPAWN, START, become=become, wait=wait, held=held)
+    program = _program(order.run, head, START, become=become, wait=int(wait), held=held, library=LIBRARY)
+    assert program.resident is not None  # noqa: S101  (for mypy: every program about runs has both forms)
+    waits = timedelta(seconds=max(wait, patience))
+    return replace(program, resident=replace(program.resident, begins=True, patience=waits))
 
 
 def look_program(run: RunId, *, become: bool, wait: int, held: Held) -> Program:
     """Report on a run, with the output beyond what is `held`."""
-    return _program(run, ROOT + REPORT, LOOK, become=become, wait=wait, held=held)
+    return _program(run, "", LOOK, become=become, wait=wait, held=held)
 
 
 def resume_program(
@@ -120,17 +141,17 @@ def resume_program(
 ) -> Program:
     """Let a run that asked for a reboot go on after it, once; `expired`: end it as Failed instead."""
     head = f"fleet={quote(fleet)}\nepoch={epoch}\nexpired={int(expired)}\nshort={run[:16]}\n"
-    return _program(run, head + ROOT + REPORT + SPAWN, RESUME, become=become, wait=wait, held=held)
+    return _program(run, head, RESUME, become=become, wait=wait, held=held, library=LIBRARY)
 
 
 def cancel_program(run: RunId, *, become: bool, held: Held) -> Program:
     """Kill the process group of the running step; the rest does not run."""
-    return _program(run, ROOT + REPORT, CANCEL, become=become, wait=0, held=held)
+    return _program(run, "", CANCEL, become=become, wait=0, held=held)
 
 
 def discard_program(run: RunId, *, become: bool, held: Held) -> Program:
     """Remove a run that never began, so that it never will; report it where it did begin."""
-    return _program(run, ROOT + REPORT, DISCARD, become=become, wait=0, held=held)
+    return _program(run, "", DISCARD, become=become, wait=0, held=held)
 
 
 def acknowledge_program(
@@ -149,9 +170,15 @@ def acknowledge_program(
     )
     head = (
         f"fleet={quote(fleet)}\nepoch={'' if epoch is None else epoch}\nacknowledged={count}\nruns={quote(' '.join(sorted(runs)))}\n"
-        f"set_markers() {{\n:\n{lines}}}\n{PRELUDE}reboot_patience={REBOOT_PATIENCE}\n{ROOT}{REPORT}"
+        f"set_markers() {{\n:\n{lines}}}\nreboot_patience={REBOOT_PATIENCE}\n"
     )
-    return Program(text=(head + ACKNOWLEDGE).encode(), become=become)
+    return _resident(head + ACKNOWLEDGE, BASE, Limits(), become=become)
+
+
+def forget_program(runs: Iterable[RunId], fleet: FleetId, *, epoch: int, become: bool) -> Program:
+    """Remove the folders of runs whose results are known, and note nothing."""
+    head = f"fleet={quote(fleet)}\nepoch={epoch}\nruns={quote(' '.join(sorted(runs)))}\nreboot_patience={REBOOT_PATIENCE}\n"
+    return _resident(head + FORGET, BASE, Limits(), become=become)
 
 
 def announce_program(fleet: FleetId, *, epoch: int, become: bool) -> Program:
@@ -165,21 +192,29 @@ def lock_program(*, become: bool) -> Program:
     return Program(text=f"{PRELUDE}{ROOT}{LOCK}".encode(), become=become)
 
 
-def _program(run: RunId, head: str, body: str, *, become: bool, wait: int, held: Held) -> Program:
+def _program(
+    run: RunId, head: str, body: str, *, become: bool, wait: int, held: Held, library: str | None = None
+) -> Program:
     offsets = "".join(f"{step}:{kind}) offset={size} ;;\n" for (step, kind), size in sorted(held.items()))
-    text = (
+    call = (
         f"run={run}\nwait={wait}\nroom={ANSWER_ROOM}\n"
         f"reboot_patience={REBOOT_PATIENCE}\noffset_of() {{\ncase $1:$2 in\n{offsets}*) offset=0 ;;\nesac\n}}\n"
-        f"{PRELUDE}{head}{body}"
+        f"{head}{body}"
     )
+    limits = Limits(
+        idle=timedelta(seconds=wait + 40), total=timedelta(seconds=wait + 120), answer_bytes=HARD_ANSWER_BYTES
+    )
+    return _resident(call, library or BASE, limits, become=become)
+
+
+def _resident(call: str, library: str, limits: Limits, *, become: bool) -> Program:
+    """Give a program in both forms: whole, and as what a shell that stays is told once it has read the library."""
+    told = call.encode("utf-8", "surrogateescape")
     return Program(
-        text=text.encode("utf-8", "surrogateescape"),
+        text=library.encode() + told,
         become=become,
-        limits=Limits(
-            idle=timedelta(seconds=wait + 40),
-            total=timedelta(seconds=wait + 120),
-            answer_bytes=HARD_ANSWER_BYTES,
-        ),
+        limits=limits,
+        resident=Resident(library=_LIBRARY_BYTES, call=told),
     )
 
 
@@ -194,7 +229,6 @@ def _files(order: Order) -> list[tuple[str, bytes]]:
         ("manifest", f"{order.manifest}\n".encode()),
         ("digest", f"{order.digest}\n".encode()),
         ("plan", plan.encode()),
-        ("runner", (PRELUDE + RUNNER).encode()),
     ]
     for number, step in enumerate(order.rendered.steps, 1):
         files.append((f"steps/{number}/spec", _spec(step)))
@@ -211,7 +245,8 @@ def _write_files(order: Order, files: list[tuple[str, bytes]]) -> str:
         f'printf %s {quote(content.decode("utf-8", "surrogateescape"))} 2>/dev/null >"$1/{path}" || return 1\n'
         for path, content in files
     )
-    return f'write_files() {{\nmkdir -p "$1" {folders} 2>/dev/null || return 1\n{lines}}}\n'
+    runner = 'printf %s "$runner_text" "$runner_start" 2>/dev/null >"$1/runner" || return 1\n'
+    return f'write_files() {{\nmkdir -p "$1" {folders} 2>/dev/null || return 1\n{runner}{lines}}}\n'
 
 
 def _spec(step: RenderedStep) -> bytes:
@@ -250,12 +285,12 @@ def _launch(order: Order, step: RenderedStep) -> bytes:
     }
     exports = "".join(f"export {name}={quote(value)}\n" for name, value in sorted(environment.items()))
     return (
-        "umask 022\nAWS_SSM_PLATFORM_NAME=Linux\nAWS_SSM_PLATFORM_VERSION=\n"
-        "if [ -r /etc/os-release ]; then\n"
-        'AWS_SSM_PLATFORM_NAME=$(. /etc/os-release; printf %s "${NAME:-Linux}")\n'
-        'AWS_SSM_PLATFORM_VERSION=$(. /etc/os-release; printf %s "${VERSION_ID:-}")\n'
-        "fi\nexport AWS_SSM_PLATFORM_NAME AWS_SSM_PLATFORM_VERSION\n"
-        f"{_HOME}"
+        # Where it was begun as a file, it is alone with its name; $1 is the step's folder, $2 what makes a session.
+        '[ $# -gt 0 ] || set -- "${0%/*}"\n'
+        "umask 022\nNAME=\nVERSION_ID=\n[ ! -r /etc/os-release ] || . /etc/os-release\n"
+        "AWS_SSM_PLATFORM_NAME=${NAME:-Linux}\nAWS_SSM_PLATFORM_VERSION=${VERSION_ID:-}\n"
+        "export AWS_SSM_PLATFORM_NAME AWS_SSM_PLATFORM_VERSION\n"
+        f'if [ -z "${{HOME:-}}" ]; then\n{ACCOUNT_HOME}HOME=$account_home\nfi\nexport HOME\nunset account_home\n'
         f"{_require(step)}{_change_folder(step.working_directory)}unset OLDPWD\n{exports}{_become(step)}"
     ).encode("utf-8", "surrogateescape")
 
@@ -268,9 +303,9 @@ def _become(step: RenderedStep) -> str:
         tried = " || ".join(f"command -v {quote(name)}" for name in step.alternatives)
         reason = quote(f"{step.action}: the node has no {' and no '.join(step.alternatives)}: install one")
         # No variable: the script's own environment may have one of any name.
-        search = f'set -- "$({tried})"\n[ -n "$1" ] || {{ printf \'%s\\n\' {reason} >&2; exit 1; }}\n'
-        words[0] = '"$1"'
-    return f'{search}exec {" ".join(words)} "${{0%/*}}/{step.file}"\n'
+        search = f'set -- "$1" "${{2:-}}" "$({tried})"\n[ -n "$3" ] || {{ printf \'%s\\n\' {reason} >&2; exit 1; }}\n'
+        words[0] = '"$3"'
+    return f'{search}exec ${{2:-}} {" ".join(words)} "$1/{step.file}"\n'
 
 
 def _require(step: RenderedStep) -> str:
@@ -278,7 +313,7 @@ def _require(step: RenderedStep) -> str:
     if step.needs is None:
         return ""
     path = step.needs.path
-    file = quote(path) if path.startswith("/") else f'"${{0%/steps/*}}/downloads/"{quote(path)}'
+    file = quote(path) if path.startswith("/") else f'"${{1%/steps/*}}/downloads/"{quote(path)}'
     words = quote(f"{path} is not on the node as it was downloaded: the document of this step is in it")
     return (
         f'[ "$(sha256sum 2>/dev/null <{file})" = "{step.needs.sha256}  -" ] || '
@@ -286,24 +321,10 @@ def _require(step: RenderedStep) -> str:
     )
 
 
-# The local file first: a directory service that does not answer must not hold a script up.
-_HOME = """\
-me=$(id -u)
-home=$(grep "^[^:]*:[^:]*:$me:" /etc/passwd 2>/dev/null | head -n 1)
-[ -n "$home" ] || home=$(getent passwd "$me" 2>/dev/null)
-home=${home%:*}
-home=${home##*:}
-HOME=${home:-/}
-export HOME
-unset me home
-"""
-"""What a login sets from the user's entry: scripts of package managers, git and language tools stop without it."""
-
-
 def _change_folder(wanted: str) -> str:
     """Absolute: as it is, or the step fails. Else below the run's downloads, where there are any; else `/`."""
     if wanted.startswith("/"):
         words = quote(f"the working directory {wanted} does not exist, or cannot be entered")
         return f"cd {quote(wanted)} 2>/dev/null || {{ printf '%s\\n' {words} >&2; exit 1; }}\n"
-    downloads = "${0%/steps/*}/downloads"
+    downloads = "${1%/steps/*}/downloads"
     return f'cd "{downloads}/"{quote(wanted)} 2>/dev/null || cd /\n'

@@ -20,9 +20,16 @@ from reconciler.rollout.node_programs import (
     start_program,
 )
 from reconciler.rollout.output import OutputKeeper
-from reconciler.rollout.sight import Refusal, Sight, read_report
+from reconciler.rollout.sight import Refusal, Sight, Standing, read_report
 
 CLAIMED = b"claimed\n"
+
+LEAST_WAIT = 1.0
+"""Seconds that a start waits for the end of the run even where others wait for their turn: most documents are done by then,
+and a look of its own costs more than that."""
+
+LEAST_WAIT_THEN = 0.25
+"""The same once a run took longer: the document is the same on the other nodes."""
 
 FETCH_PATIENCE = 60.0
 """Seconds that fetching output may take beyond the first answer; the rest is for the next look. 20 MB come in a few."""
@@ -33,18 +40,34 @@ class NodeRuns:
 
     def __init__(self, output: OutputKeeper) -> None:
         self.output = output
+        self._least_wait = LEAST_WAIT
 
     def start(
-        self, session: Session, order: Order, *, become: bool, wait: int, on_claimed: Callable[[], None]
+        self,
+        session: Session,
+        order: Order,
+        *,
+        become: bool,
+        wait: float,
+        unheld: bool = False,
+        on_claimed: Callable[[], None],
     ) -> Sight | Refusal:
-        """Start a run, or attach to it where it exists; tells `on_claimed` as soon as nothing undoes the start."""
-        program = start_program(order, become=become, wait=wait, held=self.output.held(order.run))
+        """Start a run, or attach to it where it exists; tells `on_claimed` as soon as nothing undoes the start.
+
+        `unheld`: where any hold file lies on the node, it is a Refusal of kind `held`.
+        """
+        program = start_program(
+            order, become=become, wait=wait, held=self.output.held(order.run), patience=self._least_wait, unheld=unheld
+        )
         answer, told = bytearray(), False
         for chunk in session.stream(program):
             answer += chunk
             if not told and answer.startswith(CLAIMED):
                 told = True
                 on_claimed()
+        if answer == CLAIMED:
+            self._least_wait = LEAST_WAIT_THEN
+            return Sight(standing=Standing.GOING)  # it takes longer than anybody wanted to wait
         found = self._read(session, order.run, bytes(answer))
         return found if isinstance(found, Refusal) else self._rest(session, order.run, found, become=become)
 

@@ -94,6 +94,7 @@ class _Manner:
     workers: int
     delivery: Delivery | None
     read: Read
+    rests_on_holds: Callable[[PlanItem], bool]
 
 
 def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to the others)
@@ -118,12 +119,14 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
     workers: int = 32,
     delivery: Delivery | None = None,
     read: Read = no_store,
+    rests_on_holds: Callable[[PlanItem], bool] = lambda _item: False,
 ) -> tuple[Outcome, ...]:
     """Carry out the plan's items; gives one outcome for each, in the plan's order.
 
     `going` are runs of earlier passes that go on: they keep their slots, and their nodes. Percentages are of `target_counts`;
     without them, of the plan's own items. Nothing is started after `not_after`, asked anew each time: our lease has ended. Scripts' whole output is kept below `outputs`; without it, its beginning in memory.
-    What steps download comes from `read`.
+    What steps download comes from `read`. Where an item `rests_on_holds` alone, its start looks for hold files itself, and
+    `recheck` is asked only where one lies there.
     """
     if not plan.items:
         return ()
@@ -145,6 +148,7 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
         workers=workers,
         delivery=delivery,
         read=read,
+        rests_on_holds=rests_on_holds,
     )
     outcomes = _RollOut(plan.items, desired, definitions, connect, manner).run()
     return tuple(outcomes[item.node, item.association] for item in plan.items)
@@ -229,6 +233,7 @@ class _RollOut:
             on_cancelling=lambda item, why: self._events.put(_Cancelling(item=item, why=why)),
             delivery=manner.delivery,
             read=manner.read,
+            rests_on_holds=manner.rests_on_holds,
         )
 
     def run(self) -> Mapping[tuple[NodeId, AssociationName], Outcome]:

@@ -1,44 +1,48 @@
 r"""The runner: the sh program that carries out one run on its node, detached from everything. Text only.
 
-It lies in the run's folder and reads `plan` and `steps/N/spec` there. It ends with status 0 always, takes no input, and is
-the only writer of `state`. Scripts are its children in process groups of their own, without the lock's descriptor.
+It reads `plan` and `steps/N/spec` in the run's folder. It ends with status 0 always, takes no input, and is the only writer
+of `state`. Scripts are its children in process groups of their own, without the lock's descriptor.
+
+Two ways lead to it: as a file of its own in the run's folder, or forked off by a shell that stays on the node (`resident`),
+which has read it long before. Every process that it starts is one that a fleet pays for at every run: the shell does what
+the shell can do.
 """
 
 from typing import Final
 
 RUNNER: Final = r"""
-# RESUMED: how often the run has asked for a reboot, where it goes on after one.
+run_document() { # RESUMED LOCKED: in the run's folder; how often it has asked for a reboot, and whether 9 is locked already
 resumed=${1:-}
-folder=${0%/*}
-root=${folder%/runs/*}
-cd "$folder" || exit 0
+locked=${2:-}
 . ./plan
-read -r stat_line </proc/$$/stat
-set -- ${stat_line##*) }
-start=${20}
+own_name
+start=$self_start
 boot_id
-printf '%s %s %s\n' $$ "$start" "$boot" >"begun.$$" || exit 0
 if [ -n "$resumed" ]; then
-    ln "begun.$$" "resumed.$resumed" 2>/dev/null || { rm -f "begun.$$"; exit 0; }
+    # Made by `ln`, with its content: whoever finds it judges by that.
+    printf '%s %s %s\n' "$self" "$start" "$boot" >"begun.$self" || exit 0
+    ln "begun.$self" "resumed.$resumed" 2>/dev/null || { rm -f "begun.$self"; exit 0; }
     exec 9>>"$root/lock"
     # Without the lock nothing changes: the run still waits to be resumed.
-    take 9 "$root/lock" "$patience" || { rm -f "begun.$$" "resumed.$resumed"; exit 0; }
-    mv -f "begun.$$" begun || exit 0
+    take 9 "$root/lock" "$patience" || { rm -f "begun.$self" "resumed.$resumed"; exit 0; }
+    mv -f "begun.$self" begun || exit 0
 else
     # Whoever makes this name is the run: a second runner, and a manager that discards the run, come too late.
-    ln "begun.$$" begun 2>/dev/null || { rm -f "begun.$$"; exit 0; }
-    rm -f "begun.$$"
+    make_first begun "$self $start $boot" || exit 0
 fi
 
 not_started() { # REASON: nothing of the document ran
     rm -f reserve
     put why "$1"
     # Where even this cannot be written, `state` stays as it is: nothing ran, and it says nothing else.
-    put state "ended NotStarted -1 $epoch"
+    tell state "ended NotStarted -1 $epoch"
     exit 0
 }
-if [ -z "$resumed" ]; then
-    put state "waiting $epoch $$ $start" || not_started "no space left on the node"
+tell() { # FILE LINE
+    printf '%s\n' "$2" 2>/dev/null >>"$1"
+}
+if [ -z "$resumed" ] && [ -z "$locked" ]; then
+    tell state "waiting $epoch $self $start" || not_started "no space left on the node"
     exec 9>>"$root/lock"
     take 9 "$root/lock" "$patience" || {
         holder=
@@ -47,7 +51,7 @@ if [ -z "$resumed" ]; then
     }
 fi
 leave() {
-    rm -f "$root/holder"
+    printf '' 2>/dev/null >"$root/holder"
     let_go "$root/lock"
     exit 0
 }
@@ -57,11 +61,11 @@ if [ -z "$resumed" ] && [ "${seen:-0}" -gt "$epoch" ]; then
     let_go "$root/lock"
     not_started "a newer daemon leads (epoch $seen)"
 fi
-put "$root/holder" "$association $run"
+printf '%s\n' "$association $run" 2>/dev/null >"$root/holder"
 # Results must be writable even when the script fills the disk.
 if [ -n "$resumed" ]; then
-    printf '%32768s' '' >reserve || rm -f reserve
-elif ! printf '%32768s' '' >reserve || ! put state "started $epoch $$ $start"; then
+    printf '%32768s' '' 2>/dev/null >reserve || rm -f reserve
+elif ! printf '%32768s' '' 2>/dev/null >reserve || ! tell state "started $epoch $self $start"; then
     let_go "$root/lock"
     not_started "no space left on the node"
 fi
@@ -73,71 +77,119 @@ if [ -z "$resumed" ] && [ -f "$asked" ]; then # whoever wished for this run has 
     } 2>/dev/null >"$asked.tmp" && mv -f "$asked.tmp" "$asked"
 fi
 read -r up_start rest </proc/uptime
-durable begun state . ..
+# Before anything of it runs: after a power cut a run must not look like one that never began. Nothing of it runs without.
+sync begun state . .. >/dev/null 2>&1 || :
+# Whoever took this run for one that never began has moved the folder away.
+[ -e "$folder/begun" ] || leave
 
 record() { # LINE INTO FILE, whatever it takes: without it nobody knows how it ended
-    until put "$2" "$1"; do
-        rm -f reserve
+    until note "$2" "$1"; do
+        printf '' >reserve
         pause 1
     done
+}
+note() { # FILE LINE: behind the others in `state`, in place of the one before in others
+    case $1 in
+    state) tell state "$2" || { printf '\n' 2>/dev/null >>state; return 1; } ;; # half a line may be there
+    */exit) printf '%s\n' "$2" 2>/dev/null >"$1" ;;
+    *) put "$1" "$2" ;;
+    esac
 }
 swallow() { # FIFO FILE: the first $cap blocks are kept, the rest is read slowly and dropped, so that nobody dies
     (
         exec 9>&-
-        {
-            # Beyond the limit the signal ends this cat, and not the script; head would hold small output back for long.
-            (
-                ulimit -f "$cap"
-                exec cat >>"$step/$2"
-            )
-            # Paced beyond the limit: `yes` for an hour must not take a processor from the node.
-            while [ "$(head -c 1048576 | wc -c)" -gt 0 ]; do
-                pause 0.05
-            done
-            touch "$step/$2.end"
-        } <"$step/$1"
-    ) >/dev/null 2>&1 &
+        # Beyond the limit the signal ends this cat, and not the script; head would hold small output back for long.
+        (
+            ulimit -f "$cap"
+            exec cat >>"$step/$2"
+        ) && exit
+        # Paced beyond the limit: `yes` for an hour must not take a processor from the node.
+        while [ "$(head -c 1048576 | wc -c)" -gt 0 ]; do
+            pause 0.05
+        done
+    ) <"$step/$1" >/dev/null 2>&1 &
+}
+is_reading() { # PID: of a child that was not waited for
+    read -r stat_line 2>/dev/null <"/proc/$1/stat" || return 1
+    case ${stat_line##*) } in Z* | X*) return 1 ;; esac
+}
+watch() { # ends the step at its time-out, also when nobody else is left; not while a package transaction is under way
+    (
+        exec 9>&-
+        trap '' HUP
+        earlier=$!
+        trap '[ "$!" = "$earlier" ] || kill "$!"; exit 0' TERM
+        sleep "$timeout" &
+        wait "$!"
+        is_alive "$pid" "$began" || exit 0
+        find_transaction "$pid"
+        printf '%s\n' "$busy" >"$step/timedout"
+        while [ -n "$busy" ]; do
+            put why "timed out, waiting for $busy" || :
+            pause 0.2
+            is_alive "$pid" "$began" || exit 0
+            find_transaction "$pid"
+        done
+        kill -9 "-$pid"
+    ) </dev/null >/dev/null 2>&1 &
+    dog=$!
 }
 execute() { # runs $step/script; sets code and status
-    rm -f "$step/o" "$step/e" "$step/out.end" "$step/err.end" "$step/timedout"
+    [ ! -e "$step/o" ] || rm -f "$step/o" "$step/e" "$step/timedout"
     mkfifo "$step/o" "$step/e" || { code=1; status=Failed; return; }
     swallow o out
+    reads_out=$!
     swallow e err
-    setsid env -i PATH="$PATH" sh "$folder/$step/launch" </dev/null >"$step/o" 2>"$step/e" 9>&- &
+    reads_err=$!
+    if [ -n "${resident:-}" ]; then
+        # This shell has no environment but PATH and what is unset here: two programs fewer.
+        (
+            exec </dev/null >"$step/o" 2>"$step/e" 9>&-
+            trap - HUP
+            set +u
+            unset LC_ALL
+            HOME=$account_home
+            set -- "$folder/$step" setsid
+            . "$1/launch"
+        ) &
+    else
+        setsid env -i PATH="$PATH" sh "$folder/$step/launch" </dev/null >"$step/o" 2>"$step/e" 9>&- &
+    fi
     pid=$!
     began=0
     if read -r stat_line 2>/dev/null <"/proc/$pid/stat"; then
         set -- ${stat_line##*) }
         began=${20}
     fi
-    put "$step/pid" "$pid $began"
-    # Its own session, so that it fires when nobody else is left, and so that we can end its sleep as well.
-    setsid sh -c '
-        sleep "$1"
-        read -r line <"/proc/$2/stat" || exit 0
-        set -- "$1" "$2" "$3" "$4" ${line##*) }
-        [ "${24}" = "$3" ] || exit 0
-        printf "" >"$4/timedout"
-        kill -9 "-$2"
-    ' watchdog "$timeout" "$pid" "$began" "$folder/$step" </dev/null >/dev/null 2>&1 9>&- &
-    dog=$!
+    printf '%s\n' "$pid $began" >"$step/pid"
+    watch
     # A cancel that came while there was no process to kill yet.
     [ ! -e cancel ] || kill -9 "-$pid" 2>/dev/null
     wait "$pid"
     code=$?
-    kill -9 "-$dog" 2>/dev/null
-    kill -9 "$dog" 2>/dev/null
+    kill "$dog" 2>/dev/null
+    wait "$dog" 2>/dev/null
     # The run ends with its process: a child that keeps the output open gets a second, and goes on alone after that.
     naps=0
-    until [ -e "$step/out.end" ] && [ -e "$step/err.end" ]; do
-        [ "$naps" -lt 50 ] || break
+    while is_reading "$reads_out" || is_reading "$reads_err"; do
+        [ "$naps" -lt 60 ] || break
         naps=$((naps + 1))
-        pause 0.02
+        [ "$naps" -le 10 ] || pause 0.02
     done
-    rm -f "$step/o" "$step/e"
     judge
 }
 judge() {
+    if [ -e "$step/timedout" ]; then
+        waited=
+        read -r waited 2>/dev/null <"$step/timedout"
+        [ ! -e why ] || rm -f why
+        [ -z "$waited" ] || printf 'timed out after %s s, and ended once %s was done\n' "$timeout" "$waited" >>"$step/err"
+    fi
+    if [ -e "$step/timedout" ] && [ ! -e cancel ]; then
+        # Whatever it ended with while it was let finish: its time was over.
+        status=TimedOut
+        return
+    fi
     case $code in
     0) status=Success ;;
     137)
@@ -184,7 +236,7 @@ go_down() { # the script asks for a reboot: this comes back only where the node 
     read -r up rest </proc/uptime
     record "reboot $number $epoch ${up%%.*}" state
     rm -f reserve "$root/holder"
-    durable state reboots steps/*/* .
+    durable state reboots begun steps/*/* .
     said=$(shutdown -r now 2>&1 9>&-) || said=$(reboot 2>&1 9>&-) || {
         printf 'the script ended with 194, and the node cannot be rebooted: %s\n' "$said" >>"$step/err"
         return
@@ -282,7 +334,7 @@ while [ "$number" -lt "$count" ]; do
     enter_levels
     innermost=$depth
     step=$next
-    if [ -n "$resumed" ] && [ -f "$step/exit" ]; then
+    if [ -n "$resumed" ] && [ -s "$step/exit" ]; then
         # It ended before the reboot: its result counts, and nothing of it runs again.
         read -r status code <"$step/exit"
     elif [ -e cancel ]; then
@@ -315,9 +367,17 @@ status=Success
 [ -z "$timed_out" ] || status=TimedOut
 [ -z "$failed" ] || status=Failed
 read -r up rest </proc/uptime
-rm -f reserve
-[ -n "$resumed" ] || put took "$((${up%%.*} - ${up_start%%.*}))"
+printf '' >reserve
+[ -n "$resumed" ] || printf '%s\n' "$((${up%%.*} - ${up_start%%.*}))" 2>/dev/null >took
 record "ended $status $first_code $epoch" state
-durable state steps/*/exit .
 leave
+}
 """
+
+RUNNER_FILE: Final = r"""
+folder=${0%/*}
+root=${folder%/runs/*}
+cd "$folder" || exit 0
+run_document "$@"
+"""
+"""Behind it, in a file of its own in the run's folder."""

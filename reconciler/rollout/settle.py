@@ -27,7 +27,7 @@ from reconciler.model.node import Become, Node
 from reconciler.model.outcome import Outcome, RunRecord
 from reconciler.plan.run_id import command_of
 from reconciler.rollout.manifest import Manifest, is_of_another_fleet, read_manifest
-from reconciler.rollout.node_programs import RESUMED_WITHIN, acknowledge_program
+from reconciler.rollout.node_programs import RESUMED_WITHIN, acknowledge_program, forget_program
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.record import record_of
@@ -308,7 +308,7 @@ def forget(
 
     def tell(node: NodeId) -> str | None:
         become = desired.nodes[node].become is Become.SUDO
-        program = acknowledge_program({}, [runs[node]], fleet=desired.fleet.id, count=0, epoch=epoch, become=become)
+        program = forget_program([runs[node]], desired.fleet.id, epoch=epoch, become=become)
         try:
             with connect(desired.nodes[node]) as session:
                 answer = session.run(program).stdout.decode("utf-8", "replace")

@@ -46,7 +46,7 @@ class Refusal:
     """The node's own reason for not starting."""
 
     kind: str
-    """busy, differs, fenced, full, unsafe."""
+    """busy, differs, fenced, full, held, unsafe, unstaged."""
     words: str
 
 

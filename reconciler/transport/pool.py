@@ -348,7 +348,13 @@ class _PooledSession:
     def run(self, program: Program) -> Answer:
         """Run one program to its end."""
         with self._dropped_on_error():
-            return self._asked(program) or self._start(program, quickly=True).answer()
+            asked = self._asked(program)
+            if asked is not None:
+                return asked
+            told = self._told(program)
+            if told is not None:
+                return Answer(stdout=b"".join(told), stderr=b"", exit_status=0)
+            return self._start(program, quickly=True).answer()
 
     def _asked(self, program: Program) -> Answer | None:
         """Have the program that stays on the node answer, where there is one; a dead kept connection is let go."""
@@ -362,10 +368,27 @@ class _PooledSession:
         self._drop()
         return None
 
+    def _told(self, program: Program) -> Iterator[bytes] | None:
+        """Have the shell that stays on the node run it, where there is one; a dead kept connection is replaced, once."""
+        if program.resident is None:
+            return None
+        if self._connection is None:
+            self._connection = self._pool.lend(self._pool.open(self._node))
+        try:
+            return self._connection.tell(program)
+        except NothingSent:
+            if not self._was_kept:
+                raise
+        self._drop()
+        self._was_kept = False
+        self._connection = self._pool.lend(self._pool.open(self._node))
+        return self._connection.tell(program)
+
     def stream(self, program: Program) -> Iterator[bytes]:
         """Run one program and give its stdout as it comes."""
         with self._dropped_on_error():
-            yield from self._start(program).stream()
+            told = self._told(program)
+            yield from self._start(program).stream() if told is None else told
 
     def _start(self, program: Program, *, quickly: bool = False) -> Started:
         """Send a program; a kept connection that turns out dead before any byte was sent is replaced, once."""

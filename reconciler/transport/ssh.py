@@ -9,6 +9,7 @@ import contextlib
 import getpass
 import socket
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ import paramiko
 
 from reconciler.errors import HostKeyMismatch, LoginRefused, NodeTimeout, NodeUnreachable
 from reconciler.ids import NodeId
-from reconciler.model.command import Answer, Program
+from reconciler.model.command import Answer, Limits, Program, Resident
 from reconciler.model.node import Become, Node
 from reconciler.transport.exchange import Exchange
 from reconciler.transport.host_certificate import HostCertificate, is_certificate, read_certificate_of
@@ -36,6 +37,7 @@ from reconciler.transport.loader import (
 )
 from reconciler.transport.node_errors import node_errors
 from reconciler.transport.quick_loader import goes_quickly, quick_command, quick_text
+from reconciler.transport.resident import Deaf, ResidentShell
 from reconciler.transport.standing import Broken, Silent, StandingProgram
 from reconciler.transport.wire import Patience, await_greeting, close, open_tcp, quiet_transport, wake
 
@@ -58,6 +60,10 @@ class SshConnection:
         """With sudo, and without: how programs may go, as the last greeting told."""
         self._staying: StandingProgram | None = None
         self._may_stay = True
+        self._shells: dict[bool, ResidentShell] = {}
+        """With sudo, and without."""
+        self._may_reside = True
+        self._had_shell = False
 
     @property
     def node(self) -> NodeId:
@@ -130,6 +136,51 @@ class SshConnection:
         self._may_stay = False
         return None
 
+    def tell(self, program: Program) -> Iterator[bytes] | None:
+        """Have the shell that stays run a program, or begin one; None where none can be had, and nothing of it ran.
+
+        Raises NothingSent where the connection turns out dead.
+        """
+        resident, sudo = program.resident, self._sudo and program.become
+        for _ in range(2):  # one that has ended meanwhile is begun anew
+            if resident is None or not self._may_reside:
+                return None
+            shell, is_new = self._shells.get(sudo), False
+            if shell is None or not shell.goes_on_with(resident):
+                if not resident.begins:
+                    return None
+                is_new = True
+                shell = self._begin_shell(resident, sudo=sudo)
+            if shell is None:
+                return None
+            with node_errors(self._node.id, "waiting for the answer"), contextlib.suppress(Deaf):
+                return shell.tell(resident, program.limits, self._patience.channel)
+            self._may_reside = not is_new
+            self._leave_shell(sudo=sudo)
+        return None
+
+    def _begin_shell(self, resident: Resident, *, sudo: bool) -> ResidentShell | None:
+        self._leave_shell(sudo=sudo)
+        try:
+            with node_errors(self._node.id, "opening a channel"):
+                channel = self._open_session()
+        except (NodeUnreachable, NodeTimeout) as error:
+            raise NothingSent(self._node.id, error.problem) from error
+        patience = self._patience.channel
+        exchange = Exchange(self._node.id, self._transport, channel, Limits(idle=patience, total=patience))
+        self._had_shell = True
+        with contextlib.suppress(Deaf):
+            self._shells[sudo] = ResidentShell.begin(self._node.id, exchange, resident, sudo=sudo)
+            return self._shells[sudo]
+        exchange.end()
+        self._may_reside = False
+        return None
+
+    def _leave_shell(self, *, sudo: bool) -> None:
+        shell = self._shells.pop(sudo, None)
+        if shell is not None:
+            shell.let_go()
+
     def _let_go(self) -> None:
         staying, self._staying = self._staying, None
         if staying is not None:
@@ -140,10 +191,17 @@ class SshConnection:
         try:
             return self._transport.open_session(timeout=timeout)
         except paramiko.ChannelException:
-            if self._staying is None:
+            if self._staying is None and not self._had_shell:
                 raise
-        self._let_go()  # sshd allows so many sessions and no more (MaxSessions)
-        self._may_stay = False
+        # sshd allows so many sessions and no more (MaxSessions)
+        self._let_go()
+        for sudo in tuple(self._shells):
+            self._leave_shell(sudo=sudo)
+        self._may_stay = self._may_reside = False
+        for pause in (0.0, 0.1, 0.4):  # sshd counts one that has ended for a moment longer
+            time.sleep(pause)
+            with contextlib.suppress(paramiko.ChannelException):
+                return self._transport.open_session(timeout=timeout)
         return self._transport.open_session(timeout=timeout)
 
     def learn(self, way: Way, *, sudo: bool) -> None:

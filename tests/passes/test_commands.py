@@ -269,7 +269,7 @@ def test_a_transaction_is_waited_for_though_nobody_asks_again(site: Site, fleet:
     assert "web-01: cancelling, waiting for dpkg (pid " in done.stdout
     (node.root / "var/log/go").touch()
     wait_until(
-        lambda: not node.run(["sh", "-c", "cat /var/lib/reconciler/runs/*/state | grep -v ^ended || :"]).stdout,
+        lambda: not node.run(["sh", "-c", "tail -qn 1 /var/lib/reconciler/runs/*/state | grep -v ^ended || :"]).stdout,
         "the run has ended by itself",
     )
     assert (node.root / "var/log/configured").exists()

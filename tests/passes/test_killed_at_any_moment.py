@@ -53,8 +53,8 @@ def run_folders(node: TestNode) -> list[Path]:
 def moment_of(folder: Path) -> Moment:
     """Read one run's folder, which may go while we look."""
     try:
-        word = (folder / "state").read_text().split(" ")[0]
-    except OSError:
+        word = (folder / "state").read_text().splitlines()[-1].split(" ")[0]
+    except (OSError, IndexError):
         return Moment.WAITING if (folder / "begun").exists() else Moment.CLAIMED
     return OF_STATE.get(word, Moment.WAITING)
 

@@ -27,7 +27,7 @@ _FILE = re.compile(r".*/runs/([0-9a-f]+)/(manifest|state)")
 
 
 def parse(stdout: str, _: Asked) -> Rows:
-    """Read every folder's manifest and state; where one is missing, the run ended before it was written: an empty text."""
+    """Read every folder's manifest and the last line of its state; where one is missing, the run ended before it was written: an empty text."""
     rows: dict[str, dict[str, JsonValue]] = {}
     for path, lines in files(stdout).items():
         found = _FILE.fullmatch(path)
@@ -36,7 +36,9 @@ def parse(stdout: str, _: Asked) -> Rows:
         row = rows.setdefault(found.group(1), {})
         match lines:
             case Known(text):
-                row[found.group(2)] = "\n".join(text or ())
+                # The state's last line counts; an empty one follows upon half a line.
+                told = [line for line in text or () if line][-1:] if found.group(2) == "state" else text or ()
+                row[found.group(2)] = "\n".join(told)
             case unknown:
                 row["unknown"] = f"{found.group(2)}: {unknown.why}"
     if len(rows) > MOST:
