@@ -42,6 +42,8 @@ class OutputKeeper:
         if self._folder is None:
             return {(step, kind): len(kept) for (of, step, kind), kept in list(self._memory.items()) if of == run}
         held: dict[tuple[int, str], int] = {}
+        if not (self._folder / run).is_dir():
+            return held
         for kind, name in NAMES.items():
             for path in (self._folder / run).glob(f"*/{name}"):
                 if path.parent.name.isdecimal():
@@ -50,6 +52,9 @@ class OutputKeeper:
 
     def keep(self, run: RunId, pieces: Iterable[Piece]) -> bool:
         """Append what a node sent; False where the run has its share. ValueError where it does not go on from what is kept."""
+        pieces = tuple(pieces)
+        if not pieces:
+            return True
         held = dict(self.held(run))
         total = sum(held.values())
         for piece in pieces:
