@@ -141,7 +141,8 @@ def resume_program(
 ) -> Program:
     """Let a run that asked for a reboot go on after it, once; `expired`: end it as Failed instead."""
     head = f"fleet={quote(fleet)}\nepoch={epoch}\nexpired={int(expired)}\nshort={run[:16]}\n"
-    return _program(run, head, RESUME, become=become, wait=wait, held=held, library=LIBRARY)
+    # The runner lies in the run's folder.
+    return _program(run, head, RESUME, become=become, wait=wait, held=held, library=BASE + SPAWN)
 
 
 def cancel_program(run: RunId, *, become: bool, held: Held) -> Program:
