@@ -49,7 +49,7 @@ def status(
         say_json(standing.as_json())
     else:
         for line in standing.in_words():
-            say(shown(line))
+            say(shown(line, 2000))
     return Exit.DONE if standing.all_compliant else Exit.NOT_IN_SYNC
 
 
@@ -118,9 +118,9 @@ def drift(
         for node, words in standing.patches_in_words():
             say(f"{shown(node)}  {shown(words, 2000)}")
         for node, why in standing.unknown():
-            say(f"{shown(node)}  UNKNOWN: {shown(why)}")
+            say(f"{shown(node)}  UNKNOWN: {shown(why, 2000)}")
         for problem in standing.problems:
-            say(f"attention: {shown(problem)}")
+            say(f"attention: {shown(problem, 2000)}")
     if output is Format.TEXT:
         for pause in standing.pauses:
             say(f"paused: {shown(pause)}")
@@ -146,7 +146,7 @@ def report(
         return Exit.NOT_IN_SYNC
     say_page(standing.page.rstrip())
     for line in standing.freshness():
-        say(shown(line))
+        say(shown(line, 2000))
     return Exit.DONE if standing.all_compliant else Exit.NOT_IN_SYNC
 
 
