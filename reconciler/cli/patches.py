@@ -117,7 +117,7 @@ def report_patches(
     Nodes whose report is not fresh are UNKNOWN.
 
     Examples:
-      reconciler patch report > compliance.csv
+      reconciler patch report
       reconciler patch report --patches --limit web-01 --format json
     """
     from reconciler.cli.opening import open_controller

@@ -62,6 +62,8 @@ COMMANDS = (
     ("runs", "list", "fleet"),
     ("patch", "list", "here", "--repo", "fleet"),
     ("patch", "explain", "here", "bash", "--repo", "fleet"),
+    ("patch", "report", "--repo", "fleet"),
+    ("patch", "report", "--patches", "--format", "json", "--repo", "fleet"),
 )
 
 
@@ -218,10 +220,13 @@ NOT_OVER_THE_REPOSITORY = frozenset(
             "doctor",
         ),
         *("send-command", "list-commands", "get-command-invocation", "cancel-command"),
-        *("inventory tables", "runs show", "runs output", "runs cancel"),
+        *("ledger seed", "inventory tables", "runs show", "runs output", "runs cancel"),
     }
 )
-"""Commands that are given a hostile argument alone, or (`runs show`, `runs output`) have a test of their own above."""
+"""Commands that are given a hostile argument alone, or (`runs show`, `runs output`) have a test of their own above.
+
+`ledger seed` prints how many versions it dated, and where it wrote them.
+"""
 
 
 def test_every_command_is_looked_at_here() -> None:
