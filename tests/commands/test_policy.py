@@ -13,7 +13,8 @@ from reconciler.daemon.callers import login_name
 from reconciler.errors import SettingsError
 from reconciler.model.command_rule import CommandRule
 from tests.cli.commands import Host
-from tests.commands.test_requests import ID, NODES, NOW, a_state, typed
+from tests.commands.test_requests import ID, NOW, a_state, typed
+from tests.commands.three_nodes import NODES
 
 
 def refusal(login: str, *rules: CommandRule, **fields: Any) -> str | None:
