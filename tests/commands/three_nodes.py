@@ -4,7 +4,8 @@ from reconciler.bundled import bundled_files
 from reconciler.model.desired import DesiredState
 from reconciler.model.read_state import read_state
 
-_NODES = b"""Id: n1
+NODES = """\
+Id: n1
 Address: 10.0.0.1
 Tags: {Env: Dev, Role: Web}
 ---
@@ -20,6 +21,6 @@ Tags: {Env: Dev, Role: Db}
 
 def three_nodes(**files: bytes) -> DesiredState:
     """Read them as a state repository, with the bundled documents."""
-    desired, problems = read_state({"state/nodes/all.yaml": _NODES, **files}, bundled=bundled_files())
+    desired, problems = read_state({"state/nodes/all.yaml": NODES.encode(), **files}, bundled=bundled_files())
     assert desired is not None, problems
     return desired
