@@ -19,6 +19,7 @@ from reconciler.model.shell import quote
 from reconciler.transport.exchange import Exchange
 from reconciler.transport.loader import CUT_STATUS, new_nonce
 from reconciler.transport.node_errors import node_errors
+from reconciler.transport.wire import LOST
 
 RENEWED: Final = timedelta(hours=1)
 """A rule that sudo lost, or a group that the user left, must not live on in a shell that was begun under it."""
@@ -105,7 +106,7 @@ class ResidentShell:
                 answering.take(chunk)
                 if answering.has_ended:
                     return cls(node, exchange, resident.library)
-        except (NodeError, OSError) as error:
+        except (NodeError, *LOST) as error:
             raise Deaf from error
         raise Deaf
 
@@ -121,7 +122,7 @@ class ResidentShell:
         self._exchange = self._exchange.again(limits)
         try:
             self._exchange.say(told(resident.call, nonce, forked=True))
-        except OSError as error:
+        except LOST as error:
             self._check_connection()
             raise Deaf from error  # it is cut, at best
         if not self._exchange.has_begun(first):

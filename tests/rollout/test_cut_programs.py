@@ -54,6 +54,7 @@ def test_a_cut_program_does_nothing(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_cut_at_every_byte_does_nothing(name: str, tmp_path: Path) -> None:
     asked = PROGRAMS[name]
