@@ -151,7 +151,8 @@ def test_a_connection_that_dies_while_it_is_closed_is_closed(make_sshd: SshdMake
     through = connect_ssh(node, known.pins(node.id, node.address, inner.port), directory, gateway=gateway)
     begun = through.start(Program(text=b"sleep 60"))
     exchange = begun._exchange
-    for pid in gate.session_pids():
+    stopped = gate.session_pids()
+    for pid in stopped:
         os.kill(pid, signal.SIGSTOP)  # it says no goodbye of its own, by which the connection would be known to be dead
     try:
         gateway._transport.sock.shutdown(socket.SHUT_WR)
@@ -161,7 +162,7 @@ def test_a_connection_that_dies_while_it_is_closed_is_closed(make_sshd: SshdMake
         through.close()
         gateway.close()
     finally:
-        for pid in gate.session_pids():
+        for pid in stopped:
             os.kill(pid, signal.SIGCONT)
 
 
