@@ -102,6 +102,10 @@ def _patched(
     }
 
 
+def _asked_of(base: Ground) -> Mapping[NodeId, tuple[PatchRequest | None, ...]]:
+    return {node: tuple(asked.values()) for node, asked in base.patched.items()}
+
+
 def sources_of(base: Ground) -> tuple[Source, ...]:
     """Give what must be looked at before every document of `base` can be rendered."""
     waiting = (each for each in base.definitions.values() if isinstance(each, Unrenderable))
@@ -211,7 +215,7 @@ def reconcile(
     books = books or PatchBooks()
     before = collect(
         [desired.nodes[node] for node in asked.nodes],
-        with_refreshes(base.questions, base.patched, desired, held, world.clock()),
+        with_refreshes(base.questions, _asked_of(base), desired, held, world.clock()),
         world.connect,
         before=held,
         clock=world.clock,
@@ -405,7 +409,7 @@ class Planner:
             now,
             definitions=base.definitions,
             pauses=pauses,
-            patches=patches.nodes,
+            patches=patches,
         )
         plan = build_plan(
             findings,
@@ -459,7 +463,7 @@ def _find(
         forced=None if asked.apply is None else lambda name, _node: name == asked.apply,
         host_keys=host_keys,
         pauses=pauses,
-        patches=patches.nodes,
+        patches=patches,
     )
 
 

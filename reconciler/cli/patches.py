@@ -20,6 +20,14 @@ if TYPE_CHECKING:  # what these commands load lazily, so that --help stays quick
 patch = typer.Typer(help="Which patches are approved, missing, and why.", no_args_is_help=True, rich_markup_mode=None)
 
 
+Override = Annotated[
+    str | None,
+    typer.Option(
+        "--association", help="Go by the BaselineOverride of this association, not by the node's own baseline."
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.add_typer(patch, name="patch")
@@ -30,6 +38,7 @@ def list_patches(
     node: Annotated[str, typer.Argument(help="The node's id.")],
     repo: RepoOption = ".",
     every: Annotated[bool, typer.Option("--all", help="Rows that are compliant, too.")] = False,
+    association: Override = None,
     output: FormatOption = Format.TEXT,
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,
@@ -43,7 +52,7 @@ def list_patches(
     from reconciler.patching.node_compliance import ComplianceStatus, summarize
     from reconciler.patching.states import judge_rows, not_applicable
 
-    look = _look(node, repo, state_dir, host_settings)
+    look = _look(node, association, repo, state_dir, host_settings)
     if isinstance(look, Unknown):
         return _say_unknown(node, look.why, output)
     found = look.value
@@ -71,6 +80,7 @@ def explain_patch(
     node: Annotated[str, typer.Argument(help="The node's id.")],
     package: Annotated[str, typer.Argument(help="A package: its name, or NAME.ARCH.")],
     repo: RepoOption = ".",
+    association: Override = None,
     output: FormatOption = Format.TEXT,
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,
@@ -82,7 +92,7 @@ def explain_patch(
     from reconciler.model.known import Unknown
     from reconciler.patching.explain import explain_facts, explain_lines
 
-    look = _look(node, repo, state_dir, host_settings)
+    look = _look(node, association, repo, state_dir, host_settings)
     if isinstance(look, Unknown):
         return _say_unknown(node, look.why, output)
     found = look.value
@@ -143,11 +153,13 @@ def report_patches(
     return Exit.DONE if all(row["Compliance status"] == "COMPLIANT" for row in summary) else Exit.NOT_IN_SYNC
 
 
-def _look(node: str, repo: str, state_dir: object, host_settings: object) -> "Observed[NodeLook]":
+def _look(
+    node: str, association: str | None, repo: str, state_dir: object, host_settings: object
+) -> "Observed[NodeLook]":
     from reconciler.cli.opening import open_controller
     from reconciler.daemon.standing import read_standing
     from reconciler.errors import UsageError
-    from reconciler.ids import NodeId
+    from reconciler.ids import AssociationName, NodeId
     from reconciler.inventory.observed import Facts
     from reconciler.model.history import NodeHistory
     from reconciler.model.patch_lines import PatchTable
@@ -157,6 +169,7 @@ def _look(node: str, repo: str, state_dir: object, host_settings: object) -> "Ob
     with open_controller(repo, state_dir, host_settings) as controller:
         base, _ = controller.branches.in_force()
         committed = controller.branches.committed()
+        base = base if association is None else controller.contents.recalled(base, committed.downloads)
         standing = read_standing(controller, datetime.now(UTC), [])
     asked = base.desired.nodes.get(NodeId(node))
     if asked is None:
@@ -164,11 +177,17 @@ def _look(node: str, repo: str, state_dir: object, host_settings: object) -> "Ob
     facts = committed.facts.get(asked.id) or Facts(node=asked.id, unreachable="never collected")
     known = committed.history.nodes.get(asked.id, NodeHistory(node=asked.id))
     memory, now = remembered(known, PatchTable()), datetime.now(UTC)
+    request = None
+    if association is not None:
+        request = base.patched.get(asked.id, {}).get(AssociationName(association))
+        if request is None or not request.baselines:
+            raise UsageError(f"{association!r} brings no BaselineOverride to {node}, or nobody has looked at it yet")
     report = committed.reports.get(asked.id)
-    if report is None or report.patches is None:
-        return look_at_node(asked, base.desired, facts, committed.ledger, now, memory)
-    doubts = _doubts(standing, asked.id, report.patches)
-    return look_at_node(asked, base.desired, facts, committed.ledger, now, memory, doubts=doubts)
+    by = () if report is None else tuple(one for one in report.every_patches if one.overriding is (request is not None))
+    if not by:
+        return look_at_node(asked, base.desired, facts, committed.ledger, now, memory, request)
+    doubts = _doubts(standing, asked.id, by[0])
+    return look_at_node(asked, base.desired, facts, committed.ledger, now, memory, request, doubts=doubts)
 
 
 def _doubts(standing: "Standing", node: "NodeId", reported: "PatchReport") -> tuple[str, ...]:

@@ -6,16 +6,16 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 
-from reconciler.compliance.patches import PatchReport, report_patches, summarise_patches
+from reconciler.compliance.patches import PatchReport, report_overrides, report_patches, summarise_patches
 from reconciler.compliance.report import FleetSummary, NodeReport, ReportedFinding, Status
 from reconciler.drift.finding import Finding, State
 from reconciler.drift.gates import held
-from reconciler.drift.patched import Patched
+from reconciler.drift.patched import PatchSurvey
 from reconciler.ids import AssociationName, CommitId, FleetId, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.association import Severity
 from reconciler.model.history import History, NodeHistory
-from reconciler.model.known import Known, Observed, Unknown
+from reconciler.model.known import Known, Unknown
 from reconciler.model.outcome import Disposition, Outcome
 from reconciler.plan.plan import LeftOut
 
@@ -28,7 +28,7 @@ def judge(
     now: datetime,
     outcomes: Iterable[Outcome] = (),
     left_out: Iterable[LeftOut] = (),
-    patches: Mapping[NodeId, Observed[Patched]] | None = None,
+    patches: PatchSurvey | None = None,
 ) -> Mapping[NodeId, NodeReport]:
     """Give a report for every node in `facts`; `before` is what the last pass reported, for `since`.
 
@@ -40,6 +40,7 @@ def judge(
         node: tuple(_with_outcome(finding, kept_from.get((node, finding.association))) for finding in group)
         for node, group in groupby(findings, key=lambda finding: finding.node)
     }
+    looked = patches or PatchSurvey()
     return {
         node: NodeReport(
             node=node,
@@ -47,7 +48,8 @@ def judge(
             history=history.nodes.get(node, NodeHistory(node=node)),
             facts=_at_rest(facts[node], by_node.get(node, ()), before.get(node)),
             notes=_notes(facts[node], before.get(node), now),
-            patches=report_patches((patches or {}).get(node), _patches_of(before.get(node)), now),
+            patches=report_patches(looked.nodes.get(node), _patches_of(before.get(node)), now),
+            overrides=report_overrides(looked.overridden.get(node, {}), _overrides_of(before.get(node)), now),
         )
         for node in sorted(facts)
     }
@@ -55,6 +57,10 @@ def judge(
 
 def _patches_of(before: NodeReport | None) -> PatchReport | None:
     return None if before is None else before.patches
+
+
+def _overrides_of(before: NodeReport | None) -> tuple[PatchReport, ...]:
+    return () if before is None else before.overrides
 
 
 def _notes(facts: Facts, before: NodeReport | None, now: datetime) -> tuple[str, ...]:
@@ -135,8 +141,6 @@ def summarise(
         associations={name: dict(sorted(associations[name].items())) for name in sorted(associations)},
         target_counts=dict(sorted(target_counts.items())),
         problems=problems,
-        patches=summarise_patches(
-            {node: report.patches for node, report in reports.items() if report.patches is not None}
-        ),
+        patches=summarise_patches(report.every_patches for report in reports.values()),
         pauses=pauses,
     )

@@ -61,7 +61,7 @@ Unknown = Callable[[NodeId], bool]
 
 
 def summary_rows(nodes: Iterable[Node], reports: Mapping[NodeId, NodeReport], unknown: Unknown) -> Iterable[Row]:
-    """Give one row for each node whose patches are looked at, by id."""
+    """Give one row for each node and baseline that its patches are looked at by, by id."""
     for number, (node, report, patches) in enumerate(_looked_at(nodes, reports), 1):
         status = ComplianceStatus.UNKNOWN if unknown(node.id) else patches.status
         counts = (str(patches.levels.get(level, 0)) for level in ComplianceLevel)
@@ -107,8 +107,8 @@ def _looked_at(
 ) -> Iterable[tuple[Node, NodeReport, PatchReport]]:
     for node in sorted(nodes, key=lambda one: one.id):
         report = reports.get(node.id)
-        if report is not None and report.patches is not None:
-            yield node, report, report.patches
+        if report is not None:
+            yield from ((node, report, patches) for patches in report.every_patches)
 
 
 def _instance(node: Node) -> tuple[str, str, str]:

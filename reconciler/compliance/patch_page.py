@@ -5,7 +5,7 @@ from typing import Final
 
 from reconciler.compliance.encode import instant
 from reconciler.compliance.paths import node_path
-from reconciler.compliance.report import FleetSummary, NodeReport
+from reconciler.compliance.report import FleetSummary, NodeReport, words_of
 from reconciler.foreign_text import Sink, fit
 from reconciler.ids import NodeId
 from reconciler.patching.node_compliance import ComplianceStatus
@@ -45,22 +45,23 @@ def patch_lines(summary: FleetSummary, reports: Mapping[NodeId, NodeReport]) -> 
 
 def _wrong(reports: Mapping[NodeId, NodeReport]) -> Iterator[str]:
     wrong = sorted(
-        (_RANKS[report.patches.status], -report.patches.level.rank, node)
-        for node, report in reports.items()
-        if report.patches is not None and report.patches.status in _RANKS
+        (
+            (node, patches)
+            for node, report in reports.items()
+            for patches in report.every_patches
+            if patches.status in _RANKS
+        ),
+        key=lambda one: (_RANKS[one[1].status], -one[1].level.rank, one[0], one[1].baseline),
     )
     if not wrong:
         return
     yield "| Node | Baseline | Status | Level | Since (UTC) | Why |"
     yield "|---|---|---|---|---|---|"
-    for _, _, node in wrong[:_SHOWN]:
-        report = reports[node]
-        patches = report.patches
-        if patches is not None:
-            yield (
-                f"| [{_md(node)}]({node_path(node)}) | {_md(patches.baseline)} | {patches.status.value} "
-                f"| {patches.level.value} | {instant(patches.since)} | {_md(report.patch_words)} |"
-            )
+    for node, patches in wrong[:_SHOWN]:
+        yield (
+            f"| [{_md(node)}]({node_path(node)}) | {_md(patches.baseline)} | {patches.status.value} "
+            f"| {patches.level.value} | {instant(patches.since)} | {_md(words_of(patches))} |"
+        )
     if len(wrong) > _SHOWN:
         yield ""
         yield f"... and {len(wrong) - _SHOWN} more, in the files of their nodes."

@@ -1,6 +1,6 @@
 """Reported patches <-> the JSON values of the compliance branch; fields at their default are left out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -66,8 +66,18 @@ def _decode_row(title: str, said: Mapping[str, Any]) -> ReportedPatch:
     )
 
 
-def encode_patches(report: PatchReport) -> dict[str, Any]:
-    """Give the members of a node's file that tell of its patches."""
+def encode_patches(reports: Iterable[PatchReport]) -> dict[str, Any]:
+    """Give the members of a node's file that tell of its patches, by baseline; nothing where none is its business."""
+    value: dict[str, dict[str, Any]] = {"baselines": {}, "patches": {}, "upcoming": {}}
+    for report in reports:
+        name = report.baseline
+        value["baselines"][name] = _encode_summary_of(report)
+        value["patches"] |= {f"{name}/{row.title}": encode_row(row) for row in report.rows}
+        value["upcoming"] |= {f"{name}/{title}": instant(when) for title, when in report.upcoming.items()}
+    return {name: members for name, members in value.items() if members}
+
+
+def _encode_summary_of(report: PatchReport) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "status": report.status.value,
         "level": report.level.value,
@@ -82,23 +92,26 @@ def encode_patches(report: PatchReport) -> dict[str, Any]:
     }
     if report.group:
         summary["group"] = report.group
-    value: dict[str, Any] = {"baselines": {report.baseline: summary}}
-    if report.rows:
-        value["patches"] = {f"{report.baseline}/{row.title}": encode_row(row) for row in report.rows}
-    if report.upcoming:
-        value["upcoming"] = {f"{report.baseline}/{title}": instant(when) for title, when in report.upcoming.items()}
-    return value
+    if report.overriding:
+        summary["overriding"] = True
+    return summary
 
 
-def decode_patches(said: Mapping[str, Any]) -> PatchReport | None:
+def decode_patches(said: Mapping[str, Any]) -> tuple[PatchReport, ...]:
     """Read what `encode_patches` wrote. Raises ValueError or KeyError on anything else."""
-    if "baselines" not in said:
-        return None
-    ((name, summary),) = said["baselines"].items()
-    baseline, start = BaselineName(text_of(name)), len(name) + 1
-    rows = said.get("patches", {})
+    return tuple(_decode_report(name, summary, said) for name, summary in said.get("baselines", {}).items())
+
+
+def _decode_report(name: str, summary: Mapping[str, Any], said: Mapping[str, Any]) -> PatchReport:
+    def mine(member: str) -> Mapping[str, Any]:
+        return {
+            key.removeprefix(f"{name}/"): value
+            for key, value in said.get(member, {}).items()
+            if key.startswith(f"{name}/")
+        }
+
     return PatchReport(
-        baseline=baseline,
+        baseline=BaselineName(text_of(name)),
         group=text_of(summary.get("group", "")),
         why=text_of(summary["why"]),
         status=ComplianceStatus(summary["status"]),
@@ -110,8 +123,9 @@ def decode_patches(said: Mapping[str, Any]) -> PatchReport | None:
         critical=whole_of(summary["critical"]),
         security=whole_of(summary["security"]),
         other=whole_of(summary["other"]),
-        upcoming={key[start:]: moment(when) for key, when in said.get("upcoming", {}).items()},
-        rows=tuple(_decode_row(key[start:], row) for key, row in rows.items()),
+        upcoming={title: moment(when) for title, when in mine("upcoming").items()},
+        rows=tuple(_decode_row(title, row) for title, row in mine("patches").items()),
+        overriding=summary.get("overriding") is True,
     )
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from reconciler.drift.patched import Patched
-from reconciler.ids import BaselineName, NodeId, PatchId
+from reconciler.drift.patched import Overridden, Patched
+from reconciler.ids import BaselineName, PatchId
 from reconciler.model.baseline import ComplianceLevel
 from reconciler.model.known import Known, Observed
 from reconciler.patching.node_compliance import ComplianceStatus
@@ -73,6 +73,24 @@ class PatchReport:
     upcoming: Mapping[str, datetime] = field(default_factory=dict)
     """Title of a newer version of something installed -> when a rule approves it."""
     rows: tuple[ReportedPatch, ...] = ()
+    overriding: bool = False
+    """Whether an association brought the baseline, by BaselineOverride; else it is the node's own."""
+
+
+def report_overrides(found: Overridden, before: tuple[PatchReport, ...], now: datetime) -> tuple[PatchReport, ...]:
+    """Report the looks by the BaselineOverride of associations, one for each baseline; what nobody asks for any more is left out."""
+    known = {one.baseline: one for one in before}
+    reports: dict[BaselineName, PatchReport] = {}
+    for one in found.values():
+        if isinstance(one, Known):
+            name = one.value.baseline
+            report = report_patches(one, known.get(name), now)
+            if report is not None:
+                reports[name] = report if report.overriding else replace(report, overriding=True)
+    unknown = next((one.why for one in found.values() if not isinstance(one, Known)), None)
+    if unknown is not None:  # nobody can tell which of them it was: the finding of its association says so
+        reports |= {name: _unknown(unknown, one, now) for name, one in known.items() if name not in reports}
+    return tuple(reports[name] for name in sorted(reports))
 
 
 def report_patches(found: Observed[Patched] | None, before: PatchReport | None, now: datetime) -> PatchReport | None:
@@ -102,7 +120,7 @@ def report_patches(found: Observed[Patched] | None, before: PatchReport | None, 
         upcoming=dict(sorted(patched.upcoming.items())),
         rows=rows,
     )
-    return before if before == report else report
+    return before if before is not None and replace(before, overriding=False) == report else report
 
 
 def _unknown(why: str, before: PatchReport | None, now: datetime) -> PatchReport:
@@ -161,31 +179,43 @@ class PatchSummary:
     """SSM: DescribePatchGroupState: nodes that have a row of that state."""
 
 
-def summarise_patches(reports: Mapping[NodeId, PatchReport]) -> Mapping[str, PatchSummary]:
-    """Sum up by patch group (empty: the nodes in none), and under `*` everything. Empty where nothing is looked at."""
-    groups: dict[str, list[PatchReport]] = {}
-    for report in reports.values():
-        groups.setdefault(report.group, []).append(report)
-        groups.setdefault("*", []).append(report)
+def summarise_patches(reports: Iterable[tuple[PatchReport, ...]]) -> Mapping[str, PatchSummary]:
+    """Sum up the reports of each node by patch group (empty: the nodes in none), and under `*` everything. Empty where nothing is looked at."""
+    groups: dict[str, list[tuple[PatchReport, ...]]] = {}
+    for of_node in reports:
+        if of_node:
+            groups.setdefault(of_node[0].group, []).append(of_node)
+            groups.setdefault("*", []).append(of_node)
     return {name: _summary(groups[name]) for name in sorted(groups)}
 
 
-def _summary(reports: Iterable[PatchReport]) -> PatchSummary:
-    nodes: Counter[ComplianceStatus] = Counter()
+def _summary(nodes: Iterable[tuple[PatchReport, ...]]) -> PatchSummary:
+    """Count each node once, by the worst of its baselines, and the rows of all of them."""
+    statuses: Counter[ComplianceStatus] = Counter()
     levels: Counter[ComplianceLevel] = Counter()
     states: Counter[PatchState] = Counter()
     having: Counter[PatchState] = Counter()
-    for report in reports:
-        nodes[report.status] += 1
-        if report.status is ComplianceStatus.UNKNOWN:
-            continue
-        if report.status is ComplianceStatus.NON_COMPLIANT:
-            levels[report.level] += 1
-        states.update(report.counts)
-        having.update(report.counts.keys())
+    for reports in nodes:
+        status = worst_status(reports)
+        statuses[status] += 1
+        known = [report for report in reports if report.status is not ComplianceStatus.UNKNOWN]
+        if status is ComplianceStatus.NON_COMPLIANT:
+            wrong = (report.level for report in known if report.status is ComplianceStatus.NON_COMPLIANT)
+            levels[max(wrong, key=lambda level: level.rank)] += 1
+        for report in known:
+            states.update(report.counts)
+        having.update({state for report in known for state in report.counts})
     return PatchSummary(
-        nodes={status: nodes[status] for status in ComplianceStatus},
+        nodes={status: statuses[status] for status in ComplianceStatus},
         levels={level: levels[level] for level in ComplianceLevel if levels[level]},
         states={state: states[state] for state in PatchState if states[state]},
         with_state={state: having[state] for state in PatchState if having[state]},
     )
+
+
+_WORST_FIRST = (ComplianceStatus.NON_COMPLIANT, ComplianceStatus.UNKNOWN, ComplianceStatus.COMPLIANT)
+
+
+def worst_status(reports: Iterable[PatchReport]) -> ComplianceStatus:
+    """Give the worst over several baselines of one node: NON_COMPLIANT before UNKNOWN before COMPLIANT."""
+    return min((report.status for report in reports), key=_WORST_FIRST.index)

@@ -70,7 +70,7 @@ class _NodeFile:
     history: NodeHistory
     findings: bytes
     notes: tuple[str, ...]
-    patches: PatchReport | None
+    patches: tuple[PatchReport, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,8 @@ class CommittedReports(Mapping[NodeId, NodeReport]):
                 findings=tuple(decode_finding(node, AssociationName(name), row) for name, row in rows),
                 history=file.history,
                 notes=file.notes,
-                patches=file.patches,
+                patches=next((one for one in file.patches if not one.overriding), None),
+                overrides=tuple(one for one in file.patches if one.overriding),
                 facts=self.facts[node],
             )
         return made

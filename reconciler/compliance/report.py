@@ -45,13 +45,19 @@ class NodeReport:
     """Holds and the like: shown with the node, whatever its findings."""
     patches: PatchReport | None = None
     """How its patches stand; None: they are no baseline's business."""
+    overrides: tuple[PatchReport, ...] = ()
+    """How they stand under the baselines that associations bring, by name."""
+
+    @property
+    def every_patches(self) -> tuple[PatchReport, ...]:
+        """Give how its patches stand, baseline by baseline, its own first."""
+        return self.overrides if self.patches is None else (self.patches, *self.overrides)
 
     @property
     def status(self) -> Status:
         """The worst over its findings: NON_COMPLIANT is worse than UNKNOWN, UNKNOWN than COMPLIANT (SSM: 5.2, ours)."""
         statuses = {item_status(reported.finding) for reported in self.findings}
-        if self.patches is not None:
-            statuses.add(Status(self.patches.status.value))
+        statuses |= {Status(patches.status.value) for patches in self.every_patches}
         if Status.NON_COMPLIANT in statuses:
             return Status.NON_COMPLIANT
         if Status.UNKNOWN in statuses or self.facts.unreachable is not None:
@@ -61,22 +67,29 @@ class NodeReport:
     @property
     def patch_words(self) -> str:
         """Say what is wrong with its patches; empty: nothing, or they are no baseline's business."""
-        patches = self.patches
-        if patches is None or patches.status is ComplianceStatus.COMPLIANT:
-            return ""
-        if patches.status is ComplianceStatus.UNKNOWN:
-            return f"patches: {patches.reason}"
-        named = ", ".join(f"{row.title} {row.state.value}" for row in patches.rows[:_NAMED])
-        more = f" and {len(patches.rows) - _NAMED} more" if len(patches.rows) > _NAMED else ""
-        return f"patches by {patches.baseline}: {named}{more}"
+        return "; ".join(filter(None, map(words_of, self.every_patches)))
 
     @property
     def severity(self) -> Severity:
         """The highest severity among the findings that are not compliant (SSM: OverallSeverity)."""
         wrong = [r.finding.severity for r in self.findings if item_status(r.finding) is Status.NON_COMPLIANT]
-        if self.patches is not None and self.patches.status is ComplianceStatus.NON_COMPLIANT:
-            wrong.append(_SEVERITIES.get(self.patches.level.value, Severity.UNSPECIFIED))
+        wrong += [
+            _SEVERITIES.get(patches.level.value, Severity.UNSPECIFIED)
+            for patches in self.every_patches
+            if patches.status is ComplianceStatus.NON_COMPLIANT
+        ]
         return min(wrong, key=list(Severity).index, default=Severity.UNSPECIFIED)
+
+
+def words_of(patches: PatchReport) -> str:
+    """Say what is wrong with a node's patches by one baseline; empty: nothing."""
+    if patches.status is ComplianceStatus.COMPLIANT:
+        return ""
+    if patches.status is ComplianceStatus.UNKNOWN:
+        return f"patches: {patches.reason}"
+    named = ", ".join(f"{row.title} {row.state.value}" for row in patches.rows[:_NAMED])
+    more = f" and {len(patches.rows) - _NAMED} more" if len(patches.rows) > _NAMED else ""
+    return f"patches by {patches.baseline}: {named}{more}"
 
 
 _SEVERITIES = {severity.value: severity for severity in Severity}

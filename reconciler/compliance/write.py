@@ -64,8 +64,7 @@ def node_file(report: NodeReport) -> bytes:
     ):
         if instants:
             value[name] = {what: instant(when) for what, when in instants.items()}
-    if report.patches is not None:
-        value |= encode_patches(report.patches)
+    value |= encode_patches(report.every_patches)
     return lines(value)
 
 
@@ -90,7 +89,7 @@ def summary_file(summary: FleetSummary) -> bytes:
 
 
 def _told(report: NodeReport) -> tuple[object, ...]:
-    return report.findings, report.history, report.notes, report.patches
+    return report.findings, report.history, report.notes, report.every_patches
 
 
 def ledger_files(ledger: Ledger, before: Ledger, *, restored: bool = False) -> Mapping[str, bytes]:

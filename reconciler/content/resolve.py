@@ -27,6 +27,7 @@ from reconciler.documents.content import (
     PackageSource,
     S3Source,
     Source,
+    StateFile,
     Unavailable,
 )
 from reconciler.documents.downloads import MOST_CONTENT
@@ -45,7 +46,7 @@ _LFS = b"version https://git-lfs"
 
 T = TypeVar("T")
 
-StateFile = Callable[[str], bytes | None]
+ReadState = Callable[[str], bytes | None]
 """Path -> a file of the state repository, at the commit in force; None: it is not there."""
 
 
@@ -98,14 +99,23 @@ def package_content(source: PackageSource, data: bytes | None) -> tuple[Content,
     return Content(pin=f"sha256 {sha256}", files=(file,), single=True), tar
 
 
+def state_content(source: StateFile, data: bytes | None) -> Content:
+    """Give what a file of the state repository comes to. Raises SourceError where it is not there."""
+    if data is None:
+        raise SourceError(f"{source.shown} is not in the state repository")
+    file = ContentFile(path=source.path.rpartition("/")[2], sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+    return Content(pin=f"sha256 {file.sha256}", files=(file,), single=True)
+
+
 class Committed:
     """What a pass found and committed, and packages that lie in git; fetches nothing, and knows the same on every host.
 
     Of the files themselves it has those that this host has.
     """
 
-    def __init__(self, committed: bytes | None, store: Store, state_file: StateFile = no_state) -> None:
+    def __init__(self, committed: bytes | None, store: Store, state_file: ReadState = no_state) -> None:
         self._sources: dict[str, Content | Unavailable] = {}
+        self._here: dict[str, bytes] = {}
         if committed is not None:
             self._sources.update(_read_committed(committed))
         self._store = store
@@ -113,6 +123,8 @@ class Committed:
 
     def find(self, source: Source) -> Content | Unavailable | None:
         """Give what a source came to in that pass; a package of the commit itself is unpacked for it, and kept nowhere."""
+        if isinstance(source, StateFile):
+            return self._in_commit(source)
         key = source_key(source)
         if key not in self._sources and isinstance(source, PackageSource) and not source.url:
             try:
@@ -121,9 +133,20 @@ class Committed:
                 self._sources[key] = Unavailable(reason=str(exc))
         return self._sources.get(key)
 
+    def _in_commit(self, source: StateFile) -> Content | Unavailable:
+        """Give what a file is in this commit, whatever the pass of another one found."""
+        data = self._state_file(source.path)
+        try:
+            content = state_content(source, data)
+        except SourceError as exc:
+            return Unavailable(reason=str(exc))
+        self._here[content.files[0].sha256] = data or b""
+        return content
+
     def read(self, sha256: str) -> bytes:
-        """Give a file of the store."""
-        return self._store.read(sha256)
+        """Give a file of the commit, or of the store."""
+        here = self._here.get(sha256)
+        return self._store.read(sha256) if here is None else here
 
 
 def _read_committed(data: bytes) -> Mapping[str, Content]:
@@ -153,7 +176,7 @@ class Resolver:
         secrets: HostSecrets,
         *,
         known_hosts: Path | None = None,
-        state_file: StateFile = no_state,
+        state_file: ReadState = no_state,
         fetches: Fetches | None = None,
         patience: float | None = None,
     ) -> None:
@@ -220,10 +243,22 @@ class Resolver:
 
     def _without_asking(self, source: Source) -> Looked | None:
         """Give what no server has to be asked for."""
+        if isinstance(source, StateFile):
+            return self._in_commit(source)
         known = None if source.mutable else self._store.recall(source)
         if known is not None:
             return Looked(found=known.content)
         return self._look(source) if isinstance(source, PackageSource) and not source.url else None
+
+    def _in_commit(self, source: StateFile) -> Looked:
+        """Give what a file is in this commit: what it was in an earlier one counts for nothing."""
+        data = self._state_file(source.path)
+        try:
+            content = state_content(source, data)
+            self._store.put(data or b"")
+        except SourceError as exc:
+            return Looked(found=Unavailable(reason=str(exc)))
+        return Looked(found=content)
 
     def _without(self, source: Source) -> Looked:
         """Give what stands for a source that is not waited for."""
@@ -249,6 +284,8 @@ class Resolver:
                 return self._git(source)
             case PackageSource():
                 return self._package(source)
+            case StateFile():
+                raise SourceError(f"{source.shown} is fetched from nowhere")
             case S3Source():
                 return self._object(source, known) if source.single else self._folder(source, known)
             case _:
@@ -343,6 +380,8 @@ def _server(source: Source) -> str:
     if isinstance(source, GitSource):
         with suppress(SourceError):
             return _host(_address(source))[0]
+        return ""
+    if isinstance(source, StateFile):
         return ""
     return (urlsplit(source.url).hostname or "").lower()
 

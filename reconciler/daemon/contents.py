@@ -10,7 +10,7 @@ from reconciler.compliance.write import VERSION, lines
 from reconciler.content.egress import Egress
 from reconciler.content.fetches import Fetches
 from reconciler.content.host_secrets import HostSecrets
-from reconciler.content.resolve import MOST_ROUNDS, Committed, Found, Resolver, StateFile
+from reconciler.content.resolve import MOST_ROUNDS, Committed, Found, ReadState, Resolver
 from reconciler.content.store import Store
 from reconciler.ids import CommitId
 from reconciler.model.desired import DesiredState
@@ -79,7 +79,7 @@ class Contents:
             patience=patience,
         )
 
-    def _state_file(self, desired: DesiredState) -> StateFile:
+    def _state_file(self, desired: DesiredState) -> ReadState:
         """Give what reads files of the commit that `desired` is."""
 
         def read(path: str) -> bytes | None:

@@ -462,7 +462,7 @@ class Controller:
             self.clock(),
             done.outcomes,
             done.plan.left_out,
-            done.patches.nodes,
+            done.patches,
         )
         everyone = {
             name: judged.get(name) or known[name]

@@ -1,6 +1,6 @@
 """What a patch document that somebody sends is to bring to each node: asks them now, and judges as a pass does. I/O through sessions.
 
-A command follows the node's own baseline and the ledger as committed: it dates nothing, so that nobody makes a version older than
+A command follows the node's own baseline, or that of its BaselineOverride, and the ledger as committed: it dates nothing, so that nobody makes a version older than
 a pass has seen it. What cannot be told of a node is an Unknown, and nothing is sent there.
 """
 
@@ -40,14 +40,14 @@ def patch_orders(
     wanted = tuple(nodes)
 
     def one(node: Node) -> Observed[PatchOrder | None]:
-        return order_for(request, node, desired, _facts_of(node, desired, connect, now), ledger, now)
+        return order_for(request, node, desired, _facts_of(request, node, desired, connect, now), ledger, now)
 
     with ThreadPoolExecutor(max_workers=max(1, min(WORKERS, len(wanted))), thread_name_prefix="patches") as pool:
         answers = list(pool.map(one, wanted))
     return {node.id: found for node, found in zip(wanted, answers, strict=True)}
 
 
-def _facts_of(node: Node, desired: DesiredState, connect: Connect, now: datetime) -> Facts:
+def _facts_of(request: PatchRequest, node: Node, desired: DesiredState, connect: Connect, now: datetime) -> Facts:
     """Ask a node what it runs, refresh its lists where its baseline wants that, and ask it for its patches."""
     questions = {node.id: Questions(fleet=desired.fleet.id, patches=True, ports=(), mounts=False)}
     try:
@@ -55,7 +55,7 @@ def _facts_of(node: Node, desired: DesiredState, connect: Connect, now: datetime
             first = ask(session, node, questions[node.id], only=frozenset({"os", "metadata"}))
     except NodeError as error:
         return Facts(node=node.id, unreachable=str(error))
-    asked = with_refreshes(questions, [node.id], desired, {node.id: first}, now)
+    asked = with_refreshes(questions, {node.id: (request,)}, desired, {node.id: first}, now)
     return collect([node], asked, connect)[node.id].facts
 
 
@@ -63,7 +63,7 @@ def order_for(
     request: PatchRequest, node: Node, desired: DesiredState, facts: Facts, ledger: Ledger, now: datetime
 ) -> Observed[PatchOrder | None]:
     """Judge one node's facts; pure."""
-    look = look_at_node(node, desired, facts, ledger, now, override=request.baselines)
+    look = look_at_node(node, desired, facts, ledger, now, request=request)
     if isinstance(look, Unknown):
         return look
     return Known(order_of(request, look.value.patches, look.value.judge))

@@ -125,7 +125,7 @@ class Standing:
 
     def _patches_json(self, node: NodeId) -> Mapping[str, Any]:
         report = self.reports.get(node)
-        return {} if report is None or report.patches is None else encode_patches(report.patches)
+        return {} if report is None else encode_patches(report.every_patches)
 
     def node_row(self, node: NodeId) -> tuple[str, ...]:
         """Give one line of the list of nodes."""

@@ -84,7 +84,7 @@ def pass_json(result: PassResult) -> Mapping[str, Any]:
                 "unreachable": report.facts.unreachable,
                 "notes": list(report.notes),
                 "findings": {r.finding.association: encode_finding(r) for r in report.findings},
-                **({} if report.patches is None else encode_patches(report.patches)),
+                **encode_patches(report.every_patches),
             }
             for node, report in result.reports.items()
         },

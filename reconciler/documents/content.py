@@ -157,7 +157,25 @@ class PackageSource:
         return HttpSource(url=self.url).shown if self.url else self.path
 
 
-Source = GitSource | HttpSource | S3Source | PackageSource
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateFile:
+    """A file of the state repository, as the commit in force has it: reviewed with everything else, and never asked for elsewhere."""
+
+    path: str
+    """From the repository's root."""
+
+    @property
+    def mutable(self) -> bool:
+        """Never: another content is another commit."""
+        return False
+
+    @property
+    def shown(self) -> str:
+        """For people; foreign text."""
+        return self.path
+
+
+Source = GitSource | HttpSource | S3Source | PackageSource | StateFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

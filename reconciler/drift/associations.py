@@ -13,7 +13,7 @@ from reconciler.drift.definitions import Definition, Unrenderable
 from reconciler.drift.finding import Cause, Finding, State
 from reconciler.drift.identity import history_of, still_counts, twins
 from reconciler.drift.judge import Forced, Judge
-from reconciler.drift.patched import Patched
+from reconciler.drift.patched import PatchSurvey
 from reconciler.drift.quiet import NEVER, QuietRules
 from reconciler.drift.refreshed import is_asked_for, wishes_on
 from reconciler.drift.rule import Rule, rules
@@ -22,7 +22,7 @@ from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import History, NodeHistory, alike_rows
-from reconciler.model.known import Known, Observed
+from reconciler.model.known import Known
 from reconciler.model.node import Node
 from reconciler.model.pause import Pauses
 from reconciler.targets.resolve import Targets
@@ -41,7 +41,7 @@ def find_drift(  # noqa: PLR0913 - findings are a function of all of these, and 
     forced: Forced | None = None,
     host_keys: Mapping[NodeId, str | None] | None = None,
     pauses: Pauses | None = None,
-    patches: Mapping[NodeId, Observed[Patched]] | None = None,
+    patches: PatchSurvey | None = None,
 ) -> tuple[Finding, ...]:
     """Judge every association on every node it means; `forced` says what was asked for by hand."""
     return tuple(
@@ -134,7 +134,7 @@ class Surveyor:
         forced: Forced | None = None,
         host_keys: Mapping[NodeId, str | None] | None = None,
         pauses: Pauses | None = None,
-        patches: Mapping[NodeId, Observed[Patched]] | None = None,
+        patches: PatchSurvey | None = None,
     ) -> Survey:
         """Judge every association on every node it means."""
         # A renamed node's key is known under its former id, too: that is one server at one id.
@@ -149,7 +149,7 @@ class Surveyor:
             forced=forced,
             twins=twins(known_keys | dict(host_keys) if host_keys else known_keys),
             pauses=pauses or Pauses(),
-            patches=patches or {},
+            patches=patches or PatchSurvey(),
         )
         tokens = {name: _token(rule) for name, rule in ruled.items()}
         if self._at is None or now < self._at or forced is not None:

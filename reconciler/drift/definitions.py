@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import Enum
 
+from reconciler.documents.actions.run_patch_baseline import RunPatchBaseline
 from reconciler.documents.content import Contents, ContentUnknown, Source
 from reconciler.documents.render import Rendered, RenderError, render
 from reconciler.ids import AssociationName, Digest
@@ -69,6 +70,9 @@ def define(
         words = str(exc) if exc.waits else f"document {association.document} cannot be rendered: {exc}"
         sources = exc.sources if isinstance(exc, ContentUnknown) else ()
         return Unrenderable(reason=words, waits=exc.waits, sources=sources)
+    cannot = next((step.fail for step in rendered.steps if step.action == RunPatchBaseline.name and step.fail), "")
+    if cannot:  # SSM: the step fails on each node; what is known beforehand is told beforehand, and nothing runs
+        return Unrenderable(reason=cannot)
     return Definition(digest=_digest(association, rendered), rendered=rendered)
 
 

@@ -10,7 +10,7 @@ from reconciler.drift.finding import Cause, Finding, State
 from reconciler.drift.gates import Gate, Running, dependency_gate, held, lost, mode_words, paused, running_on
 from reconciler.drift.identity import history_of, known_as_another
 from reconciler.drift.patch_standing import patch_standing
-from reconciler.drift.patched import Patched
+from reconciler.drift.patched import PatchSurvey
 from reconciler.drift.refreshed import ACTION, is_asked_for, wishes_on
 from reconciler.drift.rule import Rule
 from reconciler.drift.standing import Case, Standing, standing
@@ -51,7 +51,7 @@ class Judge:
     forced: Forced | None = None
     twins: Mapping[NodeId, str] = field(default_factory=dict)
     pauses: Pauses = field(default_factory=Pauses)
-    patches: Mapping[NodeId, Observed[Patched]] = field(default_factory=dict)
+    patches: PatchSurvey = field(default_factory=PatchSurvey)
     """Of the nodes whose patches are looked at."""
     _seen: dict[tuple[AssociationName, bool], bool] = field(default_factory=dict)
 
@@ -156,12 +156,12 @@ class Judge:
         others = applied is None and self._anywhere(rule, well=False)
         case = Case(rule=rule, node=node, applied=applied, now=self.now, others_have_it=others)
         if rule.patches is not None and verdict is None:
-            return patch_standing(case, rule.patches, self.patches.get(node))
+            return patch_standing(case, rule.patches, self.patches.of(node, rule.association.name))
         return standing(case, verdict)
 
     def _order(self, rule: Rule, node: NodeId) -> PatchOrder | None:
         """Give what a run of the association would bring, where what is missing is known."""
-        found = self.patches.get(node)
+        found = self.patches.of(node, rule.association.name)
         return found.value.orders.get(rule.association.name) if isinstance(found, Known) else None
 
     def _anywhere(self, rule: Rule, *, well: bool) -> bool:

@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from reconciler.drift.identity import history_of
 from reconciler.drift.patch_told import Reader, Told
-from reconciler.drift.patched import PatchBooks, Patched
+from reconciler.drift.patched import Overridden, PatchBooks, Patched
 from reconciler.ids import AssociationName, BaselineName, NodeId
 from reconciler.inventory.observed import Facts
-from reconciler.model.baseline import PATCH_GROUP_TAGS
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import Applied, History, NodeHistory, RunStatus
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
@@ -31,7 +30,13 @@ from reconciler.patching.products import operating_system, product
 from reconciler.patching.states import Judge, PatchRow, PatchState, judge_rows
 from reconciler.patching.stream import RowStream
 from reconciler.patching.versions import COMPARE_LABELS
-from reconciler.patching.which_baseline import Resolution, resolve_baseline
+from reconciler.patching.which_baseline import (
+    Resolution,
+    may_have_baseline,
+    resolve_baseline,
+    resolve_override,
+    serves_itself,
+)
 
 
 class Judges:
@@ -58,11 +63,32 @@ class Judges:
 class Found:
     """What a look at one node found."""
 
-    patched: Observed[Patched]
+    patched: Observed[Patched] | None
+    """By the node's own baseline; None: none is its business."""
+    overridden: Overridden = field(default_factory=dict)
     gone: Mapping[str, datetime]
     waiting: Mapping[str, datetime]
     until: datetime | None = None
     """Until when the rows stay as they are, if the node tells the same; None: nobody knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    """One baseline that a node is looked at by."""
+
+    association: AssociationName | None
+    """Whose BaselineOverride it is; None: it is the node's own."""
+    resolution: Resolution
+    requests: Mapping[AssociationName, PatchRequest | None]
+    """What goes by it."""
+
+
+def _overrides(request: PatchRequest | None) -> bool:
+    return request is not None and bool(request.baselines)
+
+
+def _found_of(found: Found, by: Mapping[AssociationName | None, Observed[Patched]]) -> Found:
+    return replace(found, patched=by.get(None), overridden={name: one for name, one in by.items() if name is not None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,25 +109,54 @@ class PatchLook:
     def node(self, node: Node, facts: Facts, requests: Mapping[AssociationName, PatchRequest | None]) -> Found | None:
         """Look at one node; None: no baseline is its business."""
         known = history_of(self.history, node) or NodeHistory(node=node.id)
-        kept = Found(patched=Unknown(""), gone=known.gone, waiting=known.installed_without_reboot)
+        kept = Found(patched=None, gone=known.gone, waiting=known.installed_without_reboot)
         system = facts.section("os")
         if isinstance(system, Unknown):
-            return replace(kept, patched=Unknown(system.why if facts.unreachable is not None else f"os: {system.why}"))
-        identity, version = system_of(facts)
-        resolution = resolve_baseline(node.tags, operating_system(identity, version), self.desired.baselines.values())
-        serves = resolution.baseline is not None and not resolution.baseline.bundled
-        if not requests and not serves and not _is_in_two_groups(node):
+            why = system.why if facts.unreachable is not None else f"os: {system.why}"
+            plain = [name for name, request in requests.items() if not _overrides(request)]
+            mine = bool(plain) or may_have_baseline(node.tags, self.desired.baselines.values())
+            return _found_of(kept, {name: Unknown(why) for name in (*[None] * mine, *requests) if name not in plain})
+        views = self._views(node, facts, requests)
+        if not views:
             return None
-        judge = self.judges.of(resolution, product(identity, version))
-        if judge is None:
-            return replace(kept, patched=Unknown(f"no baseline: {resolution.reason}"))
+        judged = {view.association: self.judges.of(view.resolution, product(*system_of(facts))) for view in views}
+        unjudged: dict[AssociationName | None, Observed[Patched]] = {
+            view.association: Unknown(f"no baseline: {view.resolution.reason}")
+            for view in views
+            if judged[view.association] is None
+        }
         told = self.reader.told({name: facts.section(name) for name in READ})
-        if isinstance(told, Unknown):
-            return replace(kept, patched=told)
-        try:
-            return self._found(node, facts, told.value, known, requests, (resolution, judge))
-        except ValueError as exc:
-            return replace(kept, patched=Unknown(f"its packages do not read: {exc}"))
+        why = told.why if isinstance(told, Unknown) else ""
+        if isinstance(told, Known) and len(unjudged) < len(views):
+            looks = [(view, judge) for view in views if (judge := judged[view.association]) is not None]
+            try:
+                return self._found(node, facts, told.value, known, looks, unjudged)
+            except ValueError as exc:
+                why = f"its packages do not read: {exc}"
+        return _found_of(kept, {view.association: Unknown(why) for view in views} | unjudged)
+
+    def _views(
+        self, node: Node, facts: Facts, requests: Mapping[AssociationName, PatchRequest | None]
+    ) -> tuple["_View", ...]:
+        """Give the baselines that a node is looked at by: its own first."""
+        runs = operating_system(*system_of(facts))
+        overriding = {
+            name: request for name, request in requests.items() if request is not None and _overrides(request)
+        }
+        plain = {name: request for name, request in requests.items() if name not in overriding}
+        own = resolve_baseline(node.tags, runs, self.desired.baselines.values())
+        mine = (_View(association=None, resolution=own, requests=plain),)
+        return (
+            *(mine if plain or serves_itself(node.tags, own) else ()),
+            *(
+                _View(
+                    association=name,
+                    resolution=resolve_override(node.tags, runs, request),
+                    requests={name: request},
+                )
+                for name, request in overriding.items()
+            ),
+        )
 
     def _found(
         self,
@@ -109,40 +164,50 @@ class PatchLook:
         facts: Facts,
         told: Told,
         known: NodeHistory,
-        requests: Mapping[AssociationName, PatchRequest | None],
-        judged_by: tuple[Resolution, Judge],
+        looks: Sequence[tuple["_View", Judge]],
+        unjudged: Mapping[AssociationName | None, Observed[Patched]],
     ) -> Found:
-        resolution, judge = judged_by
         gone = self._gone(known, told, node.id)
         waiting = self._waiting(known, told, facts)
+        memory = NodeMemory(gone=gone, installed_without_reboot=waiting, booted_at=self._booted_at(facts))
+        found: dict[AssociationName | None, Observed[Patched]] = {
+            view.association: Known(self._patched(view, judge, facts, told, known, memory)) for view, judge in looks
+        }
+        return _found_of(
+            Found(
+                patched=None,
+                gone={patch_line(one.patch): one.since for one in gone},
+                waiting=waiting,
+                until=None if waiting else min(self._until(told, gone, judge) for _, judge in looks),
+            ),
+            {**found, **unjudged},
+        )
+
+    def _patched(
+        self, view: "_View", judge: Judge, facts: Facts, told: Told, known: NodeHistory, memory: NodeMemory
+    ) -> Patched:
+        """Judge a node's rows by one baseline."""
         installs = {
             name: request
-            for name, request in requests.items()
+            for name, request in view.requests.items()
             if request is not None and request.operation is Operation.INSTALL
         }
-        memory = NodeMemory(gone=gone, installed_without_reboot=waiting, booted_at=self._booted_at(facts))
         attempts = self._attempts(known, installs)
         rows = tuple(_with_attempts(row, attempts) for row in self._rows(facts, told, judge, memory))
         wrong = tuple(_with_times(row, told) for row in rows if not row.is_compliant)
         wrong = tuple(sorted(wrong, key=lambda row: (row.id, row.title, row.state.value)))
         doubts = self._doubts(facts, judge)
         missing = {patch.id for patch in told.patches if not told.has(patch) and judge.approval(patch).is_approved}
-        patched = Patched(
+        return Patched(
             baseline=judge.grounds.baseline.name,
-            group=resolution.group,
-            why=resolution.reason,
+            group=view.resolution.group,
+            why=view.resolution.reason,
             rows=wrong,
             compliance=summarize(rows, doubts=doubts, not_applicable=len(missing)),
             doubts=doubts,
             orders={name: self._order(request, told, judge, wrong) for name, request in installs.items()},
             upcoming=_upcoming(told, judge),
             clock=self.clock,
-        )
-        return Found(
-            patched=Known(patched),
-            gone={patch_line(one.patch): one.since for one in gone},
-            waiting=waiting,
-            until=None if waiting else self._until(told, gone, judge),
         )
 
     def _rows(self, facts: Facts, told: Told, judge: Judge, memory: NodeMemory) -> Iterable[PatchRow]:
@@ -177,16 +242,24 @@ class PatchLook:
             if title in titles and (booted_at is None or booted_at < when)
         }
 
-    def again(self, node: Node, facts: Facts, found: Found) -> Found:
+    def again(
+        self, node: Node, facts: Facts, requests: Mapping[AssociationName, PatchRequest | None], found: Found
+    ) -> Found:
         """Give what an earlier look at the same things found, with doubts as they are now."""
-        if not isinstance(found.patched, Known):
+        by: dict[AssociationName | None, Observed[Patched]] = {}
+        by.update((name, one) for name, one in found.overridden.items())
+        if found.patched is not None:
+            by[None] = found.patched
+        moved: dict[AssociationName | None, Observed[Patched]] = {}
+        for view in self._views(node, facts, requests):
+            patched = by.get(view.association)
+            judge = self.judges.of(view.resolution, product(*system_of(facts)))
+            doubts = () if judge is None else self._doubts(facts, judge)
+            if isinstance(patched, Known) and patched.value.doubts != doubts:
+                moved[view.association] = Known(_with_doubts(patched.value, doubts))
+        if not moved:
             return found
-        patched = found.patched.value
-        identity, version = system_of(facts)
-        resolution = resolve_baseline(node.tags, operating_system(identity, version), self.desired.baselines.values())
-        judge = self.judges.of(resolution, product(identity, version))
-        doubts = () if judge is None else self._doubts(facts, judge)
-        return found if doubts == patched.doubts else replace(found, patched=Known(_with_doubts(patched, doubts)))
+        return _found_of(found, by | moved)
 
     def _until(self, told: Told, gone: Sequence[Gone], judge: Judge) -> datetime:
         """Give when the next wait is over, or the next day comes, with which entries of lists end."""
@@ -237,10 +310,6 @@ class PatchLook:
             case Known(int() | float() as seconds) if 0 <= seconds < 2**31:
                 return self.now - timedelta(seconds=seconds)
         return None
-
-
-def _is_in_two_groups(node: Node) -> bool:
-    return len({node.tags[tag] for tag in PATCH_GROUP_TAGS if tag in node.tags}) > 1
 
 
 def _left_something(row: Applied) -> bool:

@@ -31,9 +31,6 @@ def patch_standing(case: Case, request: PatchRequest, found: Observed[Patched] |
     patched = found.value
     if request.operation is Operation.SCAN:
         return _scanned(case, patched)
-    if request.baselines:
-        reason = "not supported yet: BaselineOverride of an association"
-        return Standing(cause=Cause.PENDING, reason=reason, act=True, waits=reason)
     order = patched.orders.get(case.rule.association.name)
     if order is None:
         return _nothing_to_install(case, patched)

@@ -51,12 +51,18 @@ class Patched:
     """Why the clock is not trusted: nothing is installed then; empty: it is."""
 
 
+Overridden = Mapping[AssociationName, Observed[Patched]]
+"""What a node's patches are under the BaselineOverride of each association that has one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchSurvey:
     """What one look found."""
 
     nodes: Mapping[NodeId, Observed[Patched]] = field(default_factory=dict)
-    """Only nodes whose patches are looked at."""
+    """Only nodes whose patches are looked at by a baseline of their own."""
+    overridden: Mapping[NodeId, Overridden] = field(default_factory=dict)
+    """Only nodes that associations look at by another one."""
     ledger: Ledger = field(default_factory=Ledger)
     """The very record that was given where nothing was seen for the first time."""
     gone: Mapping[NodeId, Mapping[str, datetime]] = field(default_factory=dict)
@@ -66,10 +72,16 @@ class PatchSurvey:
     findings: tuple[LedgerFinding, ...] = ()
     clock: str = ""
 
+    def of(self, node: NodeId, association: AssociationName) -> Observed[Patched] | None:
+        """Give a node's patches as an association has them judged; None: nobody looked."""
+        found = self.overridden.get(node, {}).get(association)
+        return self.nodes.get(node) if found is None else found
+
     def with_later(self, later: "PatchSurvey") -> "PatchSurvey":
         """Give it with what a later look at some of the nodes found."""
         return PatchSurvey(
             nodes={**self.nodes, **later.nodes},
+            overridden={**self.overridden, **later.overridden},
             ledger=later.ledger,
             gone={**self.gone, **later.gone},
             booted={**self.booted, **later.booted},

@@ -89,7 +89,7 @@ class PatchSurveyor:
         for name, told in looked.items():
             node = desired.nodes[name]
             if name in same:
-                found[name] = look.again(node, told, same[name].found)
+                found[name] = look.again(node, told, nodes[name], same[name].found)
             else:
                 found[name] = look.node(node, told, nodes[name])
             self._keep(name, things[name], found[name], now, doubt)
@@ -97,7 +97,8 @@ class PatchSurveyor:
         self._rests_on = None if any(not finding.archive for finding in findings) else (desired, ledger)
         business = {name: one for name, one in found.items() if one is not None}
         return PatchSurvey(
-            nodes={name: one.patched for name, one in business.items()},
+            nodes={name: one.patched for name, one in business.items() if one.patched is not None},
+            overridden={name: one.overridden for name, one in business.items() if one.overridden},
             ledger=ledger,
             gone={name: one.gone for name, one in business.items()},
             booted={name: one.waiting for name, one in business.items()},

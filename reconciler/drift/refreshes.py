@@ -3,7 +3,7 @@
 A refresh is a round trip of its own and asks archives, so it is done by the baseline's policy, and once an hour at most.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,10 +15,11 @@ from reconciler.model.baseline import PatchBaseline, Refresh
 from reconciler.model.desired import DesiredState
 from reconciler.model.known import JsonValue, Known, Unknown
 from reconciler.model.node import Node
+from reconciler.model.patch_request import PatchRequest
 from reconciler.model.questions import Questions
 from reconciler.patching.evidence import REFRESHED_AT
 from reconciler.patching.products import operating_system
-from reconciler.patching.which_baseline import resolve_baseline
+from reconciler.patching.which_baseline import resolve_baseline, resolve_override, serves_itself
 
 SHORTEST: Final = timedelta(hours=1)
 """A scan counts for so long: passes come every few minutes, and archives publish a few times a day."""
@@ -26,23 +27,29 @@ SHORTEST: Final = timedelta(hours=1)
 
 def with_refreshes(
     questions: Mapping[NodeId, Questions],
-    patched: Iterable[NodeId],
+    patched: Mapping[NodeId, Collection[PatchRequest | None]],
     desired: DesiredState,
     held: Mapping[NodeId, Collected],
     now: datetime,
 ) -> Mapping[NodeId, Questions]:
-    """Give the questions, with a refresh where one is due; a node that was never asked is asked first what it runs."""
+    """Give the questions, with a refresh where one is due; a node that was never asked is asked first what it runs.
+
+    `patched`: the nodes whose patches are somebody's business, each with what is asked of them.
+    """
     due = {
         node: replace(questions[node], refresh=True)
-        for node in patched
-        if node in held and _is_due(desired.nodes[node], desired, held[node], now)
+        for node, requests in patched.items()
+        if node in held and _is_due(_baselines(desired.nodes[node], requests, desired, held[node]), held[node], now)
     }
     return {**questions, **due} if due else questions
 
 
-def _is_due(node: Node, desired: DesiredState, held: Collected, now: datetime) -> bool:
-    baseline = _baseline(node, desired, held)
-    if baseline is None or baseline.refresh is Refresh.NEVER:
+def _is_due(baselines: Iterable[PatchBaseline], held: Collected, now: datetime) -> bool:
+    return any(_wants_it(baseline, held, now) for baseline in baselines)
+
+
+def _wants_it(baseline: PatchBaseline, held: Collected, now: datetime) -> bool:
+    if baseline.refresh is Refresh.NEVER:
         return False
     longest = timedelta(hours=baseline.metadata_max_age_hours)
     at = _refreshed_at(held)
@@ -54,12 +61,21 @@ def _is_due(node: Node, desired: DesiredState, held: Collected, now: datetime) -
     return baseline.refresh is Refresh.BEFORE_SCAN or not timedelta(0) <= now - at <= longest
 
 
-def _baseline(node: Node, desired: DesiredState, held: Collected) -> PatchBaseline | None:
+def _baselines(
+    node: Node, requests: Collection[PatchRequest | None], desired: DesiredState, held: Collected
+) -> Iterable[PatchBaseline]:
+    """Give the baselines that a node is judged by: its own, and those that override it."""
     system = held.facts.sections.get("os", Unknown("not asked"))
     if isinstance(system, Unknown):
-        return None
+        return
     identity, version = (str(system.value.get(key, "")) for key in ("id", "version_id"))
-    return resolve_baseline(node.tags, operating_system(identity, version), desired.baselines.values()).baseline
+    runs = operating_system(identity, version)
+    own = resolve_baseline(node.tags, runs, desired.baselines.values())
+    overriding = [request for request in requests if request is not None and request.baselines]
+    found = [resolve_override(node.tags, runs, request) for request in overriding]
+    if len(overriding) < len(requests) or serves_itself(node.tags, own):
+        found.append(own)
+    yield from (one.baseline for one in found if one.baseline is not None)
 
 
 def _refreshed_at(held: Collected) -> datetime | None:

@@ -4,9 +4,11 @@ SSM: a patch group's baseline for the node's operating system, else the default 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from reconciler.ids import BaselineName
 from reconciler.model.baseline import PATCH_GROUP_TAGS, OperatingSystem, PatchBaseline
+from reconciler.model.patch_request import PatchRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,30 @@ def may_have_baseline(tags: Mapping[str, str], baselines: Iterable[PatchBaseline
     groups = {tags[tag] for tag in PATCH_GROUP_TAGS if tag in tags}
     own = (one for one in baselines if not one.bundled)
     return any(one.default or groups.intersection(one.patch_groups) for one in own)
+
+
+def serves_itself(tags: Mapping[str, str], resolution: Resolution) -> bool:
+    """Whether a baseline is a node's business whatever associations ask: one of the repository's own, or a contradiction of tags."""
+    return _in_two_groups(tags) or (resolution.baseline is not None and not resolution.baseline.bundled)
+
+
+def _in_two_groups(tags: Mapping[str, str]) -> bool:
+    return len({tags[tag] for tag in PATCH_GROUP_TAGS if tag in tags}) > 1
+
+
+def resolve_override(tags: Mapping[str, str], system: OperatingSystem | None, request: PatchRequest) -> Resolution:
+    """Find a node's baseline in a BaselineOverride. SSM: it stands in the place of every other; without one for the system the operation fails.
+
+    It is known by its name and the beginning of its file's SHA-256: another content is another baseline, and none of the repository's
+    own is called like that.
+    """
+    group = next((tags[tag] for tag in PATCH_GROUP_TAGS if tag in tags), "")
+    found = next((one for one in request.baselines if one.operating_system is system), None)
+    if found is None:
+        named = "its operating system" if system is None else system.value
+        return Resolution(baseline=None, group=group, reason=f"the BaselineOverride has none for {named}")
+    name = BaselineName(f"{found.name}@{request.baselines_digest[:12]}")
+    return Resolution(baseline=replace(found, name=name), group=group, reason=f"BaselineOverride {name}")
 
 
 def resolve_baseline(

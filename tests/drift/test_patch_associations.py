@@ -11,7 +11,7 @@ from reconciler.bundled import bundled_files
 from reconciler.drift.associations import find_drift
 from reconciler.drift.definitions import Definition, definitions
 from reconciler.drift.finding import Cause, Finding, State
-from reconciler.drift.patched import Patched
+from reconciler.drift.patched import Patched, PatchSurvey
 from reconciler.ids import AssociationName, BaselineName
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import Applied, RunStatus
@@ -92,7 +92,7 @@ def found(desired: DesiredState, look: Observed[Patched], **row: Any) -> Finding
         a_history({str(name): each for name, each in rows.items()}),
         NOW,
         definitions=definitions(desired),
-        patches={WEB: look},
+        patches=PatchSurvey(nodes={WEB: look}),
     )
     return finding
 

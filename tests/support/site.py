@@ -176,8 +176,9 @@ class Site:
             )
 
     def environment(self, state_dir: Path | None = None) -> Mapping[str, str]:
-        """What a command of ours sees: this site, and nobody's home."""
-        return {
+        """What a command of ours sees: this site, whom a test trusts to sign for web servers, and nobody's home."""
+        trusted = {name: os.environ[name] for name in ("SSL_CERT_FILE",) if name in os.environ}
+        return trusted | {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
             "PYTHONPATH": str(Path(__file__).parents[2]),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar, Self
 
-from reconciler.documents.content import HttpSource, S3Source
+from reconciler.documents.content import HttpSource, S3Source, StateFile
 from reconciler.documents.error import InputError
 from reconciler.documents.own_script import one_of, text_input
 from reconciler.model.known import JsonValue
@@ -23,6 +23,8 @@ TIMEOUT = timedelta(hours=2)
 _S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(\S{1,900})")
 _HTTPS = re.compile(r"https://[A-Za-z0-9\[][A-Za-z0-9.:\]-]{0,250}/\S{1,900}")
 """Without a login: it would stand in plans and records."""
+_IN_STATE = re.compile(r"(?!.*(?:^|/)\.)[A-Za-z0-9_][A-Za-z0-9_. +@/-]{0,240}\.(?:json|ya?ml)")
+"""Ours: a file of the state repository; nothing hidden, and nothing above it."""
 _SNAPSHOT = re.compile(r"|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -32,9 +34,10 @@ class RunPatchBaseline:
 
     name: ClassVar[str] = "reconciler:runPatchBaseline"
     request: PatchRequest
-    override_list: HttpSource | S3Source | None = None
+    override_list: HttpSource | S3Source | StateFile | None = None
     """Where an InstallOverrideList lies."""
-    baseline_override: HttpSource | S3Source | None = None
+    baseline_override: HttpSource | S3Source | StateFile | None = None
+    """Where a BaselineOverride lies."""
 
     @classmethod
     def from_inputs(cls, inputs: Mapping[str, JsonValue]) -> Self:
@@ -65,12 +68,17 @@ def _choice(inputs: Mapping[str, JsonValue], name: str, known: tuple[str, ...]) 
     return one_of(inputs, name, known) if inputs.get(name.lower()) is not None else known[0]
 
 
-def _source(name: str, url: str) -> HttpSource | S3Source | None:
+def _source(name: str, url: str) -> HttpSource | S3Source | StateFile | None:
     if not url:
         return None
+    if "://" not in url and _IN_STATE.fullmatch(url) is not None:
+        return StateFile(path=url)
     if _HTTPS.fullmatch(url) is not None:
         return HttpSource(url=url)
     found = _S3.fullmatch(url)
     if found is None:
-        raise InputError(f"the input {name} must begin with https:// or s3://, not {url[:80]!r}")
+        raise InputError(
+            f"the input {name} must be an https:// or s3:// address, or a .json or .yaml file of the state repository,"
+            f" not {url[:80]!r}"
+        )
     return S3Source(url=f"https://{found[1]}.s3.amazonaws.com/{found[2]}")
