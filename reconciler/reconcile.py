@@ -27,7 +27,7 @@ from reconciler.drift.identity import with_traced
 from reconciler.drift.lost_history import guarded, rebuilt
 from reconciler.drift.memory import with_findings, with_outcomes, with_seen, with_settled
 from reconciler.drift.patched import PatchBooks, PatchSurvey
-from reconciler.drift.patches import PatchSurveyor, with_installed, with_patches
+from reconciler.drift.patches import PatchSurveyor, with_installed, with_patches, with_told
 from reconciler.drift.questions import questions
 from reconciler.drift.recheck import recheck
 from reconciler.drift.refreshes import with_refreshes
@@ -248,6 +248,7 @@ def reconcile(
     # A command's run is in nobody's history: its record is a file of its own.
     of_associations = [record for record in settled if command_of(record.association) is None]
     history = with_seen(with_traced(with_settled(history, of_associations, now), facts), facts, now, host_keys=keys)
+    history = with_told(history, of_associations, facts, base.patched)
     pauses = world.pauses()
     patches = _look_at_patches(base, before, history, books, now, world)
     history = with_patches(history, patches)

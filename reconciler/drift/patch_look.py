@@ -232,7 +232,8 @@ class PatchLook:
 
     def _waiting(self, known: NodeHistory, told: Told, facts: Facts) -> Mapping[str, datetime]:
         """Give the installs without a reboot that the node still waits with."""
-        if not known.installed_without_reboot:
+        going_on = any(row.status is RunStatus.IN_PROGRESS for row in known.applied.values())
+        if not known.installed_without_reboot or going_on:  # what an install has not brought yet it may bring
             return known.installed_without_reboot
         booted_at = self._booted_at(facts)
         titles = {patch_title(told.family, row.id, row.version) for row in told.every_installed()}

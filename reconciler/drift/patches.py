@@ -16,13 +16,15 @@ from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import Applied, History, NodeHistory
-from reconciler.model.known import Known
-from reconciler.model.patch import Patch
+from reconciler.model.known import Known, Unknown
+from reconciler.model.outcome import RunRecord
+from reconciler.model.patch import Patch, patch_title
 from reconciler.model.patch_lines import PatchTable
 from reconciler.model.patch_order import PatchOrder
 from reconciler.model.patch_request import PatchRequest
 from reconciler.patching.clock import ClockReadings, trusted_now
-from reconciler.patching.from_facts import READ
+from reconciler.patching.from_facts import READ, family_of
+from reconciler.patching.install_report import read_install_report
 from reconciler.patching.ledger import Ledger, LedgerFinding, with_sightings
 
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -182,6 +184,32 @@ def with_installed(history: History, brought: Iterable[tuple[NodeId, PatchOrder,
         waiting = {**known.installed_without_reboot, **titles}
         nodes[node] = replace(known, installed_without_reboot=dict(sorted(waiting.items())))
     return replace(history, nodes=nodes)
+
+
+def with_told(
+    history: History,
+    records: Iterable[RunRecord],
+    facts: Mapping[NodeId, Facts],
+    asked: Mapping[NodeId, Mapping[AssociationName, PatchRequest | None]],
+) -> History:
+    """Take in what installs of earlier passes say that they brought, once they are settled: nobody else may have noted what they were to bring.
+
+    The words of a node count for its own rows alone, and the next look forgets a title that is not installed there.
+    """
+    nodes = dict(history.nodes)
+    for record in records:
+        system = facts[record.node].section("os") if record.node in facts else Unknown("not asked")
+        family = family_of(system.value) if isinstance(system, Known) else None
+        if family is None or record.started is None or record.association not in asked.get(record.node, {}):
+            continue
+        began = record.started.replace(microsecond=0)
+        brought = (read_install_report(step.stdout).installed.items() for step in record.steps)
+        titles = {patch_title(family, row, version): began for rows in brought for row, version in rows}
+        known = nodes.get(record.node, NodeHistory(node=record.node))
+        if not titles.keys() <= known.installed_without_reboot.keys():
+            waiting = {**titles, **known.installed_without_reboot}
+            nodes[record.node] = replace(known, installed_without_reboot=dict(sorted(waiting.items())))
+    return replace(history, nodes=nodes) if nodes != history.nodes else history
 
 
 def with_patches(history: History, survey: PatchSurvey) -> History:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from reconciler.model.outcome import Disposition
 from reconciler.patching.states import PatchState
 from tests.support.nodes import start_fleet
 from tests.support.patching import BASELINE, Patching, audit, package, versions
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
 
@@ -142,3 +144,52 @@ def test_nothing_is_sent_to_a_node_whose_patches_are_not_known_and_it_counts_as_
     (record,) = patching.site.git("log", "-1", "--format=", "--name-only", "compliance").split()
     told = patching.site.git("show", f"compliance:{record}")
     assert "its patches are not known: no baseline" in told
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, require_nodes: None) -> Iterator[Patching]:
+    """A site without a past: the other tests' passes are days ahead of the clock."""
+    with start_fleet(tmp_path / "fleet", 1) as fleet:
+        yield Patching(tmp_path, fleet)
+
+
+SLOW = "#!/bin/sh\ntouch /root/began\nuntil [ -e /root/go ]; do sleep 0.1; done\n"
+
+
+@pytest.mark.parametrize("is_committed", [True, False], ids=["the pass reported", "the pass was killed"])
+def test_what_an_install_brings_after_its_pass_waits_for_a_reboot_too(fresh: Patching, *, is_committed: bool) -> None:
+    """Also what came along with it, where a pass noted what was to come; who finds nothing but the run goes by what that says."""
+    node, site = fresh.fleet.nodes[0], fresh.site
+    name = "goes-on" if is_committed else "alone"
+    fresh.publish([package(name, "1.0")])
+    node.run(["sh", "-c", f"apt-get -qy install {name}; rm -f /root/go /root/began"])
+    site.commit({"state/fleet.yaml": "Fleet: example\n"})
+    site.once()
+    before = site.git("rev-parse", "compliance")
+    newer = package(name, "1.1", Depends=f"{name}-lib", preinst=SLOW)
+    fresh.publish([newer, package(f"{name}-lib", "1.1", Source=f"{name} (1.1)")])
+    site.commit(
+        {
+            "state/fleet.yaml": "Fleet: example\nInterval: rate(1 hour)\nPassWait: rate(2 seconds)\n",
+            "state/associations/patches.yaml": INSTALL,
+        }
+    )
+    fresh.approve(name, f"{name}-lib", baseline="Refresh: never\nMetadataMaxAgeHours: 8760\n")
+    first = site.once()
+    assert [one.disposition for one in first.outcomes] == [Disposition.RUNNING], first.outcomes
+    wait_until((node.root / "root/began").exists, "it has begun")
+    if not is_committed:
+        site.git("update-ref", "refs/heads/compliance", before)
+    (node.root / "root/go").touch()
+    wait_until(lambda: versions(node, name) == {name: "1.1"}, "it is installed")
+    states: dict[str, PatchState] = {}
+
+    def is_settled() -> bool:
+        (report,) = site.once(state_dir=None if is_committed else site.folder / "another-host").reports.values()
+        assert report.patches is not None
+        states.update({row.title: row.state for row in report.patches.rows})
+        return report.findings[0].finding.state is State.IN_SYNC
+
+    wait_until(is_settled, "it is settled")
+    titles = [f"{name}.all:1.1", *([f"{name}-lib.all:1.1"] * is_committed)]
+    assert states == dict.fromkeys(titles, PatchState.INSTALLED_PENDING_REBOOT)
