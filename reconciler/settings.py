@@ -24,6 +24,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SYSTEM_FILE = Path("/etc/reconciler/host.yaml")
 
 
+PATCH_FILES_BYTES = 10 * 1024**3
+"""10 GiB: what a mixed fleet of three releases has waiting in a month is a tenth of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSettings:
     """Every key is optional."""
@@ -55,6 +59,10 @@ class HostSettings:
     """What documents may log in with where they download: by name, never the value."""
     known_hosts: Path | None = None
     """Host keys of the git servers that documents download from; None: ssh's own files."""
+    keep_patch_files: bool = False
+    """Whether files of patches are kept on this host for when their archives drop them: it then fetches where nodes say."""
+    patch_files_bytes: int = PATCH_FILES_BYTES
+    """Bytes that those files may take together."""
     send_command: tuple[CommandRule, ...] = ()
     """Who may send which commands; none: whoever may write the state folder."""
 
@@ -98,6 +106,7 @@ def host_settings(content: bytes, file: str) -> HostSettings:
     trusted, reporting = _signers(table, "TrustedSigners", mistakes), _signers(table, "ReportSigners", mistakes)
     if mistakes.found_errors:
         raise SettingsError("\n".join(str(problem) for problem in mistakes.problems))
+    patch_files = table.table("PatchFiles") or Table({}, {}, 1, 1)
     keys, signing_key = Path(table.scalar("KeyDirectory") or "~/.ssh"), table.scalar("SigningKey")
     return HostSettings(
         fleet=table.scalar("Fleet"),
@@ -113,6 +122,8 @@ def host_settings(content: bytes, file: str) -> HostSettings:
         egress=egress,
         secrets=host_secrets,
         known_hosts=None if known_hosts is None else Path(known_hosts).expanduser(),
+        keep_patch_files=patch_files.flag("Keep"),
+        patch_files_bytes=patch_files.integer("MaxBytes") or PATCH_FILES_BYTES,
         send_command=tuple(map(_command_rule, table.tables("SendCommand"))),
     )
 

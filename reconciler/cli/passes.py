@@ -210,11 +210,12 @@ def _one_pass(
 
     with interruptible() as stop, open_controller(repo, state_dir, host_settings) as controller:
         result = controller.one_pass(request, stop=stop)
-    if output is Format.JSON:
-        say_json(pass_json(result))
-    else:
-        for line in pass_in_words(result):
-            say(shown(line, 2000))
+        if output is Format.JSON:
+            say_json(pass_json(result))
+        else:
+            for line in pass_in_words(result):
+                say(shown(line, 2000))
+        controller.patch_files.wait(stop)
     if stop.is_set():
         return Exit.INTERRUPTED
     return Exit.DONE if result.all_in_sync else Exit.NOT_IN_SYNC

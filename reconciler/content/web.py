@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from threading import Event, Timer
+from typing import BinaryIO
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from reconciler.content.egress import Egress
@@ -85,7 +86,17 @@ class HttpFetcher:
                 why = _words(exc)
                 raise SourceError(f"{source.shown} cannot be fetched: {clock.why or why}") from exc
 
-    def _follow(self, source: HttpSource, mark: str, clock: "_Clock", signed: Mapping[str, str]) -> Download:
+    def save(self, source: HttpSource, into: BinaryIO) -> None:
+        """Fetch one file, and write it as it comes: what may be large goes through nobody's memory. Raises SourceError."""
+        with _within(self._limits.total) as clock, self._cut.watching(clock.cut):
+            try:
+                self._follow(source, "", clock, {}, into)
+            except (OSError, http.client.HTTPException, ValueError) as exc:
+                raise SourceError(f"{source.shown} cannot be fetched: {clock.why or _words(exc)}") from exc
+
+    def _follow(
+        self, source: HttpSource, mark: str, clock: "_Clock", signed: Mapping[str, str], into: BinaryIO | None = None
+    ) -> Download:
         url = source.url
         first = _origin(urlsplit(url))
         authorization, asked_again = "", False
@@ -111,7 +122,7 @@ class HttpFetcher:
                     continue
                 if answer.status == _NOT_MODIFIED and known:
                     return Download(data=None, mark=known)
-                found = self._read(source, answer, clock)
+                found = self._read(source, answer, clock, into)
                 return found if url == source.url else replace(found, mark="")
         raise SourceError(f"{source.shown} cannot be fetched: more than {MOST_REDIRECTS} redirects")
 
@@ -166,18 +177,24 @@ class HttpFetcher:
             stack.pop_all()
             connection.sock = encrypted
 
-    def _read(self, source: HttpSource, answer: http.client.HTTPResponse, clock: "_Clock") -> Download:
+    def _read(
+        self, source: HttpSource, answer: http.client.HTTPResponse, clock: "_Clock", into: BinaryIO | None
+    ) -> Download:
         if answer.status != _OK:
             raise SourceError(f"{source.shown} cannot be fetched: the server answered {answer.status}")
         if answer.getheader("Content-Encoding", "identity").lower() != "identity":
             raise SourceError(f"{source.shown} cannot be fetched: the server compressed it, unasked")
-        data = bytearray()
+        data, came = bytearray(), 0
         while chunk := answer.read1(_CHUNK):
-            data += chunk
-            if len(data) > self._limits.bytes:
+            came += len(chunk)
+            if came > self._limits.bytes:
                 raise SourceError(f"{source.shown} is larger than {self._limits.bytes} bytes")
+            if into is None:
+                data += chunk
+            else:
+                into.write(chunk)
         expected = answer.headers.get("Content-Length")
-        if clock.why or (expected is not None and expected.isdecimal() and int(expected) != len(data)):
+        if clock.why or (expected is not None and expected.isdecimal() and int(expected) != came):
             raise SourceError(f"{source.shown} cannot be fetched: {clock.why or 'the answer was cut'}")
         mark = answer.getheader("ETag", "")
         return Download(data=bytes(data), mark=mark if re.fullmatch(r'"[\x21\x23-\x7e]{1,200}"', mark) else "")

@@ -26,6 +26,7 @@ from reconciler.daemon.going import GoingRuns
 from reconciler.daemon.leadership import Leadership
 from reconciler.daemon.offline import OfflinePlans, Planned
 from reconciler.daemon.passing import PassResult, Request
+from reconciler.daemon.patch_files import PatchFiles
 from reconciler.daemon.pause_file import PauseFile
 from reconciler.daemon.push_rights import PushRights
 from reconciler.daemon.recording import OpenCommands
@@ -42,7 +43,10 @@ from reconciler.inventory.collect import Collected, collect
 from reconciler.inventory.latecomers import Latecomers
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
+from reconciler.model.known import JsonValue, Observed
 from reconciler.model.node import Transport
+from reconciler.model.questions import Questions
+from reconciler.patching.needed_files import files_to_keep
 from reconciler.plan.difference import PlanDifference
 from reconciler.plan.digest import FactsDigest
 from reconciler.plan.run_id import command_of
@@ -106,6 +110,7 @@ class Controller:
         self.branches = Branches(self.repository, settings, clock, self._reporters, self._clone)
         self.key_directory = settings.key_directory.expanduser()
         self.contents = Contents(state_dir / "content", settings, self.repository.read_file)
+        self.patch_files = PatchFiles(state_dir / "patch-files", settings)
         self.connections = Connections(self.key_directory, settings.ssh_config_file())
         self._leadership = Leadership(self.repository, state_dir=state_dir, clock=clock)
         self._held: Mapping[NodeId, Collected] | None = None
@@ -115,6 +120,7 @@ class Controller:
         self._facts_digest = FactsDigest()
         self._replays = Replays(state_dir / "plans")
         self._cache = Cache(state_dir / "facts" / self.repository.folder.stem)
+        self._asked_more: tuple[Mapping[NodeId, Questions], Mapping[NodeId, Questions]] | None = None
         self._reporter = Reporter(self.repository, clock, on_lost=self._leadership.drop, stragglers=self._stragglers)
         self._offline = OfflinePlans(
             self.repository, self.branches.read_state, self.branches.narrowed, self.contents.recalled
@@ -198,6 +204,7 @@ class Controller:
         self._latecomers.stop()
         self._stragglers.stop()
         self.contents.close()
+        self.patch_files.close()
         with ThreadPoolExecutor(1) as beside:  # a hundred connections end while the lease is pushed
             closed = beside.submit(self.connections.close)
             self._leadership.let_go()
@@ -273,7 +280,7 @@ class Controller:
         asked = Asked(
             nodes=self.connections.warm_first(base.desired, nodes), dry_run=True, allow_shrink=accepted.allow_shrink
         )
-        base, _ = self.contents.settled(base, self.clock())
+        base, _ = self.contents.settled(self._asking(base), self.clock())
         books = self._books(reports)
         done = reconcile(base, reports.read.history, self._collected(), self._world(base), asked, books)
         return Planned(plan=done.plan, nothing_left=_nothing_left(done))
@@ -297,7 +304,7 @@ class Controller:
         began = monotonic()
         reports, accepted, base = self._clone.kept_sound(lambda: self._synced(request), _trouble)
         repaired = self._clone.told()
-        base, unfetched = self.contents.settled(base, self.clock(), patience=PATIENCE)
+        base, unfetched = self.contents.settled(self._asking(base), self.clock(), patience=PATIENCE)
         problems = [*repaired, *accepted.problems, *reports.standing.unreachable, *unfetched]
         leading = _Leading()
         if not request.dry_run:
@@ -340,6 +347,7 @@ class Controller:
         lease = leading.lease
         self._going = self._left_going(base, done)
         everyone, summary = self._judged(base, reports, accepted, done)
+        files: tuple[str, ...] = ()
         made, words = (None, "nothing was committed")
         if lease is not None:
             self._keep(base, done)
@@ -356,13 +364,14 @@ class Controller:
             problems += [*(each for each in self._clone.told() if each not in repaired), *met]
             self._clone.forget()
             self._ask_rights(base, reports)
+            files = self._keep_files(done)
         return PassResult(
             plan=done.plan,
             outcomes=done.outcomes,
             reports=everyone,
             summary=summary,
             problems=tuple(problems),
-            warnings=(*self._warnings(base, reports.branch.places), *((LEDGER_BEGINS,) if begins else ())),
+            warnings=(*self._warnings(base, reports.branch.places), *((LEDGER_BEGINS,) if begins else ()), *files),
             dry_run=request.dry_run,
             lost=done.history.lost,
             report_commit=made,
@@ -379,6 +388,8 @@ class Controller:
             ledger=read.ledger,
             committed_at=read.committed_at,
             reported=_Reported(read.reports),
+            keeps_files=self.patch_files.keeps,
+            kept=self.patch_files.kept(),
             clock_before=None if before is None else before[0],
             elapsed=None if before is None else timedelta(seconds=now[1] - before[1]),
         )
@@ -439,9 +450,33 @@ class Controller:
             facts_digest=self._facts_digest,
             latecomers=latecomers,
             stragglers=stragglers,
-            read_content=self.contents.read,
+            read_content=self.read_content,
             patches=self._patches,
         )
+
+    def read_content(self, sha256: str) -> bytes:
+        """Give a file that runs bring to their nodes. Raises SourceError where it is gone, or was changed."""
+        return self.patch_files.read(sha256) if self.patch_files.has(sha256) else self.contents.read(sha256)
+
+    def _asking(self, base: Ground) -> Ground:
+        """Ask nodes where their repositories lie, too, where this host keeps files of patches."""
+        if not self.patch_files.keeps:
+            return base
+        if self._asked_more is None or self._asked_more[0] is not base.questions:
+            more = {
+                node: replace(asked, addresses=True) if asked.patches else asked
+                for node, asked in base.questions.items()
+            }
+            self._asked_more = base.questions, more
+        return replace(base, questions=self._asked_more[1])
+
+    def _keep_files(self, done: Pass) -> tuple[str, ...]:
+        """Begin to fetch the files that nodes may need; gives what people should hear of it."""
+
+        def told(node: NodeId, section: str) -> Observed[Mapping[str, JsonValue]]:
+            return done.collected[node].facts.section(section)
+
+        return self.patch_files.keep(files_to_keep(done.patches.needed, told), self.clock())
 
     def _is_followed(self, association: AssociationName) -> bool:
         """Whether a command of that name has its sender on this host: a daemon's client, or another process."""

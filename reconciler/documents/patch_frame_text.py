@@ -5,6 +5,7 @@ It finds in front of it
     reboot                     RebootIfNeeded or NoReboot
     any pending repair kernels lock_wait, seconds    0 or 1, but for the last: see `patch_script`
     never                      names of packages that may come along in no case
+    kept                       checksums of files that were sent along: the archive does not have them any more
     pins                       a function that prints lines "w|c NAME ARCH VERSION CHECKSUM ROW", checked by their family's grammar
 
 and says in the end, for each pin, one line that `patching.install_report` reads:
@@ -22,6 +23,7 @@ A family gives it these functions; `FILE` holds lines of pins:
     cached, in_place NAME ARCH VERSION     set file to where the package manager keeps it, or takes it from
     install_good               the transaction with $step/good; sets ended
     why_not NAME FILE          prints `CAUSE: WORDS` for one package, by what the package manager said
+    ending, is_signed FILE     what names of its files end with; 1, and why, where a file that was sent is not signed as it must be
     remember_marks, restore_marks, note_unfinished, look_at_kernels, said_of FILE, is_newer VERSION VERSION
 
 What package managers and their scripts print goes into the step's `apt.log`, and only its end is shown where something failed: what
@@ -205,6 +207,31 @@ choose() { # FILE OF PIN LINES: puts those that can be installed into $step/good
     choose "$1.a"
     choose "$1.b"
 }
+sum_is() { # FILE CHECKSUM
+    case $2 in
+    sha256:*) [ "$(sha256sum 2>/dev/null <"$1")" = "${2#*:}  -" ] ;;
+    sha512:*) [ "$(sha512sum 2>/dev/null <"$1")" = "${2#*:}  -" ] ;;
+    sha1:* | sha:*) [ "$(sha1sum 2>/dev/null <"$1")" = "${2#*:}  -" ] ;;
+    *) return 0 ;;
+    esac
+}
+is_kept() { # CHECKSUM: sets sent to the name that the package manager takes it by
+    sent=$step/kept/${1#*:}.$ending
+    case " $kept " in *" $1 "*) ;; *) return 1 ;; esac
+}
+bring_kept() { # of what was sent along, what is whole and signed as it must be gets a name that package managers take
+    : >"$step/unkept"
+    for sum in $kept; do
+        is_kept "$sum"
+        from=$run/content/${sum#*:}
+        why='the file that was sent is not there any more, or was changed'
+        mkdir -p "$step/kept" && [ -f "$from" ] && sum_is "$from" "$sum" && { ln -f "$from" "$sent" 2>/dev/null || cp "$from" "$sent"; } || {
+            printf '%s checksum: %s\n' "$sum" "$why" >>"$step/unkept"
+            continue
+        }
+        is_signed "$sent" || printf '%s signature: %s\n' "$sum" "$why" >>"$step/unkept"
+    done
+}
 fail_all() { # FILE OF PIN LINES, CAUSE: WORDS
     while read -r kind name arch version checksum row; do
         tell_failed "$row" "$version" "$2"
@@ -234,6 +261,7 @@ prepare
 wait_for_locks $locks
 check_shutdown
 check_whole
+bring_kept
 
 # --- what is there already
 : >"$step/wanted"
@@ -244,7 +272,10 @@ while read -r kind name arch version checksum row; do
     gone) tell_failed "$row" "$version" "gone: it is not installed any more" ;;
     already) printf 'patch: already %s %s\n' "$row" "$have" ;;
     held) tell_failed "$row" "$version" "held: it is held on the node itself ($holds)" ;;
-    *) printf '%s %s %s %s %s %s\n' "$kind" "$name" "$arch" "$version" "$checksum" "$row" >>"$step/wanted" ;;
+    *)
+        why=$(sed -n "s/^$checksum //p" "$step/unkept")
+        [ -z "$why" ] || { tell_failed "$row" "$version" "$why"; continue; }
+        printf '%s %s %s %s %s %s\n' "$kind" "$name" "$arch" "$version" "$checksum" "$row" >>"$step/wanted" ;;
     esac
 done <"$step/pins" >"$step/results"
 
@@ -253,14 +284,6 @@ done <"$step/pins" >"$step/results"
 [ ! -s "$step/wanted" ] || choose "$step/wanted"
 
 # --- download, a phase of its own: while it goes on nothing has begun, and it may be killed
-sum_is() { # FILE CHECKSUM
-    case $2 in
-    sha256:*) [ "$(sha256sum 2>/dev/null <"$1")" = "${2#*:}  -" ] ;;
-    sha512:*) [ "$(sha512sum 2>/dev/null <"$1")" = "${2#*:}  -" ] ;;
-    sha1:* | sha:*) [ "$(sha1sum 2>/dev/null <"$1")" = "${2#*:}  -" ] ;;
-    *) return 0 ;;
-    esac
-}
 if [ -s "$step/good" ]; then
     # Of a file that lies in its cache already a package manager may compare the size and nothing else.
     while read -r kind name arch version checksum row; do

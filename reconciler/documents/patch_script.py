@@ -42,6 +42,7 @@ _RPM: Final = (
 )
 """Name, architecture, version: none can be taken for an option, a path or two words."""
 _CHECKSUM: Final = re.compile(r"|[a-z0-9]{3,10}:[0-9a-f]{32,128}")
+_SHA256: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 _UNDECIDED: Final = """\
 # {digest}
@@ -82,6 +83,7 @@ def patch_script(request: PatchRequest, order: PatchOrder | None) -> bytes:
         "kernels": str(int(request.remove_old_kernels)),
         "lock_wait": str(LOCK_WAIT),
         "never": " ".join(sorted(order.blocked)),
+        "kept": " ".join(f"sha256:{sha256}" for sha256 in sorted(order.files)),
     }
     begin = "".join(f"{name}={quote(text)}\n" for name, text in head.items())
     lines = "".join(
@@ -102,6 +104,8 @@ def _check(order: PatchOrder) -> None:
         for pattern, text in ((names, pin.name), (archs, pin.arch), (versions, pin.version), (_CHECKSUM, pin.checksum)):
             if pattern.fullmatch(text) is None:
                 raise ValueError(f"{pin.name[:80]!r} {pin.version[:80]!r} ({pin.arch[:40]!r}) is no package version")
+        if pin.kept and _SHA256.fullmatch(pin.checksum) is None:
+            raise ValueError(f"{pin.name} {pin.version} has no SHA-256: its file cannot be sent")
     for name in order.blocked:
         if names.fullmatch(name) is None:
             raise ValueError(f"{name[:80]!r} is no package name")

@@ -88,6 +88,8 @@ class Rendered:
     def with_order(self, order: PatchOrder | None) -> "Rendered":
         """Give what runs on one node, where its patch steps bring this; None: nothing is missing there.
 
+        Files that the node's archive has dropped are sent along.
+
         Raises ValueError where it names what no package is called.
         """
         if not self.patch_requests:
@@ -96,7 +98,9 @@ class Rendered:
             step if step.patching is None else replace(step, script=patch_script(step.patching, order), timeout=NO_END)
             for step in self.steps
         )
-        return replace(self, steps=steps, digest=digest_of(steps))
+        files = {} if order is None else order.files
+        blobs = replace(self.blobs, sizes={**self.blobs.sizes, **files}) if files else self.blobs
+        return replace(self, steps=steps, digest=digest_of(steps), blobs=blobs)
 
 
 def digest_of(steps: tuple[RenderedStep, ...]) -> Digest:

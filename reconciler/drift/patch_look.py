@@ -23,6 +23,7 @@ from reconciler.patching.evidence import scan_evidence
 from reconciler.patching.from_facts import READ, NodeMemory, node_patches, remembered
 from reconciler.patching.gone import remember_gone
 from reconciler.patching.ledger import Ledger, key_of
+from reconciler.patching.needed_files import NeededFile, needed_files
 from reconciler.patching.node_compliance import ComplianceStatus, summarize
 from reconciler.patching.node_patches import Gone, NodePatches
 from reconciler.patching.orders import order_of
@@ -68,6 +69,8 @@ class Found:
     overridden: Overridden = field(default_factory=dict)
     gone: Mapping[str, datetime]
     waiting: Mapping[str, datetime]
+    needed: tuple[NeededFile, ...] = ()
+    """Files that the management host does well to hold; nothing where it keeps none."""
     until: datetime | None = None
     """Until when the rows stay as they are, if the node tells the same; None: nobody knows."""
 
@@ -178,6 +181,7 @@ class PatchLook:
                 patched=None,
                 gone={patch_line(one.patch): one.since for one in gone},
                 waiting=waiting,
+                needed=self._needed(told, gone, [judge for _, judge in looks]),
                 until=None if waiting else min(self._until(told, gone, judge) for _, judge in looks),
             ),
             {**found, **unjudged},
@@ -205,7 +209,7 @@ class PatchLook:
             rows=wrong,
             compliance=summarize(rows, doubts=doubts, not_applicable=len(missing)),
             doubts=doubts,
-            orders={name: self._order(request, told, judge, wrong) for name, request in installs.items()},
+            orders={name: self._order(request, told, judge, wrong, memory.gone) for name, request in installs.items()},
             upcoming=_upcoming(told, judge),
             clock=self.clock,
         )
@@ -222,13 +226,25 @@ class PatchLook:
             self.streams[key] = RowStream(judge, self.table, family=told.family, native=told.native)
         return self.streams[key].rows(told.installed, told.available, memory)
 
-    def _order(self, request: PatchRequest, told: Told, judge: Judge, wrong: Sequence[PatchRow]) -> PatchOrder | None:
+    def _order(
+        self, request: PatchRequest, told: Told, judge: Judge, wrong: Sequence[PatchRow], gone: tuple[Gone, ...]
+    ) -> PatchOrder | None:
         if request.overrides is None and not wrong:
             return None
         # A baseline's order asks only which packages there are; a list's, which versions.
         installed = tuple(map(_named, told.installed)) if request.overrides is None else told.every_installed()
-        patches = NodePatches(family=told.family, installed=installed, available=told.patches, native=told.native)
+        patches = NodePatches(
+            family=told.family, installed=installed, available=told.patches, native=told.native, gone=gone
+        )
         return order_of(request, patches, judge, wrong)
+
+    def _needed(self, told: Told, gone: Sequence[Gone], judges: Iterable[Judge]) -> tuple[NeededFile, ...]:
+        """Give the files that any of the node's baselines may ask for, each as it is missed most."""
+        if not self.books.keeps_files:
+            return ()
+        found = [one for judge in judges for one in needed_files(told.patches, gone, told.versions, judge)]
+        foremost = {one.checksum: one for one in sorted(found, key=lambda one: (one.need, one.checksum))}
+        return tuple(foremost.values())
 
     def _waiting(self, known: NodeHistory, told: Told, facts: Facts) -> Mapping[str, datetime]:
         """Give the installs without a reboot that the node still waits with."""
@@ -284,7 +300,9 @@ class PatchLook:
         now_shown = NodePatches(
             family=told.family, installed=told.every_installed(), available=told.patches, native=told.native
         )
-        return remember_gone(replace(now_shown, available=before, gone=kept), now_shown, now=self.now, kept=frozenset())
+        return remember_gone(
+            replace(now_shown, available=before, gone=kept), now_shown, now=self.now, kept=self.books.kept
+        )
 
     def _shown_before(self, node: NodeId, told: Told) -> tuple[Patch, ...]:
         """Give what its lists were last reported to show; nothing where they show the same, or that does not read."""

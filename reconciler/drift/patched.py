@@ -9,6 +9,7 @@ from reconciler.inventory.observed import Facts
 from reconciler.model.known import Observed
 from reconciler.model.patch_order import PatchOrder
 from reconciler.patching.ledger import Ledger, LedgerFinding
+from reconciler.patching.needed_files import NeededFile
 from reconciler.patching.node_compliance import NodeCompliance
 from reconciler.patching.states import PatchRow
 
@@ -23,6 +24,10 @@ class PatchBooks:
     """When the last compliance commit was made (UTC); None: there is none."""
     reported: Mapping[NodeId, Facts] = field(default_factory=dict)
     """The facts as last reported: what they show and a node shows no more is gone."""
+    keeps_files: bool = False
+    """Whether the management host keeps files of patches; nobody has to know which ones were good to have else."""
+    kept: frozenset[str] = frozenset()
+    """Checksums (`sha256:HEX`) of the files that it holds."""
     clock_before: datetime | None = None
     """The wall clock at this process's last pass; None: this is its first."""
     elapsed: timedelta | None = None
@@ -69,6 +74,8 @@ class PatchSurvey:
     """What each node's history is to hold of versions that its lists dropped."""
     booted: Mapping[NodeId, Mapping[str, datetime]] = field(default_factory=dict)
     """What it is to hold of installs without the reboot they wait for."""
+    needed: Mapping[NodeId, tuple[NeededFile, ...]] = field(default_factory=dict)
+    """Files that the management host does well to hold, where it keeps any."""
     findings: tuple[LedgerFinding, ...] = ()
     clock: str = ""
 
@@ -85,6 +92,7 @@ class PatchSurvey:
             ledger=later.ledger,
             gone={**self.gone, **later.gone},
             booted={**self.booted, **later.booted},
+            needed={**self.needed, **later.needed},
             findings=tuple(dict.fromkeys((*self.findings, *later.findings))),
             clock=later.clock or self.clock,
         )

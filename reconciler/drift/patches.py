@@ -69,7 +69,8 @@ class PatchSurveyor:
         reader = Reader(self._table)
         looked = {name: facts[name] for name in sorted(nodes) if name in facts}
         things = {
-            name: _things(found, books.reported.get(name), nodes[name], history) for name, found in looked.items()
+            name: _things(found, books.reported.get(name), nodes[name], history, books)
+            for name, found in looked.items()
         }
         same = {name: kept for name, kept in self._kept.items() if name in things and kept.holds(things[name], now)}
         ledger = books.ledger
@@ -94,7 +95,7 @@ class PatchSurveyor:
                 found[name] = look.again(node, told, nodes[name], same[name].found)
             else:
                 found[name] = look.node(node, told, nodes[name])
-            self._keep(name, things[name], found[name], now, doubt)
+            self._keep(name, things[name], found[name], now, books, doubt)
         # Sightings that were refused are refused again, and told again, until the node shows something else.
         self._rests_on = None if any(not finding.archive for finding in findings) else (desired, ledger)
         business = {name: one for name, one in found.items() if one is not None}
@@ -104,16 +105,19 @@ class PatchSurveyor:
             ledger=ledger,
             gone={name: one.gone for name, one in business.items()},
             booted={name: one.waiting for name, one in business.items()},
+            needed={name: one.needed for name, one in business.items() if one.needed},
             findings=findings,
             clock=doubt,
         )
 
-    def _keep(self, name: NodeId, things: "_Things", found: Found | None, now: datetime, doubt: str) -> None:
+    def _keep(
+        self, name: NodeId, things: "_Things", found: Found | None, now: datetime, books: PatchBooks, doubt: str
+    ) -> None:
         if found is None or found.until is None or doubt:
             self._kept.pop(name, None)
         else:
             # What is gone by now is what the next pass finds in its history.
-            rests_on = replace(things, gone=found.gone, waiting=found.waiting)
+            rests_on = replace(things, gone=found.gone, waiting=found.waiting, kept=_kept(found.gone, books))
             self._kept[name] = _Kept(rests_on=rests_on, found=found, at=now, until=found.until)
 
 
@@ -133,10 +137,16 @@ class _Things:
     applied: tuple[Applied | None, ...]
     gone: Mapping[str, datetime]
     waiting: Mapping[str, datetime]
+    kept: frozenset[str]
+    """Which files the management host holds counts for versions that are gone, and for no others."""
 
 
 def _things(
-    facts: Facts, reported: Facts | None, requests: Mapping[AssociationName, PatchRequest | None], history: History
+    facts: Facts,
+    reported: Facts | None,
+    requests: Mapping[AssociationName, PatchRequest | None],
+    history: History,
+    books: PatchBooks,
 ) -> _Things:
     known = history.nodes.get(facts.node) or NodeHistory(node=facts.node)
     told = () if facts.unreachable is not None else (facts, reported)
@@ -147,7 +157,12 @@ def _things(
         applied=tuple(known.applied.get(name) for name in requests),
         gone=known.gone,
         waiting=known.installed_without_reboot,
+        kept=_kept(known.gone, books),
     )
+
+
+def _kept(gone: Mapping[str, datetime], books: PatchBooks) -> frozenset[str]:
+    return books.kept if gone else frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +183,7 @@ class _Kept:
             and all(one is other for one, other in zip(mine.sections, things.sections, strict=True))
             and mine.requests is things.requests
             and (mine.applied, mine.gone, mine.waiting) == (things.applied, things.gone, things.waiting)
+            and mine.kept == things.kept
         )
 
 

@@ -135,9 +135,8 @@ def _target(one: list[str], releases: Mapping[str, Release], options: Mapping[st
     said = {} if release is None else release.fields
     option = options.get(entry, "")
     trusted = option in _YES or (option not in _NO and release is not None and release.signed)
-    site = file.partition("_")[0] or "file:"
     index = Index(
-        repository=site,
+        repository=_site(file),
         origin=said.get("Origin", ""),
         label=said.get("Label", ""),
         suite=said.get("Suite", ""),
@@ -145,9 +144,17 @@ def _target(one: list[str], releases: Mapping[str, Release], options: Mapping[st
         component=component,
         trusted=trusted,
     )
-    return Target(
-        key=f"{site} {suite}/{component} {arch}".rstrip(), state=state, arch=arch, index=index, release=release
-    )
+    key = index_key(file, suite, component, arch)
+    return Target(key=key, state=state, arch=arch, index=index, release=release)
+
+
+def _site(file: str) -> str:
+    return file.partition("_")[0] or "file:"
+
+
+def index_key(file: str, suite: str, component: str, arch: str) -> str:
+    """Give `SITE SUITE/COMPONENT ARCH`, as people speak of an index; `file` is apt's name of its list."""
+    return f"{_site(file)} {suite}/{component} {arch}".rstrip()
 
 
 def check_name(text: str) -> str:

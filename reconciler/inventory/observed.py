@@ -45,6 +45,7 @@ dpkg       audit, periodic, timers,         what `dpkg --audit` says (lines); ap
            installs_by_itself
 rpm        timers, settings, modules,       names of units and cron jobs; text by file; NAME -> "STREAM STATE"; what installs
            installs_by_itself               updates by itself, or null. `dpkg` and `rpm` are empty where they are not the node's
+addresses  as in `repositories`              list of addresses below which its files lie, without logins; volatile
 refreshed  "URL SUITE", or "*"; "@"          null, or why its list could not be refreshed last; when that was (ISO 8601); volatile
 locks      PATH                             {"pid": 1, "process": text} that holds it; volatile
 ========== ================================ =====================================================================
@@ -84,6 +85,7 @@ SECTIONS: Final = (
     "available",
     "notices",
     "repositories",
+    "addresses",
     "metadata",
     "reboot",
     "restarts",
@@ -92,7 +94,9 @@ SECTIONS: Final = (
     "locks",
     "refreshed",
 )
-VOLATILE: Final = frozenset({"runs", "metadata", "refreshed", "locks", "markers", "epochs", "refresh", "clock"})
+VOLATILE: Final = frozenset(
+    {"runs", "addresses", "metadata", "refreshed", "locks", "markers", "epochs", "refresh", "clock"}
+)
 """Sections that are never committed."""
 VOLATILE_ROWS: Final = frozenset({("identity", "boot_id"), ("identity", "acknowledged")})
 """Rows of other sections that are never committed."""

@@ -6,6 +6,7 @@ of it. Everything in it was judged from that very node's own lists: nothing anot
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
 
@@ -36,6 +37,8 @@ class Pin:
     """Bytes."""
     installed: str = ""
     """The version that it replaces; empty: the package is not installed."""
+    kept: bool = False
+    """Whether the management host sends the file: the node's archive has dropped it."""
 
     @property
     def id(self) -> PatchId:
@@ -47,8 +50,8 @@ class Pin:
         return patch_title(family, self.id, self.version)
 
 
-def pin_of(patch: Patch, installed: str = "") -> Pin:
-    """Pin one version as a node's index shows it; `installed`: the version it replaces."""
+def pin_of(patch: Patch, installed: str = "", *, kept: bool = False) -> Pin:
+    """Pin one version as a node's index shows it, or (`kept`) once showed it; `installed`: the version it replaces."""
     return Pin(
         name=patch.name,
         arch=patch.arch,
@@ -57,6 +60,7 @@ def pin_of(patch: Patch, installed: str = "") -> Pin:
         filename=patch.filename,
         size=patch.size,
         installed=installed,
+        kept=kept,
     )
 
 
@@ -78,6 +82,12 @@ class PatchOrder:
     pending_reboot: tuple[str, ...] = ()
     """Titles that earlier installs brought without the reboot they wait for, sorted: with REBOOT_IF_NEEDED they are reason
     enough to reboot (SSM: AWS-RunPatchBaseline)."""
+
+    @property
+    def files(self) -> Mapping[str, int]:
+        """Give the files that the management host sends: SHA-256 -> bytes."""
+        sent = (pin for pin in (*self.pins, *self.dependencies) if pin.kept)
+        return {pin.checksum.removeprefix("sha256:"): pin.size or 0 for pin in sent}
 
     @property
     def digest(self) -> Digest:

@@ -36,6 +36,8 @@ class Questions:
     """Whether an expectation names a mount: where none does, mounts may be held for an hour. The same goes for `services`."""
     patches: bool = False
     """Whether a baseline applies to the node: what is installed, on offer, and in the way of patches is told."""
+    addresses: bool = False
+    """Whether the addresses of its repositories are told as well: only where the management host keeps files of patches."""
     refresh: bool = False
     """Whether the lists of packages are refreshed before the node is asked: a step of its own, which changes them."""
     held: Mapping[str, str] = field(default_factory=dict, hash=False)

@@ -31,7 +31,12 @@ def order_of(
     rows = judge_rows(patches, judge) if rows is None else rows
     baseline = judge.grounds.baseline
     if request.overrides is None:
-        pins = [pin_of(row.target, row.installed.version) for row in rows if row.target is not None]
+        kept = {id(gone.patch) for gone in patches.gone if gone.kept}
+        pins = [
+            pin_of(row.target, row.installed.version, kept=id(row.target) in kept)
+            for row in rows
+            if row.target is not None
+        ]
         grounds = [row.approval for row in rows if row.target is not None and row.approval is not None]
     else:
         chosen = tuple(_overridden(request.overrides, patches))

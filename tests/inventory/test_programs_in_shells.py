@@ -62,9 +62,9 @@ def test_this_machine_tells_every_standard_fact(session: ShellSession) -> None:
 def test_this_machine_tells_its_patches_the_same_in_every_shell(session: ShellSession) -> None:
     if shutil.which("apt-get") is None:
         pytest.skip("this machine has no apt")
-    found = look(session, Questions(patches=True), only=FOR_PATCHES).facts
+    found = look(session, Questions(patches=True, addresses=True), only=FOR_PATCHES).facts
     assert session.answers[-1].stderr == b""
-    plain = look(ShellSession(SHELLS["dash"]), Questions(patches=True), only=FOR_PATCHES).facts
+    plain = look(ShellSession(SHELLS["dash"]), Questions(patches=True, addresses=True), only=FOR_PATCHES).facts
     assert set(found.sections) == FOR_PATCHES
     told = FOR_PATCHES - {"locks", "restarts"}  # these two may change while we look
     assert {name: found.section(name) for name in told} == {name: plain.section(name) for name in told}

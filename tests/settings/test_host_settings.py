@@ -7,7 +7,7 @@ import pytest
 from reconciler.errors import SettingsError
 from reconciler.model.command_rule import CommandRule
 from reconciler.model.host_secret import HostSecret
-from reconciler.settings import HostSettings, host_settings, read_host_settings
+from reconciler.settings import PATCH_FILES_BYTES, HostSettings, host_settings, read_host_settings
 
 
 def test_every_key_is_optional() -> None:
@@ -52,6 +52,21 @@ def test_rules_for_commands_read() -> None:
 def test_a_rule_for_commands_that_says_less_than_it_should_is_refused(rule: str) -> None:
     with pytest.raises(SettingsError, match=r"host\.yaml:1"):
         host_settings(f"SendCommand: [{rule}]".encode(), "host.yaml")
+
+
+def test_files_of_patches_are_kept_only_where_that_is_said() -> None:
+    assert not host_settings(b"PatchFiles: {}", "host.yaml").keep_patch_files
+    found = host_settings(b"PatchFiles: {Keep: true}", "host.yaml")
+    assert (found.keep_patch_files, found.patch_files_bytes) == (True, PATCH_FILES_BYTES)
+    assert host_settings(b"PatchFiles: {Keep: true, MaxBytes: 5000}", "host.yaml").patch_files_bytes == 5000
+
+
+@pytest.mark.parametrize(
+    "said", ["{Keep: yes}", "{MaxBytes: 0}", "{MaxBytes: -1}", "{MaxBytes: 10GB}", "{Folder: /srv}", "true"]
+)
+def test_an_odd_word_about_files_of_patches_is_refused(said: str) -> None:
+    with pytest.raises(SettingsError, match=r"host\.yaml:1"):
+        host_settings(f"PatchFiles: {said}".encode(), "host.yaml")
 
 
 def test_a_file_asked_for_by_name_must_be_there(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from reconciler.inventory.fact import Fact
 from reconciler.inventory.facts import (
+    addresses,
     available,
     checks,
     clock,
@@ -59,6 +60,7 @@ FACTS: Mapping[str, Fact] = {
         refresh.FACT,
         locks.FACT,
         repositories.FACT,
+        addresses.FACT,
         metadata.FACT,
         installed.FACT,
         available.FACT,

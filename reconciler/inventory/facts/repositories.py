@@ -2,7 +2,7 @@
 
 Nothing is computed that apt would have to build its cache for: `indextargets` with its lists out of sight reads the sources
 alone (20 ms instead of 800), and origin, label and dates are read from the Release files. Userinfo of a source's address, which
-may be a password, stands in none of what is asked.
+may be a password, stands in none of what is told; of whole addresses only `addresses` tells.
 """
 
 from typing import Final
@@ -16,20 +16,21 @@ from reconciler.model.questions import Questions
 # $apt_index is the list, $apt_lists are the files behind it in the same order: for `metadata` and `available`, which stand
 # behind this fact and are computed only where their own fingerprint differs. A file may be compressed in every way apt knows;
 # `+` stands for one that is there, `?` for one that may not be read, `-` for none.
+_ADDRESSES: Final = ' || [ "$at_addresses" != "$held_addresses" ]'
 _SCRIPT: Final = (
     rpm.FAMILY
     + r"""
-apt_index='unknown the indexes were not listed' apt_lists= rpm_index= rpm_main= rpm_files=
+apt_index='unknown the indexes were not listed' apt_lists= apt_urls= rpm_index= rpm_main= rpm_files= rpm_urls=
 if [ "$pm" = apt ]; then
-if [ "$at_repositories" != "$held_repositories" ] || [ "$at_metadata" != "$held_metadata" ] || [ "$at_available" != "$held_available" ]; then
+if [ "$at_repositories" != "$held_repositories" ] || [ "$at_metadata" != "$held_metadata" ] || [ "$at_available" != "$held_available" ]ADDRESSES; then
   if ! command -v apt-get >/dev/null; then apt_index='unknown apt is not installed: the patches of other package managers cannot be read yet'
   elif x=$(apt-get indextargets -o Dir::State::lists=/nonexistent/ -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= --no-release-info \
-    --format 'T|$(FILENAME)|$(COMPONENT)|$(ARCHITECTURE)|$(RELEASE)|$(SOURCESENTRY)' 'Created-By: Packages' 2>&1 </dev/null); then
+    --format 'T|$(REPO_URI)|$(FILENAME)|$(COMPONENT)|$(ARCHITECTURE)|$(RELEASE)|$(SOURCESENTRY)' 'Created-By: Packages' 2>&1 </dev/null); then
     apt_index=indexes
     set -f; IFS=$NL
     for l in $x; do
-      case $l in 'T|/nonexistent/'*) ;; *) continue;; esac
-      f=${l#'T|/nonexistent/'} e=-
+      case $l in 'T|'*'|/nonexistent/'*) ;; *) continue;; esac
+      f=${l##*'|/nonexistent/'} e=-
       p=/var/lib/apt/lists/${f%%'|'*}
       for z in '' .lz4 .xz .gz .zst .bz2 .lzma; do
         [ -f "$p$z" ] || continue
@@ -37,6 +38,8 @@ if [ "$at_repositories" != "$held_repositories" ] || [ "$at_metadata" != "$held_
         break
       done
       apt_index="$apt_index${NL}T|$e|$f"
+      l=${l%%'|/nonexistent/'*} l=${l#'T|'} p=${l#*://}; z=${p%%/*}
+      case $l in *[?#'|']*) ;; http://*|https://*) apt_urls="$apt_urls${NL}A|$f|${l%%://*}://${z##*@}${p#"$z"}";; esac
     done
     unset IFS; set +f
     for p in /var/lib/apt/lists/*Release.gpg; do [ -f "$p" ] && apt_index="$apt_index${NL}G|${p##*/}"; done
@@ -61,7 +64,7 @@ if [ "$at_repositories" != "$held_repositories" ] || [ "$at_metadata" != "$held_
   fi
 fi
 elif [ "$at_repositories" != "$held_repositories" ] || [ "$at_metadata" != "$held_metadata" ] || [ "$at_available" != "$held_available" ] \
-  || [ "$at_installed" != "$held_installed" ]; then
+  || [ "$at_installed" != "$held_installed" ]ADDRESSES; then
 RPM
 fi
 if [ "$at_repositories" = "$held_repositories" ]; then same repositories
@@ -105,7 +108,9 @@ def _rpm_row(one: rpm.Repository) -> JsonValue:
 
 
 def _script(questions: Questions) -> str:
-    return _SCRIPT if questions.patches else ""
+    if not questions.patches:
+        return ""
+    return _SCRIPT.replace("ADDRESSES", _ADDRESSES if questions.addresses else "")
 
 
 FACT = Fact(

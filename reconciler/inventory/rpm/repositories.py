@@ -1,7 +1,7 @@
 """The repositories of a node with dnf or zypper: sh that lists them with the metadata they hold, and the reader of that list.
 
 Nothing of a package manager is started (dnf takes half a second): its configuration is read, and the repomd.xml of what it has
-fetched. Of addresses only the scheme leaves the node: they may hold passwords.
+fetched. Of addresses only the scheme is told here: they may hold passwords. `addresses` tells more where it is asked to.
 """
 
 from dataclasses import dataclass
@@ -40,11 +40,22 @@ esac
 """
 """Sets $pm: apt, dnf or zypp, by the distribution and not by which programs happen to be there."""
 
-# C|NAME|VALUE is a setting that we cannot follow; X|PATTERNS of [main]; R|ID|repo_gpgcheck|sslverify|SCHEMES|exclude|include|hotfixes.
+# C|NAME|VALUE is a setting that we cannot follow; X|PATTERNS of [main]; R|ID|repo_gpgcheck|sslverify|SCHEMES|exclude|include|hotfixes;
+# U|ID|ADDRESSES, without logins, for whoever asks for them.
 _CONFIGURED: Final = r"""
 function words(text,   n, i, w, out) {
   n = split(text, w, /[ \t,]+/)
   for (i = 1; i <= n; i++) if (match(tolower(w[i]), /^[a-z0-9]+:/)) out = out (out == "" ? "" : ",") substr(tolower(w[i]), 1, RLENGTH - 1)
+  return out
+}
+function urls(text,   n, i, j, w, rest, out) {
+  n = split(text, w, /[ \t,]+/)
+  for (i = 1; i <= n; i++) {
+    if (w[i] !~ /^https?:\/\/[^?#|]+$/) continue
+    j = index(w[i], "://") + 2; rest = substr(w[i], j + 1)
+    while (match(rest, /^[^\/]*@/)) rest = substr(rest, RLENGTH + 1)
+    out = out " " substr(w[i], 1, j) rest
+  }
   return out
 }
 function of(id, key, other) { return (id, key) in value ? value[id, key] : other }
@@ -70,6 +81,7 @@ END {
     print "R|" plain(id) "|" yes(check) "|" yes(of(id, "sslverify", of("main", "sslverify", "1"))) "|" \
       words(of(id, "metalink", "") " " of(id, "mirrorlist", "") " " of(id, "baseurl", "")) "|" \
       plain(of(id, "excludepkgs", "")) "|" plain(of(id, "includepkgs", "")) "|" yes(of(id, "module_hotfixes", "0"))
+    print "U|" plain(id) "|" urls(of(id, "baseurl", ""))
   }
 }
 """
@@ -116,6 +128,7 @@ elif x=$(awk -v zypp="${pm#dnf}" 'CONFIGURED' "$@" 2>&1 </dev/null); then
     case $l in
     C*) rpm_index="unknown a setting that is not followed yet: $l"; break;;
     X*) rpm_main=${l#X?}; continue;;
+    U*) rpm_urls="$rpm_urls$NL$l"; continue;;
     esac
     i=${l#R?} d=; i=${i%%'|'*}
     case $pm$i in

@@ -80,7 +80,7 @@ class Mistakes:
         guess = self.guess(word, known)
         if guess is not None:
             return f"did you mean {guess}?"
-        few = 12
+        few = 16
         return f"known: {', '.join(sorted(known))}" if 0 < len(known) <= few else ""
 
     def _add(self, gravity: Gravity, place: Place, message: str, value: str | None, remedy: str) -> None:
