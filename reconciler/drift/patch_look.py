@@ -14,13 +14,13 @@ from reconciler.model.history import Applied, History, NodeHistory, RunStatus
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.node import Node
 from reconciler.model.patch import Family, Installed, Patch, patch_title
-from reconciler.model.patch_lines import PatchTable, patch_line
+from reconciler.model.patch_lines import PatchTable
 from reconciler.model.patch_order import PatchOrder
 from reconciler.model.patch_request import Operation, PatchRequest
 from reconciler.patching.approval import ApprovalStatus, Grounds
 from reconciler.patching.doubts import scan_doubts
 from reconciler.patching.evidence import scan_evidence
-from reconciler.patching.from_facts import READ, NodeMemory, node_patches, remembered
+from reconciler.patching.from_facts import READ, NodeMemory, gone_text, node_patches, remembered
 from reconciler.patching.gone import remember_gone
 from reconciler.patching.ledger import Ledger, key_of
 from reconciler.patching.needed_files import NeededFile, needed_files
@@ -179,7 +179,7 @@ class PatchLook:
         return _found_of(
             Found(
                 patched=None,
-                gone={patch_line(one.patch): one.since for one in gone},
+                gone={gone_text(one.patch): one.since for one in gone},
                 waiting=waiting,
                 needed=self._needed(told, gone, [judge for _, judge in looks]),
                 until=None if waiting else min(self._until(told, gone, judge) for _, judge in looks),

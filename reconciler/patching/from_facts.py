@@ -13,7 +13,7 @@ from typing import Final
 from reconciler.model.history import NodeHistory
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.patch import Family, Installed, Patch
-from reconciler.model.patch_lines import PatchTable
+from reconciler.model.patch_lines import PatchTable, notice_line, patch_line
 from reconciler.patching.node_patches import Gone, NodePatches
 from reconciler.patching.phase import Phasing, deferred, is_phased
 from reconciler.patching.versions import check_dpkg_version
@@ -43,14 +43,21 @@ class NodeMemory:
 
 
 def remembered(known: NodeHistory, table: PatchTable) -> NodeMemory:
-    """Give what a node's history tells of its patches; a line that does not read any more (its notice is gone) is passed over."""
+    """Give what a node's history tells of its patches; what does not read (an older version wrote it) is passed over."""
     gone = []
-    for line, since in known.gone.items():
+    for text, since in known.gone.items():
+        line, *notices = text.split("\n")
         try:
+            table.add_notices(notices)
             gone.append(Gone(patch=table.patch(line), since=since))
         except ValueError:
             continue
     return NodeMemory(gone=tuple(gone), installed_without_reboot=known.installed_without_reboot)
+
+
+def gone_text(patch: Patch) -> str:
+    """Write a version that is gone, for `remembered`: its line and those of its notices, which leave the lists with it."""
+    return "\n".join((patch_line(patch), *sorted(map(notice_line, patch.notices))))
 
 
 READ: Final = ("os", "identity", "installed", "available", "notices")

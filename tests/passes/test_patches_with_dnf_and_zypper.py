@@ -67,7 +67,7 @@ def packages(fleet: Fleet) -> RpmPackages:
 
 
 def offer(packages: RpmPackages, fleet: Fleet, some: Sequence[Rpm]) -> None:
-    """Let both nodes' repository offer exactly these, all but the first by a notice of long ago; nobody refreshes."""
+    """Let both nodes' repository offer exactly these, all but the first by a notice of long ago."""
     packages.publish(
         "updates", some, notices=[Advisory(id=f"RHSA-2026:{one.version}", packages=[one]) for one in some[1:]]
     )
@@ -126,3 +126,37 @@ def test_what_has_waited_is_installed_by_its_exact_version_and_the_next_pass_doe
         assert told["baselines"][name]["counts"]["INSTALLED"] == 1
         assert set(told["upcoming"]) == {f"{name}/hello.noarch:0:1.2-1"}
     assert "1.1" in site.command("patch", "explain", "web-02", "hello").stdout
+
+
+def test_an_approved_version_that_its_repository_dropped_stays_told_without_its_notice(
+    fleet: Fleet, packages: RpmPackages, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The notice leaves the lists with its package; what it said counts as long as the version is missing, also for a daemon set up anew."""
+    old = [Rpm(name="brief", version=f"1.{n}-1") for n in range(3)]
+    offer(packages, fleet, old[:1])
+    for node in fleet.nodes:
+        node.run(["sh", "-c", "rpm -i --force-debian --nodeps /srv/rpm/updates/brief-1.0-1.noarch.rpm"])
+    site = Site(tmp_path_factory.mktemp("gone"), fleet)
+    site.standard(fleet.nodes, "Fleet: gone\n")
+    baselines = {"rocky": "ROCKY_LINUX", "leap": "SUSE"}
+    files = {
+        f"baselines/{name}.yaml": BASELINE.replace("NAME", name).replace("SYSTEM", system)
+        for name, system in baselines.items()
+    }
+    site.commit({"state/associations/motd.yaml": None, **files})
+    begin = datetime.now(UTC).replace(microsecond=0)
+    site.once(at=begin - timedelta(minutes=2))
+    offer(packages, fleet, old[:2])
+    site.once(at=begin)
+    offer(packages, fleet, [old[0], old[2]])
+    site.once(at=begin + DAYS)
+    since = f"approved 1.1-1 is gone since {begin + DAYS:%Y-%m-%d}"
+    for number, after in enumerate((7 * DAYS, 7 * DAYS + timedelta(minutes=1)), 1):
+        site.once(at=begin + after, state_dir=site.folder / f"anew-{number}")
+        for name in ("web-01", "web-02"):
+            told = committed(site, "nodes", name)
+            (row,) = [one for one in told["patches"].values() if one["id"] == "brief.noarch"]
+            assert (row["state"], row["approved"], row.get("target", "")) == ("MISSING", "1.1-1", ""), row
+            assert since in row["reason"], row
+            assert (row["severity"], row["classification"]) == ("Important", "security")
+    assert "notice RHSA-2026:1.1-1 (security Important)" in site.command("patch", "explain", "web-02", "brief").stdout
