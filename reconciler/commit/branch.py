@@ -24,6 +24,7 @@ ANEW = "begin a new history from what the nodes remember with `reconciler once -
 HOOK_SAYS_NO = "hook declined"
 """In git's words for a refusal: a rule of the server's, which the next pass asks again. Anything else may be a race."""
 
+_QUEUES = "refs/queue/"
 PUSH_TRIES = 6
 """Each try loses only to a push that somebody else got through; six in a row is not a race any more."""
 
@@ -158,7 +159,7 @@ class ReportsBranch:
 
     @property
     def _queue(self) -> str:
-        return f"refs/queue/{self.branch}"
+        return f"{_QUEUES}{self.branch}"
 
     def _published(self, place: Remote) -> str:
         return f"refs/published/{place.name}/{self.branch}"
@@ -271,6 +272,12 @@ class ReportsBranch:
         if self._known is None or self._known[0] != tip:
             self._known = (tip, dict(self.repository.blob_ids(tip)))
         return self._known[1]
+
+
+def known_tip(repository: Repository) -> CommitId | None:
+    """Give where the branch was when this host last looked, before anybody knows its name; None: there are several, or none."""
+    tips = repository.refs(_QUEUES).values()
+    return CommitId(next(iter(tips))) if len(tips) == 1 else None
 
 
 def read_branch(

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 
-from reconciler.commit.branch import ReportsBranch, Standing, read_branch
+from reconciler.commit.branch import ReportsBranch, Standing, known_tip, read_branch
 from reconciler.commit.heartbeat import Heartbeat, NoHeartbeat, look_at_heartbeat
 from reconciler.commit.places import find_places
 from reconciler.compliance.paths import LEDGERS
@@ -159,6 +159,17 @@ class Branches:
 
     # The compliance branch
 
+    def read_ahead(self) -> None:
+        """Begin to read the reports where they never were: whoever reads the state first asks for them right after it."""
+        tip = known_tip(self._repository) if self._reports is None else None
+        if tip is not None:
+            self._repository.read_ahead(tip)
+
+    def _looked(self) -> Reports:
+        self.read_ahead()
+        base, _ = self.in_force()
+        return self.look(base.desired)
+
     def look(self, desired: DesiredState) -> Reports:
         """Fetch the compliance branch, and read it where it moved; our own clone is made anew where it broke."""
         return self._clone.kept_sound(lambda: self._look(desired))
@@ -240,8 +251,7 @@ class Branches:
 
     def committed(self) -> Branch:
         """Give the compliance branch, read as it is now."""
-        base, _ = self.in_force()
-        return self.look(base.desired).read
+        return self._looked().read
 
     def committed_at(self, commit: CommitId) -> Branch | None:
         """Give the compliance branch at a commit, if it is the one that was read last."""
@@ -259,20 +269,17 @@ class Branches:
 
     def page(self) -> str | None:
         """Give the report's page as committed."""
-        base, _ = self.in_force()
-        tip = self.look(base.desired).standing.tip
+        tip = self._looked().standing.tip
         content = None if tip is None else self._repository.read_file(tip, "README.md")
         return None if content is None else content.decode("utf-8", "replace")
 
     def heartbeat(self) -> Heartbeat | NoHeartbeat:
         """Give the heartbeat as it stands at its home, or what stands in its place."""
-        base, _ = self.in_force()
-        return look_at_heartbeat(self._repository, self.look(base.desired).branch.places.home)
+        return look_at_heartbeat(self._repository, self._looked().branch.places.home)
 
     def reported_commits(self) -> tuple[CommitRecord, ...]:
         """Give the commits of the compliance branch, oldest first."""
-        base, _ = self.in_force()
-        tip = self.look(base.desired).standing.tip
+        tip = self._looked().standing.tip
         return () if tip is None else self._repository.commits_between(None, tip)
 
     def commit_of(self, revision: str) -> CommitId:

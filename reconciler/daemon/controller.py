@@ -267,6 +267,7 @@ class Controller:
 
     def plan(self, *, limit: tuple[str, ...], inventory: str | None = None, at: datetime | None = None) -> Planned:
         """Plan without writing anything: from live facts, or from the facts of a commit of the compliance branch."""
+        self.branches.read_ahead()
         base, accepted = self.branches.in_force()
         nodes = _limited(base, limit)
         reports = self.branches.look(base.desired)
@@ -418,6 +419,7 @@ class Controller:
 
     def _synced(self, request: Request) -> tuple[Reports, Accepted, Ground]:
         """Fetch both branches, and decide what is in force and what was reported; no node is asked yet."""
+        self.branches.read_ahead()
         base, accepted = self.branches.in_force(request.accept_rewind)
         _asked(request, base)  # a request that means nothing is refused before anything is touched
         if request.new_history:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from reconciler.drift.definitions import Definition
-from reconciler.drift.expectations import Compiled
+from reconciler.drift.expectations import Compiled, Together
 from reconciler.drift.rule import Rule
 from reconciler.drift.view import View
 from reconciler.ids import AssociationName, Digest, NodeId
@@ -110,7 +110,7 @@ class QuietRules:
 
     def __init__(self, rules: Mapping[AssociationName, Rule], now: datetime) -> None:
         self._rules = {name: QuietRule(rule, now) for name, rule in rules.items()}
-        self._expecting: dict[int, tuple[Names, Names, Names]] = {}
+        self._expecting: dict[int, tuple[Names, Names, Names, Together]] = {}
         self._settled: dict[tuple[int, int], tuple[Names, Rows]] = {}
         self._holding: dict[tuple[int, int], Names] = {}
         self._timed: dict[int, tuple[Names, tuple[QuietRule, ...]]] = {}
@@ -139,8 +139,8 @@ class QuietRules:
         return found
 
     def _unmet(self, names: Names, view: View) -> list[AssociationName]:
-        alike, others = self._with_expectations(names)
-        unmet = [name for name in others if not self._holds(name, view)]
+        alike, others, together = self._with_expectations(names)
+        unmet = [] if together.are_told(view) else [name for name in others if not self._holds(name, view)]
         if not view.alike or (view.alike, id(names)) not in self._holding:
             of_alike = [name for name in alike if not self._holds(name, view)]
             if view.alike and not of_alike:
@@ -148,15 +148,16 @@ class QuietRules:
             unmet += of_alike
         return unmet
 
-    def _with_expectations(self, names: Names) -> tuple[Names, Names]:
-        """Divide those that expect something: what alike nodes hold alike, and the others."""
+    def _with_expectations(self, names: Names) -> tuple[Names, Names, Together]:
+        """Divide those that expect something: what alike nodes hold alike, and the others, which are looked for at once."""
         known = self._expecting.get(id(names))
         if known is None:
             expecting = [(name, expect) for name in names if (expect := self._rules[name].expect) is not None]
             alike = tuple(name for name, expect in expecting if expect.is_alike)
-            others = tuple(name for name, expect in expecting if not expect.is_alike)
-            known = self._expecting[id(names)] = names, alike, others
-        return known[1], known[2]
+            others = tuple((name, expect) for name, expect in expecting if not expect.is_alike)
+            together = Together(tuple(expect for _, expect in others))
+            known = self._expecting[id(names)] = names, alike, tuple(name for name, _ in others), together
+        return known[1:]
 
     def _holds(self, name: AssociationName, view: View) -> bool:
         expect = self._rules[name].expect

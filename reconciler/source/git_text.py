@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import IO
+from typing import Protocol
 
 from reconciler.errors import SourceError
 from reconciler.ids import CommitId
@@ -54,7 +54,19 @@ def read_remote_refs(answer: bytes) -> RemoteRefs:
     return RemoteRefs(head_branch=head_branch, head=head, ids=ids)
 
 
-def read_batch(stream: IO[bytes], wanted: Iterable[str], most: int) -> Iterator[bytes]:
+class Readable(Protocol):
+    """What answers are read from."""
+
+    def readline(self, most: int, /) -> bytes:
+        """Give the next line, or so much of it."""
+        ...
+
+    def read(self, size: int, /) -> bytes:
+        """Give so many bytes, fewer at the end."""
+        ...
+
+
+def read_batch(stream: Readable, wanted: Iterable[str], most: int) -> Iterator[bytes]:
     """Read `cat-file --batch`, which answers in the order it was asked; nothing of more than `most` bytes is read."""
     for object_id in wanted:
         header = stream.readline(512)

@@ -3,10 +3,17 @@
 One git lists, one git reads, whatever the number of files; what did not change since the last read is not read again.
 """
 
+import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from io import BytesIO
+from threading import Event, Thread
+from typing import IO
 
 from reconciler.errors import SourceError
 from reconciler.ids import CommitId
+from reconciler.source.cut import Cut
 from reconciler.source.git_process import GitProcess
 from reconciler.source.git_text import read_batch, read_commit, read_tree_listing
 from reconciler.source.records import BRANCH_LIMITS, MEBIBYTE, CommitRecord, ReadLimits, TreeEntry
@@ -15,6 +22,8 @@ from reconciler.source.snapshot import STATE_ROOTS, Snapshot, sort_out
 DEFAULT_LIMITS = ReadLimits()
 _COMMIT = MEBIBYTE
 """Bytes of a commit's object: a message and a signature; thousands of them are read at once."""
+_AHEAD = 96 * MEBIBYTE
+"""Bytes that are read before anybody asks for them."""
 _SMALL = 7
 """Leases and heartbeats of all places."""
 
@@ -26,6 +35,13 @@ class Objects:
         self._git = git
         self._last = Snapshot(revision=CommitId(""))
         self._small: dict[str, bytes] = {}
+        self._ahead: _ReadAhead | None = None
+
+    def close(self) -> None:
+        """End what was begun and nobody asked for."""
+        if self._ahead is not None:
+            self._ahead.end()
+            self._ahead = None
 
     def listing(
         self, commit: str, paths: Sequence[str] = (), limits: ReadLimits = BRANCH_LIMITS
@@ -82,10 +98,33 @@ class Objects:
         self, commit: str, roots: tuple[str, ...] = (), limits: ReadLimits = BRANCH_LIMITS
     ) -> Generator[tuple[str, bytes], None, None]:
         """Give (path, content) of every file below the roots (all: none given) in the order of paths, one at a time."""
+        ahead, self._ahead = self._ahead, None
+        with ExitStack() as until:
+            begun = None
+            if ahead is not None:
+                until.callback(ahead.end)
+                begun = ahead.taken() if ahead.commit == commit and not roots else None
+            wanted = self.files(commit, roots, limits) if begun is None else begun[0]
+            answer = until.enter_context(self.answer(wanted)) if begun is None else begun[1]
+            bodies = read_batch(answer, (entry.id for entry in wanted), BRANCH_LIMITS.file_bytes)
+            yield from zip((entry.path for entry in wanted), bodies, strict=True)
+
+    def read_ahead(self, commit: str) -> None:
+        """Begin to read what `stream` will be asked for soon: git unpacks it while we do something else."""
+        self.close()
+        self._ahead = _ReadAhead(commit, self._git)
+
+    def files(self, commit: str, roots: tuple[str, ...] = (), limits: ReadLimits = BRANCH_LIMITS) -> list[TreeEntry]:
+        """List the files below the roots (all: none given). Raises SourceError where one cannot be read."""
         _, wanted, problems = sort_out(self.listing(commit, roots, limits), roots, limits)
         if problems:
             raise SourceError(f"commit {commit} cannot be read whole: {problems[0]}")
-        yield from zip((entry.path for entry in wanted), self._batch(tuple(entry.id for entry in wanted)), strict=True)
+        return wanted
+
+    def answer(self, wanted: Sequence[TreeEntry]) -> AbstractContextManager[IO[bytes]]:
+        """Start a git that gives the blobs in this order, for `read_batch`."""
+        asked = "".join(f"{entry.id}\n" for entry in wanted).encode()
+        return self._git.stream("cat-file", "--batch", "--buffer", stdin=asked, limit=self._git.options.network)
 
     def read_file(self, commit: str, path: str, limits: ReadLimits = BRANCH_LIMITS) -> bytes | None:
         """Read one file; None: it is not there."""
@@ -117,3 +156,64 @@ class Objects:
             "cat-file", "--batch", "--buffer", stdin=asked, limit=self._git.options.network
         ) as answer:
             yield from read_batch(answer, ids, most)
+
+
+class _ReadAhead:
+    """Every file of one commit: a thread takes what git gives, up to a limit; whoever asks takes the rest from git itself."""
+
+    def __init__(self, commit: str, git: GitProcess) -> None:
+        self.commit = commit
+        self._cut = Cut()
+        self._objects = Objects(replace(git, cut=self._cut))
+        self._until = ExitStack()
+        self._is_wanted = Event()
+        self._got = BytesIO()
+        self._files: Sequence[TreeEntry] = ()
+        self._rest: IO[bytes] | None = None
+        self._thread = Thread(target=self._read, name="read ahead", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            self._files = self._objects.files(self.commit)
+            rest = self._until.enter_context(self._objects.answer(self._files))
+            while not self._is_wanted.is_set() and self._got.tell() < _AHEAD:
+                chunk = os.read(rest.fileno(), MEBIBYTE)
+                if not chunk:
+                    break
+                self._got.write(chunk)
+            self._rest = rest
+        except (SourceError, OSError):
+            return  # whoever asks reads for himself, and meets it
+
+    def taken(self) -> "tuple[Sequence[TreeEntry], _Joined] | None":
+        """Give the files, and the blobs in their order, until `end`; None: they could not be read."""
+        self._is_wanted.set()
+        self._thread.join()
+        if self._rest is None:
+            return None
+        self._got.seek(0)
+        return self._files, _Joined(self._got, self._rest)
+
+    def end(self) -> None:
+        """End it, asked for or not."""
+        self._is_wanted.set()
+        self._cut.cut()
+        self._thread.join()
+        self._until.close()
+
+
+class _Joined:
+    """What was read, and behind it what is still to be read."""
+
+    def __init__(self, got: IO[bytes], rest: IO[bytes]) -> None:
+        self._got = got
+        self._rest = rest
+
+    def readline(self, most: int) -> bytes:
+        line = self._got.readline(most)
+        return line if line.endswith(b"\n") or len(line) == most else line + self._rest.readline(most - len(line))
+
+    def read(self, size: int) -> bytes:
+        got = self._got.read(size)
+        return got if len(got) == size else got + self._rest.read(size - len(got))

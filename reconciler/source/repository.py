@@ -97,6 +97,7 @@ class Repository:
 
     def close(self) -> None:
         """Let go of the clone."""
+        self._objects.close()
         close_clone(self._git)
 
     def __enter__(self) -> Self:
@@ -316,6 +317,10 @@ class Repository:
     def stream(self, commit: CommitId, roots: tuple[str, ...] = ()) -> Generator[tuple[str, bytes], None, None]:
         """Give (path, content) of every file below `roots` (all: none given), one at a time, by path."""
         return self._objects.stream(commit, roots)
+
+    def read_ahead(self, commit: CommitId) -> None:
+        """Begin to read what `stream` will be asked for soon."""
+        self._objects.read_ahead(commit)
 
     def read_file(self, commit: CommitId, path: str) -> bytes | None:
         """Read one file; None: it is not there."""

@@ -261,3 +261,33 @@ def test_rows_that_differ_in_their_run_alone_keep_it(odd: str) -> None:
         "web-02": theirs,
         "web-03": {**others, "b": replace(others["b"], run=RunId(odd) if odd else None)},
     }
+
+
+RUNS = st.sampled_from(["a" * 64, "b" * 64, "0123456789abcdef" * 4, "A" * 64, "g" * 64, "a" * 63 + "\n"])
+A_ROW = st.builds(an_execution, run=RUNS.map(RunId), detail=st.sampled_from(["", "x", "y"]), failures=st.integers(0, 2))
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["a", "b", "c"]), A_ROW, max_size=3), min_size=2, max_size=5))
+def test_nodes_of_texts_of_one_length_keep_what_each_of_them_tells(told: list[dict[str, Applied]]) -> None:
+    nodes = {f"web-{number:02}": rows for number, rows in enumerate(told)}
+    assert rows_read(*nodes.items()) == nodes
+
+
+@given(
+    st.lists(st.sampled_from([(), ("motd",), ("motd", "ntp"), ("ntp",)]), min_size=2, max_size=5),
+    st.sampled_from([0, 1]),
+)
+def test_nodes_keep_their_findings_whatever_the_one_before_told(told: list[tuple[str, ...]], rows: int) -> None:
+    reports = []
+    for number, names in enumerate(told):
+        node = f"web-{number:02}"
+        report = a_report(node, *(a_finding(node, association=name) for name in names))
+        history = report.history if rows else replace(report.history, applied={})
+        reports.append(replace(report, findings=report.findings if names else (), history=history))
+    branch = read_branch_files(files_of(fleet(*reports)).items(), COMMIT)
+    assert {node: branch.reports[node].findings for node in branch.reports} == {
+        report.node: report.findings for report in reports
+    }
+    assert {node: dict(read.applied) for node, read in branch.history.nodes.items()} == {
+        report.node: dict(report.history.applied) for report in reports
+    }

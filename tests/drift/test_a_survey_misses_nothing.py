@@ -54,6 +54,16 @@ ASSOCIATIONS = (
     an_association(
         "package", expect=Expectations(packages=(ExpectedPackage(name="nginx", operator=">=", version="1.22"),))
     ),
+    an_association(
+        "package-and-another",
+        expect=Expectations(
+            packages=(
+                ExpectedPackage(name="nginx", operator="<", version="1.22"),
+                ExpectedPackage(name="curl", state=Presence.ABSENT),
+            )
+        ),
+    ),
+    an_association("package-there", expect=Expectations(packages=(ExpectedPackage(name="nginx"),))),
     an_association("plain"),
     an_association("rate", schedule="rate(1 hour)"),
     an_association("service", expect=Expectations(services=(ExpectedService(name="nginx", running=True),))),
@@ -68,7 +78,9 @@ SECTIONS = st.fixed_dictionaries(
         "files": st.sampled_from(
             [{"/etc/motd": FILE, "/x": None}, {"/etc/motd": None, "/x": None}, {"/etc/motd": FILE}, "cut", {}]
         ),
-        "packages": st.sampled_from([{"nginx": "1.22.1 x"}, {"nginx": "1.21 x"}, {}, "cut"]),
+        "packages": st.sampled_from(
+            [{"nginx": "1.22.1 x"}, {"nginx": "1.21 x"}, {"nginx": "1.21 x", "curl": "7 x"}, {}, "cut"]
+        ),
         "services": st.sampled_from(
             [{}, "cut", {"nginx": {"active": "failed", "sub": "failed", "enabled": "enabled"}}]
         ),

@@ -1,12 +1,14 @@
 """A state repository is read from git objects at a commit, within limits, and later commits cost what they changed."""
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from reconciler.errors import SourceError, UsageError
+from reconciler.ids import CommitId
 from reconciler.source.address import parse_address
 from reconciler.source.objects import Objects
 from reconciler.source.records import ReadLimits
@@ -223,14 +225,59 @@ def test_branch_streams_in_the_order_of_paths(remote: GitRemote, repository: Rep
     assert repository.read_file(resolved, "nodes") is None
 
 
+def children() -> list[str]:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+
+
+@pytest.mark.parametrize("most", [pytest.param(0, id="nothing"), 1, 99_999, pytest.param(1 << 30, id="everything")])
+def test_what_was_read_ahead_is_what_the_stream_gives(
+    remote: GitRemote, repository: Repository, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("reconciler.source.objects._AHEAD", most)
+    files: dict[str, bytes | None] = {f"nodes/{n:02}": os.urandom(n * 5_000) for n in range(40)}
+    files |= {"empty": b"", "lines": b"\n\n"}
+    commit = remote.commit(files)
+    repository.fetch_state()
+    resolved = repository.resolve(commit)
+    repository.read_ahead(resolved)
+    assert dict(repository.stream(resolved)) == files
+    assert dict(repository.stream(resolved)) == files, "and once more, with nothing read ahead"
+    assert children() == []
+
+
+def test_what_was_read_ahead_in_vain_is_let_go(remote: GitRemote, tmp_path: Path) -> None:
+    repository = Repository.open(parse_address(str(remote.path), cwd=tmp_path), state_dir=tmp_path / "daemon")
+    first = remote.commit({f"nodes/{n}": os.urandom(50_000) for n in range(40)})
+    second = remote.commit({"other/0": b"new"})
+    repository.fetch_state()
+    repository.read_ahead(repository.resolve(first))
+    assert dict(repository.stream(repository.resolve(second), ("other",))) == {"other/0": b"new"}
+    repository.read_ahead(repository.resolve(first))
+    repository.read_ahead(repository.resolve(first))
+    repository.close()
+    assert children() == []
+    assert [thread.name for thread in threading.enumerate() if thread.name == "read ahead"] == []
+
+
+def test_a_commit_that_cannot_be_read_ahead_is_a_matter_of_whoever_asks(
+    remote: GitRemote, repository: Repository
+) -> None:
+    commit = remote.commit({"nodes/0": b"there"})
+    repository.fetch_state()
+    gone = CommitId("1" * 40)
+    repository.read_ahead(gone)
+    with pytest.raises(SourceError, match="not a tree object"):
+        next(repository.stream(gone))
+    assert dict(repository.stream(repository.resolve(commit))) == {"nodes/0": b"there"}
+
+
 def test_stream_left_early_leaves_no_process(remote: GitRemote, repository: Repository) -> None:
     commit = remote.commit({f"nodes/{n}": os.urandom(50_000) for n in range(40)})
     repository.fetch_state()
     stream = repository.stream(repository.resolve(commit))
     next(stream)
-    stream.close()  # type: ignore[attr-defined]  # it is a generator; its callers only see an iterator
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
-    assert children.split() == []
+    stream.close()
+    assert children() == []
 
 
 def test_trailers_since_a_commit_are_found_by_their_messages(remote: GitRemote, repository: Repository) -> None:
