@@ -216,6 +216,19 @@ def test_a_circle_of_dependencies_is_named() -> None:
     assert [problem.message for problem in found] == ["DependsOn goes in a circle: one -> two -> six -> one"]
 
 
+def test_a_message_stays_short_whatever_the_names_are() -> None:
+    long = "x" * 100_000
+    named = ASSOCIATION.replace(": motd", f": {long}") + f"DependsOn: [{long}]\n"
+    wanting = ASSOCIATION.replace(": motd", ": other") + f"DependsOn: [{long[:-1]}]\n"
+    found = errors(FILES | {"state/associations/long.yaml": f"{named}---\n{wanting}"})
+    assert {problem.message.split(":")[0] for problem in found} >= {
+        "DependsOn goes in a circle",
+        "DependsOn",
+        "AssociationName",
+    }
+    assert all(len(str(problem)) < 1000 for problem in found)
+
+
 def test_a_chain_of_ten_thousand_gateways_is_no_circle() -> None:
     chain = [f"Id: n{i}\nAddress: h\nGateway: n{i + 1}\n" for i in range(3000)]
     files = {f"state/nodes/{i}.yaml": node for i, node in enumerate(chain)} | {

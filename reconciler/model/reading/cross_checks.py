@@ -10,6 +10,7 @@ from reconciler.model.baseline import PATCH_GROUP_TAGS
 from reconciler.model.document import Document, Parameter
 from reconciler.model.reading.baseline_checks import check_baselines
 from reconciler.model.reading.files import Repository, Seen
+from reconciler.model.reading.mistakes import drawn
 from reconciler.model.reading.values import Items, Scalar, Table, Value, is_null
 
 
@@ -91,7 +92,7 @@ def _check_gateways(seen: Sequence[Seen]) -> None:
     edges = {name: [via] if (via := one.table.scalar("Gateway")) else [] for name, one in nodes.items()}
     for circle in _circles(edges):
         one = nodes[circle[0]]
-        message = f"gateways go in a circle: {_drawn(circle)}"
+        message = f"gateways go in a circle: {drawn(circle)}"
         one.mistakes.error(one.table.entries["Gateway"], message, remedy="let one of them be reached directly")
 
 
@@ -123,16 +124,8 @@ def _check_dependencies(seen: Sequence[Seen]) -> None:
     edges = {name: [place.text for place in one.table.texts("DependsOn")] for name, one in associations.items()}
     for circle in _circles(edges):
         one = associations[circle[0]]
-        message = f"DependsOn goes in a circle: {_drawn(circle)}"
+        message = f"DependsOn goes in a circle: {drawn(circle)}"
         one.mistakes.error(one.table.entries["DependsOn"], message, value=circle[-1], remedy="remove one of them")
-
-
-_LONGEST_CIRCLE = 20
-
-
-def _drawn(circle: Sequence[str]) -> str:
-    shown = [*circle[:_LONGEST_CIRCLE], *(["..."] if len(circle) > _LONGEST_CIRCLE else []), circle[0]]
-    return " -> ".join(shown)
 
 
 def _circles(edges: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:

@@ -1,6 +1,6 @@
 """Collects what is wrong in one file: readers go on after a mistake, so that all of them are reported at once."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeAlias
@@ -15,6 +15,7 @@ MOST_PROBLEMS = 1000
 """In one file: nobody reads more, and a hostile file has a hundred thousand."""
 _MOST_KNOWN = 500
 """Words among which a misspelt one is looked for: 10 microseconds each."""
+_LONGEST_CIRCLE = 20
 
 Place: TypeAlias = "Value | tuple[int, int]"
 
@@ -69,7 +70,7 @@ class Mistakes:
         """Give what a misspelt word was most likely meant to be."""
         if len(known) > _MOST_KNOWN or not self.patience.take_guess():
             return None
-        folded = {name.lower(): name for name in known}
+        folded = {name.lower(): name for name in known if len(name) <= LONGEST_VALUE}
         if word.lower() in folded:
             return folded[word.lower()]
         close = get_close_matches(word.lower()[:100], folded, n=1, cutoff=0.7)
@@ -81,7 +82,7 @@ class Mistakes:
         if guess is not None:
             return f"did you mean {guess}?"
         few = 16
-        return f"known: {', '.join(sorted(known))}" if 0 < len(known) <= few else ""
+        return f"known: {', '.join(map(cut, sorted(known)))}" if 0 < len(known) <= few else ""
 
     def _add(self, gravity: Gravity, place: Place, message: str, value: str | None, remedy: str) -> None:
         if len(self.problems) >= MOST_PROBLEMS:
@@ -112,3 +113,9 @@ def cut(text: str) -> str:
     """Shorten what a message quotes, and keep it on one line."""
     first = text if "\n" not in text else text[: text.index("\n")] + "..."
     return first if len(first) <= LONGEST_VALUE else first[: LONGEST_VALUE - 3] + "..."
+
+
+def drawn(circle: Sequence[str]) -> str:
+    """Show names that lead to each other, and the last of them to the first."""
+    shown = [*circle[:_LONGEST_CIRCLE], *(["..."] if len(circle) > _LONGEST_CIRCLE else []), circle[0]]
+    return " -> ".join(map(cut, shown))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Final
 
-from reconciler.model.reading.mistakes import Mistakes
+from reconciler.model.reading.mistakes import Mistakes, drawn
 from reconciler.model.reading.values import Items, Scalar, Table, Value
 
 SCHEMA_VERSION: Final = "0.3"
@@ -141,7 +141,7 @@ def _say_circle(named: Mapping[str, Table], leads: Mapping[str, list[str]], mist
                 path.pop()
                 todo.pop()
             elif step in path:
-                circle = " -> ".join([*path[path.index(step) :], step])
+                circle = drawn(path[path.index(step) :])
                 remedy = "end it, or use aws:loop"
                 mistakes.lint(named[name], f"steps in a circle: {circle}", value=name, remedy=remedy)
                 return
