@@ -171,12 +171,13 @@ def _look(
         committed = controller.branches.committed()
         base = base if association is None else controller.contents.recalled(base, committed.downloads)
         standing = read_standing(controller, datetime.now(UTC), [])
+        kept = controller.patch_files.kept()
     asked = base.desired.nodes.get(NodeId(node))
     if asked is None:
         raise UsageError(f"there is no node {node!r}; `reconciler nodes` lists the nodes")
     facts = committed.facts.get(asked.id) or Facts(node=asked.id, unreachable="never collected")
     known = committed.history.nodes.get(asked.id, NodeHistory(node=asked.id))
-    memory, now = remembered(known, PatchTable()), datetime.now(UTC)
+    memory, now = remembered(known, PatchTable(), kept), datetime.now(UTC)
     request = None
     if association is not None:
         request = base.patched.get(asked.id, {}).get(AssociationName(association))

@@ -11,7 +11,42 @@ LC_ALL=C.UTF-8 PAGER=cat TERM=dumb
 export LC_ALL PAGER TERM
 cd /
 exec </dev/null
+ending=rpm
 
+asks_for_signatures() { # whether an enabled repository does, or none is enabled that could do without
+    set -- /etc/dnf/dnf.conf /etc/dnf/libdnf5.conf.d/*.conf /etc/zypp/zypp.conf \
+        /etc/yum.repos.d/*.repo /etc/dnf/repos.override.d/*.repo /etc/zypp/repos.d/*.repo
+    for one; do
+        shift
+        [ ! -f "$one" ] || set -- "$@" "$one"
+    done
+    [ $# -gt 0 ] || return 0
+    awk '
+        function yes(text) { return tolower(text) ~ /^(1|yes|true|on|enabled)$/ }
+        function over() { if (id != "" && id != "main" && enabled) { some = 1; if (check) asks = 1 } }
+        BEGIN { usual = 1 }
+        FNR == 1 { over(); id = "" }
+        { sub(/\r$/, "") }
+        /^\[/ { over(); id = substr($0, 2); sub(/\].*/, "", id); enabled = 1; check = usual; next }
+        /^[ \t]*[#;]/ { next }
+        i = index($0, "=") {
+            key = tolower(substr($0, 1, i - 1))
+            gsub(/[ \t]/, "", key)
+            value = substr($0, i + 1)
+            gsub(/[ \t]/, "", value)
+            if (key == "enabled") enabled = yes(value)
+            else if (key ~ /^(pkg_)?gpgcheck$/ && id == "main") usual = yes(value)
+            else if (key ~ /^(pkg_)?gpgcheck$/) check = yes(value)
+        }
+        END { over(); exit some && !asks }
+    ' "$@"
+}
+is_signed() { # FILE
+    [ "$signatures" = 1 ] || return 0
+    why='the file that was sent is not signed by a key that rpm knows on the node'
+    checked=$(rpm --checksig "$1" 2>/dev/null) || return 1
+    case $checked in *' signatures OK' | *' pgp '*' OK' | *' gpg OK') why= ;; *) return 1 ;; esac
+}
 is_newer() { [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | tail -n 1)" = "$1" ]; }
 whole_version() { # VERSION: sets evr, with an epoch, and vr, without
     case $1 in *:*) evr=$1 vr=${1#*:} ;; *) evr=0:$1 vr=$1 ;; esac
@@ -149,6 +184,8 @@ restore_marks() { :; }
 prepare() {
     includes=
     excludes=
+    signatures=1
+    asks_for_signatures || signatures=0
     : >"$step/findings"
     if [ "$any" = 0 ]; then
         while read -r kind name arch version checksum row; do
@@ -161,11 +198,12 @@ prepare() {
 run_dnf() { # ARGUMENTS: dnf that asks nothing, keeps to the lists it has, and sees nothing but the pins
     LC_ALL=C $dnf --setopt='*.metadata_expire=never' --setopt=install_weak_deps=0 --setopt=best=1 \
         --setopt=clean_requirements_on_remove=0 --setopt=installonly_limit=0 --setopt=keepcache=0 --setopt=exit_on_lock=0 --setopt='*.skip_if_unavailable=0' \
-        ${includes:+"--setopt=*.includepkgs=$includes"} ${excludes:+"--setopt=*.excludepkgs=$excludes"} "$@"
+        "--setopt=localpkg_gpgcheck=$signatures" ${includes:+"--setopt=*.includepkgs=$includes"} ${excludes:+"--setopt=*.excludepkgs=$excludes"} "$@"
 }
 words_of() { # FILE OF PIN LINES
     words=
     while read -r kind name arch version checksum row; do
+        ! is_kept "$checksum" || { words="$words $sent"; continue; }
         whole_version "$version"
         words="$words $name-$evr.$arch"
     done <"$1"
@@ -218,8 +256,12 @@ measure() {
         END { printf "%d", size + 1 }
     ' "$step/simulated")
     unpacked=$needed
-    words_of "$step/pins"
-    run_dnf -q repoquery --location $words >"$step/places" 2>>"$log"
+    while read -r kind name arch version checksum row; do
+        is_kept "$checksum" || printf '%s %s %s %s %s %s\n' "$kind" "$name" "$arch" "$version" "$checksum" "$row"
+    done <"$step/pins" >"$step/offered"
+    words_of "$step/offered"
+    : >"$step/places"
+    [ -z "$words" ] || run_dnf -q repoquery --location $words >"$step/places" 2>>"$log"
 }
 download() {
     words_of "$step/good"

@@ -19,6 +19,9 @@ is_locked() { # NAME
     return 1
 }
 prepare() {
+    signatures=1 unsigned=
+    asks_for_signatures || signatures=0
+    [ -z "$kept" ] || [ "$signatures" = 1 ] || unsigned=--allow-unsigned-rpm
     : >"$step/findings"
     : >"$step/places"
 }
@@ -28,6 +31,7 @@ run_zypper() { # ARGUMENTS: zypper that asks nothing, and keeps to the lists it 
 words_of() { # FILE OF PIN LINES
     words=
     while read -r kind name arch version checksum row; do
+        ! is_kept "$checksum" || { words="$words $sent"; continue; }
         words="$words $name.$arch=${version#0:}"
     done <"$1"
 }
@@ -37,7 +41,7 @@ simulate() { # FILE OF PIN LINES: sets words, with what else of the pins must be
     while :; do
         tries=$((tries + 1))
         why=
-        run_zypper --xmlout install --no-recommends --auto-agree-with-licenses --dry-run $words >"$step/simulated" 2>&1
+        run_zypper --xmlout install $unsigned --no-recommends --auto-agree-with-licenses --dry-run $words >"$step/simulated" 2>&1
         if ! grep -q '^<install-summary ' "$step/simulated"; then
             why=$(said_of "$step/simulated")
             return 1
@@ -78,7 +82,7 @@ measure() {
     unpacked=$needed
 }
 download() {
-    simulate "$step/good" && run_zypper install --no-recommends --auto-agree-with-licenses --download-only $words
+    simulate "$step/good" && run_zypper install $unsigned --no-recommends --auto-agree-with-licenses --download-only $words
 }
 said_of() { # FILE
     sed -n 's/&apos;/'"'"'/g; s/&lt;/</g; s/&gt;/>/g; s/<[a-z/][^<>]*>//g; /[Pp]roblem: /p; /^ *nothing provides/p; /requires /p; /^[Ee]rror/p; /rror:/p; /not found/p' "$1" |
@@ -98,7 +102,7 @@ restore_marks() {
 }
 install_good() {
     begin_unfinished
-    run_zypper install --no-recommends --auto-agree-with-licenses $words
+    run_zypper install $unsigned --no-recommends --auto-agree-with-licenses $words
     ended=$?
     tell_scripts
 }

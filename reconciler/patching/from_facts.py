@@ -5,7 +5,7 @@ or one row of it, makes the whole Unknown: nothing is applied on it, and it is n
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -42,16 +42,20 @@ class NodeMemory:
     booted_at: datetime | None = None
 
 
-def remembered(known: NodeHistory, table: PatchTable) -> NodeMemory:
-    """Give what a node's history tells of its patches; what does not read (an older version wrote it) is passed over."""
+def remembered(known: NodeHistory, table: PatchTable, kept: Collection[str] = ()) -> NodeMemory:
+    """Give what a node's history tells of its patches; what does not read (an older version wrote it) is passed over.
+
+    `kept`: checksums of the files that the management host holds.
+    """
     gone = []
     for text, since in known.gone.items():
         line, *notices = text.split("\n")
         try:
             table.add_notices(notices)
-            gone.append(Gone(patch=table.patch(line), since=since))
+            patch = table.patch(line)
         except ValueError:
             continue
+        gone.append(Gone(patch=patch, since=since, kept=patch.checksum in kept))
     return NodeMemory(gone=tuple(gone), installed_without_reboot=known.installed_without_reboot)
 
 

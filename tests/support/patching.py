@@ -3,6 +3,7 @@
 Takes packages as values; gives what came of `AWS-RunPatchBaseline` on a node, and what dpkg says of it afterwards.
 """
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from reconciler.documents.content import Blobs
 from reconciler.documents.patch_script import NO_END, patch_script
 from reconciler.documents.rendered import Rendered, RenderedStep, digest_of
 from reconciler.drift.definitions import Definition
@@ -232,16 +234,24 @@ class Manager:
         stop: threading.Event | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         script: Callable[[bytes], bytes] = lambda text: text,
+        files: Iterable[bytes] = (),
         **request: Any,
     ) -> Patched:
-        """Carry an order out as the roll-out of a command does; `script` may change what runs, to make it quicker."""
+        """Carry an order out as the roll-out of a command does; `script` may change what runs, to make it quicker.
+
+        `files`: what this host has kept.
+        """
         wanted = PatchRequest(
             operation=Operation.INSTALL, reboot=order.reboot if order else RebootOption.NO_REBOOT, **request
         )
         text = script(patch_script(wanted, order))
         step = RenderedStep(name="PatchLinux", action="reconciler:runPatchBaseline", script=text, timeout=NO_END)
         steps = (replace(step, group=1),)
-        rendered = Rendered(document=DocumentName("Patch"), version="1", digest=digest_of(steps), steps=steps)
+        made = {hashlib.sha256(data).hexdigest(): data for data in files}
+        blobs = Blobs(sizes={sha256: len(data) for sha256, data in made.items()}, made=made)
+        rendered = Rendered(
+            document=DocumentName("Patch"), version="1", digest=digest_of(steps), steps=steps, blobs=blobs
+        )
         self.runs += 1
         name = AssociationName("patch")
         definition = Definition(digest=Digest("e" * 64), rendered=rendered)

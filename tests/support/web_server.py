@@ -5,7 +5,7 @@ import datetime as dt
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,13 +40,18 @@ class WebServer:
             held.clear()
 
 
+class _Quiet(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the library's own name)
+        pass
+
+
 @contextmanager
 def web_server(address: str = "127.0.0.1", *, tls: Path | None = None, git: Path | None = None) -> Iterator[WebServer]:
     """Serve on one address and a free port; `tls` is a folder for keys, `git` one of bare repositories below `/git/`."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(_Quiet):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             server.asked.append(f"GET {self.path}")
@@ -60,15 +65,15 @@ def web_server(address: str = "127.0.0.1", *, tls: Path | None = None, git: Path
             else:
                 reply(self, 404, b"")
 
+        def do_HEAD(self) -> None:
+            _head(self, server.files)
+
         def do_POST(self) -> None:
             server.asked.append(f"POST {self.path}")
             if git is not None:
                 _git(self, git)
             else:
                 reply(self, 404, b"")
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the library's own name)
-            pass
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
@@ -106,6 +111,14 @@ def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes, **headers: 
     handler.end_headers()
     handler.wfile.write(body)
     handler.close_connection = True
+
+
+def _head(handler: BaseHTTPRequestHandler, files: Mapping[str, bytes]) -> None:
+    """Tell of a file, and send nothing of it: zypper asks before it fetches."""
+    found = files.get(handler.path.partition("?")[0])
+    handler.send_response(404 if found is None else 200)
+    handler.send_header("Content-Length", str(len(found or b"")))
+    handler.end_headers()
 
 
 def redirect(location: str, status: int = 302) -> Answer:
