@@ -300,8 +300,10 @@ def _one_applied(row: bytes) -> tuple[AssociationName, Applied]:
 
 
 _APPLIED, _FINDINGS = b'\n"applied": {', b'\n"findings": {'
+_NEXT = b'\n},\n"'
+"""Between two members: sought as a whole, since that is several times quicker than the end of a member alone."""
 _BETWEEN = b"\n}," + _FINDINGS
-"""Behind the last row applied: sought as a whole, since that is several times quicker than the end of a member alone."""
+"""Behind the last row applied, where nothing stands in between: summaries of baselines do where patches are looked at."""
 
 
 def _taken_apart(content: bytes, last: bytes) -> tuple[bytes, bytes, bytes]:
@@ -310,9 +312,11 @@ def _taken_apart(content: bytes, last: bytes) -> tuple[bytes, bytes, bytes]:
     `last`: the rows found in another file, given again where they are the same.
     """
     begin = content.find(_APPLIED) + len(_APPLIED)
-    between = content.find(_BETWEEN, begin)
+    between = content.find(_NEXT, begin)
     rows = between + len(_BETWEEN) + 1
-    if begin < len(_APPLIED) or not begin < between or content[begin] != _NEWLINE or content[rows - 1] != _NEWLINE:
+    if begin < len(_APPLIED) or not begin < between or not content.startswith(_BETWEEN, between):
+        return _taken_apart_anyhow(content)
+    if content[begin] != _NEWLINE or content[rows - 1] != _NEWLINE:
         return _taken_apart_anyhow(content)
     end = rows + len(last)
     if not (last and content.startswith(last, rows) and content.startswith(b"\n}", end)):
