@@ -1,6 +1,5 @@
 """A run that goes on past PassWait goes on alone: it keeps its slot, is Waiting, and a later pass settles it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,16 +7,11 @@ import pytest
 from reconciler.daemon.passing import PassResult
 from reconciler.drift.finding import Cause, Finding, State
 from tests.passes.test_the_daemon import daemon_of, end, passes, wait_until
-from tests.support.nodes import Fleet, start_fleet
+from tests.support.nodes import Fleet
 from tests.support.site import APPEND_DOCUMENT, MOTD, Site, bodies
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), count=3) as started:
-        yield started
+NODES = 3
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from reconciler.daemon import controller as controllers
 from reconciler.daemon.passing import PassResult, Request
 from reconciler.drift.finding import State
-from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.nodes import Fleet, TestNode
 from tests.support.silent_server import silent_server
 from tests.support.site import Site, bodies
 from tests.support.waiting import wait_until
@@ -22,12 +22,6 @@ SERVER, SILENT = "127.0.0.5", "127.0.0.6"
 PATIENCE = 3.0
 """In the place of 30 s; a git that hears nothing is ended after 180 s of its own, a web request after 30: nothing here
 waits so long."""
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), count=1) as started:
-        yield started
 
 
 @pytest.fixture

@@ -19,11 +19,12 @@ from reconciler.model.node import Node
 from reconciler.rollout import stragglers
 from reconciler.rollout.stragglers import Stragglers
 from reconciler.transport.pool import ConnectionPool
-from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.nodes import Fleet, TestNode
 from tests.support.site import Site, bodies
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
+NODES = 3
 
 SLOW = NodeId("web-01")
 PATIENCE = timedelta(seconds=5)
@@ -42,12 +43,6 @@ echo begun >>/tmp/inventories
 until [ -e /tmp/go ]; do sleep 0.1; done
 exec /usr/bin/dpkg-query "$@"
 """
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), count=3) as started:
-        yield started
 
 
 @pytest.fixture

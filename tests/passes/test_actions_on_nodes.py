@@ -8,29 +8,10 @@ import pytest
 
 from reconciler.daemon.passing import PassResult
 from tests.passes.applying import apply, results
-from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.nodes import TestNode
 from tests.support.site import Site
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("nodes"), count=1) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Site:
-    made = Site(tmp_path_factory.mktemp("site"), fleet)
-    made.standard(fleet.nodes, "Fleet: example\nInterval: rate(1 hour)\n")
-    made.write({"state/associations/motd.yaml": None, "documents/Motd.yaml": None})
-    return made
-
-
-@pytest.fixture
-def node(fleet: Fleet) -> TestNode:
-    return fleet.nodes[0]
 
 
 POWERSHELL = """\

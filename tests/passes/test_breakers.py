@@ -12,10 +12,11 @@ from reconciler.daemon.passing import PassResult, Request
 from reconciler.ids import AssociationName, NodeId
 from reconciler.model.outcome import Disposition
 from reconciler.settings import read_host_settings
-from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.nodes import Fleet, TestNode
 from tests.support.site import APPEND_DOCUMENT, MOTD, Site, bodies
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(900)]
+NODES = 8
 
 MOTD_NAME = AssociationName("motd")
 BAD = APPEND_DOCUMENT.replace("- printf '%s\\n' '{{ text }}' > /etc/motd", "- exit 3")
@@ -30,12 +31,6 @@ class Clock:
 
     def __call__(self) -> datetime:
         return self.now
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), count=8) as started:
-        yield started
 
 
 @pytest.fixture

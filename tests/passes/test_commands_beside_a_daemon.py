@@ -12,16 +12,11 @@ import pytest
 from reconciler.daemon.callers import caller, login_name
 from tests.passes.test_commands import LOG, WEB, details, marks, records, send, shell
 from tests.passes.test_the_daemon import daemon_of, end, passes, wait_until
-from tests.support.nodes import Fleet, start_fleet
+from tests.support.nodes import Fleet
 from tests.support.site import MOTD, Site
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), count=3) as started:
-        yield started
+NODES = 3
 
 
 @pytest.fixture

@@ -60,14 +60,6 @@ def node(fleet: Fleet) -> TestNode:
     return node
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Site:
-    made = Site(tmp_path_factory.mktemp("site"), fleet)
-    made.standard(fleet.nodes, "Fleet: example\nInterval: rate(1 hour)\n")
-    made.write({"state/associations/motd.yaml": None, "documents/Motd.yaml": None})
-    return made
-
-
 def steps(*inputs: str) -> str:
     """A document with one docker action after the other."""
     return "schemaVersion: '2.2'\nmainSteps:\n" + "".join(

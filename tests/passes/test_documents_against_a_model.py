@@ -24,7 +24,7 @@ from reconciler.model.reading.document_files import read_document_file
 from reconciler.model.reading.mistakes import Mistakes
 from reconciler.rollout.settle import forget
 from tests.documents.reference_model import expected
-from tests.support.nodes import Fleet, start_fleet
+from tests.support.nodes import Fleet
 from tests.support.site import Site
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
@@ -130,12 +130,6 @@ class OneNode:
         assert invocation.run is not None, invocation.reason
         assert forget({invocation.node: invocation.run}, self._desired, connect=self._connect, epoch=1) == {}
         return invocation
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), count=1) as started:
-        yield started
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.model.outcome import RunRecord
 from tests.support.git_remote import make_remote
-from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.nodes import Fleet, TestNode
 from tests.support.site import Site
 from tests.support.web_server import WebServer, reply, web_server
 
@@ -18,12 +18,6 @@ pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
 
 NUMBERS = count(1)
 SERVER = "127.0.0.5"
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("nodes"), count=1) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +34,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Site:
     with made.settings.open("a") as settings:
         settings.write(f"Downloads: {{Egress: [{SERVER}]}}\n")
     return made
-
-
-@pytest.fixture
-def node(fleet: Fleet) -> TestNode:
-    return fleet.nodes[0]
 
 
 def association(name: str, document: str, parameters: str = "{}") -> dict[str, str | None]:

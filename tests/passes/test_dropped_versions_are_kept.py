@@ -12,7 +12,7 @@ import pytest
 from reconciler.daemon.passing import PassResult, Request
 from reconciler.model.outcome import Disposition
 from tests.support.apt_repository import AptRepository, Package
-from tests.support.nodes import Fleet, start_fleet
+from tests.support.nodes import Fleet
 from tests.support.patching import BASELINE, audit, package, versions
 from tests.support.site import Site, nodes_yaml
 from tests.support.web_server import WebServer, web_server
@@ -26,12 +26,6 @@ Targets: [{Key: InstanceIds, Values: [web-01]}]
 Parameters: {Operation: [Install], RebootOption: [NoReboot]}
 """
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), 1) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """A report that somebody else wrote is not believed: its nodes are Unknown, nothing runs, and the remedy is named."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,11 +14,12 @@ from reconciler.daemon.controller import Controller
 from reconciler.daemon.passing import PassResult, Request
 from reconciler.ids import NodeId
 from reconciler.settings import read_host_settings
-from tests.support.nodes import Fleet, start_fleet
+from tests.support.nodes import Fleet
 from tests.support.signing import TestSigner, ssh_signer
 from tests.support.site import Site, bodies
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
+NODES = 2
 
 ONCE = """\
 AssociationName: motd
@@ -26,12 +27,6 @@ Name: Motd
 Targets: [{Key: 'tag:Role', Values: [web]}]
 """
 """Nothing is expected: only history tells that it was applied."""
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), count=2) as started:
-        yield started
 
 
 @pytest.fixture

@@ -1,16 +1,16 @@
 """History that is lost is Unknown, never "never applied"; a person brings it back or begins anew, by name."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from reconciler.compliance.report import Status
 from reconciler.daemon.passing import Request
-from tests.support.nodes import Fleet, start_fleet
+from tests.support.nodes import Fleet
 from tests.support.site import Site, bodies
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
+NODES = 2
 
 ONCE = """\
 AssociationName: motd
@@ -18,12 +18,6 @@ Name: Motd
 Targets: [{Key: 'tag:Role', Values: [web]}]
 """
 """Nothing is expected: only history tells that it was applied."""
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), count=2) as started:
-        yield started
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """aws:softwareInventory and aws:refreshAssociation on real nodes: what a step leaves there, and what the next pass makes of it."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from tests.passes.applying import apply, results
-from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.nodes import Fleet, TestNode
 from tests.support.site import Site
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
@@ -22,12 +21,6 @@ mainSteps:
 """
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("nodes"), count=1) as started:
-        yield started
-
-
 @pytest.fixture
 def site(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Site:
     made = Site(tmp_path_factory.mktemp("site"), fleet)
@@ -35,11 +28,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Site:
     made.write({"state/associations/motd.yaml": None, "documents/Motd.yaml": None})
     fleet.nodes[0].run(["sh", "-c", "rm -rf /var/lib/reconciler /var/log/counted-*"])
     return made
-
-
-@pytest.fixture
-def node(fleet: Fleet) -> TestNode:
-    return fleet.nodes[0]
 
 
 def custom(site: Site, kind: str) -> list[dict[str, str]]:

@@ -10,10 +10,11 @@ from reconciler.daemon.passing import PassResult
 from reconciler.drift.finding import State
 from reconciler.ids import NodeId
 from reconciler.model.outcome import Disposition
-from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.nodes import Fleet, TestNode
 from tests.support.site import APPEND_DOCUMENT, Site, bodies, nodes_yaml
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
+NODES = 2
 
 ONCE = """\
 AssociationName: motd
@@ -22,12 +23,6 @@ Targets: [{Key: 'tag:Role', Values: [web]}]
 Parameters: {seconds: ['SECONDS'], text: ['TEXT']}
 """
 """Without Expect: only what is remembered tells whether it is applied."""
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), count=2) as started:
-        yield started
 
 
 @pytest.fixture

@@ -4,31 +4,20 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from reconciler.model.outcome import RunRecord
 from tests.passes.applying import apply, results
-from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.nodes import Fleet, TestNode
 from tests.support.site import Site
 from tests.support.web_server import web_server
 
 SERVER = "127.0.0.6"
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("nodes"), count=1) as started:
-        yield started
-
-
-@pytest.fixture
-def node(fleet: Fleet) -> TestNode:
-    return fleet.nodes[0]
 
 
 @pytest.fixture

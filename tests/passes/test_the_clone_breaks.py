@@ -1,6 +1,6 @@
 """The management host's own clone breaks under a daemon: it is made anew, nothing runs twice, what waited arrives."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +8,10 @@ import pytest
 
 from reconciler.commit.branch import ReportsBranch
 from reconciler.daemon.passing import Request
-from tests.support.nodes import Fleet, start_fleet
+from tests.support.nodes import Fleet
 from tests.support.site import Site, bodies
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), count=1) as started:
-        yield started
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The remote is away for a day: enforcement goes on, reports wait, and one push brings them all when it is back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,16 +11,11 @@ from reconciler.daemon.passing import Request
 from reconciler.settings import read_host_settings
 from reconciler.source.records import RefResult, RefUpdate, Remote
 from reconciler.source.repository import Repository
-from tests.support.nodes import Fleet, start_fleet
+from tests.support.nodes import Fleet
 from tests.support.site import Site, bodies
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), count=3) as started:
-        yield started
+NODES = 3
 
 
 @pytest.fixture

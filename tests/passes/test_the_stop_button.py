@@ -1,7 +1,6 @@
 """pause, resume and hold files on real nodes: nothing new begins, whatever command asks; looking and reporting go on."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,16 +9,11 @@ import pytest
 from reconciler.drift.finding import Cause, State
 from reconciler.model.pause import Pause
 from tests.passes.test_the_daemon import daemon_of, end, passes, wait_until
-from tests.support.nodes import Fleet, start_fleet
+from tests.support.nodes import Fleet
 from tests.support.site import APPEND_DOCUMENT, MOTD, Site, bodies
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), count=3) as started:
-        yield started
+NODES = 3
 
 
 @pytest.fixture

@@ -5,23 +5,17 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.passes.test_the_daemon import end, wait_until
 from tests.passes.test_writers import Second, lease
-from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.nodes import Fleet, TestNode
 from tests.support.site import APPEND_DOCUMENT, MOTD, Site
 
 pytestmark = [pytest.mark.nodes]
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), count=3) as started:
-        yield started
+NODES = 3
 
 
 @pytest.fixture

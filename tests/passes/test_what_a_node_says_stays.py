@@ -1,7 +1,6 @@
 """What node A said never reaches node B: every byte that a pass sends is looked through for words that only A knows."""
 
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,21 +8,16 @@ import pytest
 from reconciler.daemon.passing import PassResult
 from reconciler.ids import NodeId
 from reconciler.transport.exchange import Exchange
-from tests.support.nodes import Fleet, start_fleet
+from tests.support.nodes import Fleet
 from tests.support.site import APPEND_DOCUMENT, MOTD, Site
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
+NODES = 2
 
 CANARY = "canary-7Qx"
 TELLING = APPEND_DOCUMENT.replace(
     "        - echo run", "        - cat /etc/canary; cat /etc/canary >&2; id canary || true\n        - echo run"
 )
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), count=2) as started:
-        yield started
 
 
 @pytest.fixture

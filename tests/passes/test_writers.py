@@ -4,23 +4,17 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from reconciler.daemon.passing import Request
 from tests.passes.test_the_daemon import end, wait_until
-from tests.support.nodes import Fleet, start_fleet
+from tests.support.nodes import Fleet
 from tests.support.site import APPEND_DOCUMENT, MOTD, Site, bodies
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), count=3) as started:
-        yield started
+NODES = 3
 
 
 def clean(fleet: Fleet) -> None:
