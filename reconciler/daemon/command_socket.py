@@ -249,6 +249,7 @@ class CommandSocket:
             state_dir=controller.state_dir,
             branches=branches,
             contents=contents,
+            patch_files=controller.patch_files,
             connect=lambda desired: controller.connections.pool(desired).connect,
             rules=controller.command_rules,
             clock=controller.clock,

@@ -28,7 +28,8 @@ from reconciler.daemon.cancelling import sending
 from reconciler.daemon.contents import Contents
 from reconciler.daemon.controller import Controller
 from reconciler.daemon.output_delivery import Put, deliver, ready
-from reconciler.daemon.patch_orders import patch_orders
+from reconciler.daemon.patch_files import PatchFiles
+from reconciler.daemon.patch_orders import Books, patch_orders
 from reconciler.daemon.reporting import Reports
 from reconciler.drift.lost_history import guarded
 from reconciler.errors import CommitError, LeaseLost, NodeError, UsageError
@@ -69,6 +70,7 @@ class Office:
     state_dir: Path
     branches: Branches
     contents: Contents
+    patch_files: PatchFiles
     connect: Callable[[DesiredState], Connect]
     rules: tuple[CommandRule, ...]
     clock: Callable[[], datetime]
@@ -117,6 +119,7 @@ def office_of(controller: Controller) -> Office:
         state_dir=controller.state_dir,
         branches=controller.branches,
         contents=controller.contents,
+        patch_files=controller.patch_files,
         connect=lambda desired: controller.connections.pool(desired).connect,
         rules=controller.command_rules,
         clock=controller.clock,
@@ -217,9 +220,9 @@ def _send(
                 pauses=office.pauses,
                 cancelled=cancel.of,
                 tell=ears.tell,
-                read=office.contents.read,
+                read=partial(office.patch_files.read_or, office.contents.read),
                 watch=ears.watch,
-                patches=_patches(command, desired, reports, connect, office.clock()),
+                patches=_patches(command, desired, _known(reports, office), connect, office.clock()),
             ),
         )
         if ears.put is not None and command.request.output is not None:
@@ -239,15 +242,19 @@ def _send(
     return Sent(record=record, problems=tuple(problems), report_commit=made)
 
 
+def _known(reports: Reports, office: Office) -> Books:
+    return Books(ledger=reports.read.ledger, nodes=reports.read.history.nodes, kept=office.patch_files.kept())
+
+
 def _patches(
-    command: Command, desired: DesiredState, reports: Reports, connect: Connect, now: datetime
+    command: Command, desired: DesiredState, books: Books, connect: Connect, now: datetime
 ) -> Mapping[NodeId, Observed[PatchOrder | None]]:
     """Ask the nodes of a patch document what they miss; other documents ask nothing."""
     request = command.definition.rendered.patch_request
     if request is None:
         return {}
     nodes = [desired.nodes[node] for node in command.nodes if node not in command.denied]
-    return patch_orders(request, nodes, desired, reports.read.ledger, connect, now)
+    return patch_orders(request, nodes, desired, books, connect, now)
 
 
 def _leading(office: Office, command: Command, desired: DesiredState, reports: Reports, connect: Connect) -> Leads:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event
 from time import CLOCK_BOOTTIME, clock_gettime, monotonic
@@ -319,6 +320,7 @@ class Controller:
             return leading.terms
 
         orphans = () if leading.lease is None else self._commands.orphans(reports.standing.tip, self.clock())
+        books = self._books(reports)
         done = reconcile(
             base,
             reports.read.history,
@@ -338,7 +340,7 @@ class Controller:
                 allow_shrink=accepted.allow_shrink,
                 new_history=request.new_history,
             ),
-            self._books(reports),
+            books,
         )
         if not done.patches.clock:  # a clock that jumped is doubted until it is back, or somebody starts us anew
             self._clock_before = self._clock_now
@@ -351,7 +353,7 @@ class Controller:
         files: tuple[str, ...] = ()
         made, words = (None, "nothing was committed")
         if lease is not None:
-            self._keep(base, done)
+            self._keep(base, done, books.kept)
             told = Told(base=base, done=done, everyone=everyone, summary=summary, lease=lease.lease, orphans=orphans)
             connect = self.connections.pool(base.desired).connect
             met: list[str] = []
@@ -452,13 +454,9 @@ class Controller:
             facts_digest=self._facts_digest,
             latecomers=latecomers,
             stragglers=stragglers,
-            read_content=self.read_content,
+            read_content=partial(self.patch_files.read_or, self.contents.read),
             patches=self._patches,
         )
-
-    def read_content(self, sha256: str) -> bytes:
-        """Give a file that runs bring to their nodes. Raises SourceError where it is gone, or was changed."""
-        return self.patch_files.read(sha256) if self.patch_files.has(sha256) else self.contents.read(sha256)
 
     def _asking(self, base: Ground) -> Ground:
         """Ask nodes where their repositories lie, too, where this host keeps files of patches."""
@@ -516,15 +514,14 @@ class Controller:
         )
         return everyone, summary
 
-    def _keep(self, base: Ground, done: Pass) -> None:
+    def _keep(self, base: Ground, done: Pass, kept: frozenset[str]) -> None:
         """Keep what spares the next pass work, and what this one was made from; let go of what is old."""
         fleet = base.desired.nodes
         self._held = {n: c for n, c in {**self._collected(), **done.collected}.items() if n in fleet}
         self._cache.save(self._held)
         forget_before(self.outputs, self.clock() - OUTPUTS_KEPT)
-        self._replays.keep(
-            done.plan, {name: found.facts for name, found in done.before.items()}, done.pauses, base.downloads
-        )
+        before = {name: found.facts for name, found in done.before.items()}
+        self._replays.keep(done.plan, before, done.pauses, base.downloads, kept)
         if base.desired.commit is not None and done.history.lost is None:
             self.branches.accept(CommitId(base.desired.commit))
 

@@ -73,7 +73,9 @@ class OfflinePlans:
             raise SourceError(f"commit {kept.commit}, which that plan was made of, cannot be read any more")
         history = () if kept.history is None else read_branch(self._repository, kept.history)
         branch = replace(read_branch_files(history, kept.history), downloads=kept.downloads)
-        return self._planned(ground(self._narrowed(desired)), kept.facts, branch, at, frozenset(), kept.pauses)
+        return self._planned(
+            ground(self._narrowed(desired)), kept.facts, branch, at, frozenset(), kept.pauses, kept.kept
+        )
 
     def _planned(
         self,
@@ -83,6 +85,7 @@ class OfflinePlans:
         now: datetime,
         allow_shrink: frozenset[AssociationName],
         pauses: Pauses | None = None,
+        kept: frozenset[str] = frozenset(),
     ) -> Planned:
         survey, plan = self._planner.plan(
             self._recalled(base, branch.downloads),
@@ -91,7 +94,7 @@ class OfflinePlans:
             now,
             allow_shrink=allow_shrink,
             pauses=pauses,
-            books=PatchBooks(ledger=branch.ledger, committed_at=branch.committed_at, reported=branch.facts),
+            books=PatchBooks(ledger=branch.ledger, committed_at=branch.committed_at, reported=branch.facts, kept=kept),
         )
         left = any(item_status(finding) is not Status.COMPLIANT for finding in survey.noteworthy)
         return Planned(plan=plan, nothing_left=not left)

@@ -5,7 +5,7 @@ decides, and its size is a bound. A file goes only to nodes whose own index show
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -64,16 +64,12 @@ class PatchFiles:
         self._fetches.close()
 
     def kept(self) -> frozenset[str]:
-        """Give the checksums of what is here."""
+        """Give the checksums of what is here; from any thread."""
         return frozenset(f"sha256:{sha256}" for sha256 in self._files.held()) if self.keeps else frozenset()
 
-    def has(self, sha256: str) -> bool:
-        """Whether a file is here."""
-        return self.keeps and self._files.has(sha256)
-
-    def read(self, sha256: str) -> bytes:
-        """Give a file. Raises SourceError where it is gone, or was changed."""
-        return self._files.read(sha256)
+    def read_or(self, other: Callable[[str], bytes], sha256: str) -> bytes:
+        """Give a file of ours, else what `other` gives. Raises SourceError where it is gone, or was changed; from any thread."""
+        return self._files.read(sha256) if self.keeps and self._files.has(sha256) else other(sha256)
 
     def keep(self, needed: Sequence[FileToKeep], now: datetime) -> tuple[str, ...]:
         """Begin to fetch what is not here, and make room for it; gives what people should hear of it, each thing once."""

@@ -6,6 +6,7 @@ a pass has seen it. What cannot be told of a node is an Unknown, and nothing is 
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reconciler.drift.refreshes import with_refreshes
@@ -15,11 +16,15 @@ from reconciler.inventory.collect import ask, collect
 from reconciler.inventory.observed import Facts
 from reconciler.model.command import Connect
 from reconciler.model.desired import DesiredState
+from reconciler.model.history import NodeHistory
 from reconciler.model.known import Known, Observed, Unknown
 from reconciler.model.node import Node
+from reconciler.model.patch_lines import PatchTable
 from reconciler.model.patch_order import PatchOrder
 from reconciler.model.patch_request import PatchRequest
 from reconciler.model.questions import Questions
+from reconciler.patching.from_facts import remembered
+from reconciler.patching.gone import remember_gone
 from reconciler.patching.ledger import Ledger
 from reconciler.patching.look import look_at_node
 from reconciler.patching.orders import order_of
@@ -28,11 +33,23 @@ WORKERS = 16
 """Nodes that are asked at once: a list of packages is some 200 KB."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """What a command judges by, beside git's word and the nodes'."""
+
+    ledger: Ledger
+    """As committed."""
+    nodes: Mapping[NodeId, NodeHistory]
+    """As committed: what their lists have dropped."""
+    kept: frozenset[str]
+    """Checksums of the files that this host holds."""
+
+
 def patch_orders(
     request: PatchRequest,
     nodes: Iterable[Node],
     desired: DesiredState,
-    ledger: Ledger,
+    books: Books,
     connect: Connect,
     now: datetime,
 ) -> Mapping[NodeId, Observed[PatchOrder | None]]:
@@ -40,7 +57,7 @@ def patch_orders(
     wanted = tuple(nodes)
 
     def one(node: Node) -> Observed[PatchOrder | None]:
-        return order_for(request, node, desired, _facts_of(request, node, desired, connect, now), ledger, now)
+        return order_for(request, node, desired, _facts_of(request, node, desired, connect, now), books, now)
 
     with ThreadPoolExecutor(max_workers=max(1, min(WORKERS, len(wanted))), thread_name_prefix="patches") as pool:
         answers = list(pool.map(one, wanted))
@@ -60,10 +77,14 @@ def _facts_of(request: PatchRequest, node: Node, desired: DesiredState, connect:
 
 
 def order_for(
-    request: PatchRequest, node: Node, desired: DesiredState, facts: Facts, ledger: Ledger, now: datetime
+    request: PatchRequest, node: Node, desired: DesiredState, facts: Facts, books: Books, now: datetime
 ) -> Observed[PatchOrder | None]:
     """Judge one node's facts; pure."""
-    look = look_at_node(node, desired, facts, ledger, now, request=request)
+    look = look_at_node(node, desired, facts, books.ledger, now, request=request)
     if isinstance(look, Unknown):
         return look
-    return Known(order_of(request, look.value.patches, look.value.judge))
+    shown = look.value.patches
+    known = books.nodes.get(node.id) or NodeHistory(node=node.id)
+    before = replace(shown, available=(), gone=remembered(known, PatchTable()).gone)
+    gone = remember_gone(before, shown, now=now, kept=books.kept)
+    return Known(order_of(request, replace(shown, gone=gone), look.value.judge))

@@ -30,6 +30,8 @@ class Kept:
     facts: Mapping[NodeId, Facts]
     pauses: Pauses
     downloads: bytes | None = None
+    kept: frozenset[str] = frozenset()
+    """Checksums of the files of patches that this host held."""
 
 
 class Replays:
@@ -38,7 +40,14 @@ class Replays:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, plan: Plan, facts: Mapping[NodeId, Facts], pauses: Pauses, downloads: bytes | None = None) -> None:
+    def keep(
+        self,
+        plan: Plan,
+        facts: Mapping[NodeId, Facts],
+        pauses: Pauses,
+        downloads: bytes | None = None,
+        kept: frozenset[str] = frozenset(),
+    ) -> None:
         """Keep what `plan` was made from; a plan without items has nothing to be asked about."""
         if not plan.items:
             return
@@ -48,6 +57,7 @@ class Replays:
             "at": plan.at.isoformat(),
             "pauses": encode_pauses(pauses.all).decode(),
             "downloads": None if downloads is None else downloads.decode(),
+            "kept": sorted(kept),
             "facts": {node: canonical(found).decode() for node, found in facts.items()},
         }
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,5 +86,6 @@ class Replays:
             at=datetime.fromisoformat(value["at"]),
             pauses=Pauses(all=decode_pauses(value["pauses"].encode())) if "pauses" in value else Pauses(),
             downloads=value["downloads"].encode() if value.get("downloads") is not None else None,
+            kept=frozenset(value.get("kept", ())),
             facts={NodeId(node): read_canonical(NodeId(node), text.encode()) for node, text in value["facts"].items()},
         )

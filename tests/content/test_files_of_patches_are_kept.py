@@ -11,6 +11,7 @@ from typing import BinaryIO
 import pytest
 
 from reconciler.content.kept_files import MISSED, Held, KeptFiles, Wanted, choose
+from reconciler.content.store import Store
 from reconciler.daemon.patch_files import FIRST_AGAIN, PatchFiles
 from reconciler.errors import SourceError
 from reconciler.patching.needed_files import FileToKeep, Need
@@ -136,7 +137,7 @@ def keep(keeper: PatchFiles, *files: FileToKeep, at: datetime = NOW) -> tuple[st
 
 
 def test_a_file_is_fetched_once_from_the_first_place_that_has_it(
-    keeper: Callable[..., PatchFiles], server: WebServer
+    keeper: Callable[..., PatchFiles], server: WebServer, tmp_path: Path
 ) -> None:
     server.files |= {"/b/f": b"wrong", "/c/f": b"right"}
     files = keeper()
@@ -145,7 +146,9 @@ def test_a_file_is_fetched_once_from_the_first_place_that_has_it(
     assert keep(files, one) == ()
     assert server.asked == ["GET /a/f", "GET /b/f", "GET /c/f"]
     assert files.kept() == {f"sha256:{digest(b'right')}"}
-    assert files.read(digest(b"right")) == b"right"
+    others = Store(tmp_path / "content")
+    assert files.read_or(others.read, digest(b"right")) == b"right"
+    assert files.read_or(others.read, others.put(b"of a document")) == b"of a document"
 
 
 @pytest.mark.parametrize(

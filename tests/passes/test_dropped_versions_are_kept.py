@@ -26,6 +26,7 @@ Targets: [{Key: InstanceIds, Values: [web-01]}]
 Parameters: {Operation: [Install], RebootOption: [NoReboot]}
 """
 DAY = timedelta(days=1)
+KEEP = "PatchFiles: {Keep: true, MaxBytes: 1000000}\nDownloads: {Egress: [127.0.0.9]}\n"
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +38,17 @@ def server() -> Iterator[WebServer]:
 class Archive:
     """An archive on the web, a node that takes its packages from there, and a site that keeps files of patches."""
 
-    def __init__(self, folder: Path, fleet: Fleet, server: WebServer, *, settings: str) -> None:
+    def __init__(self, folder: Path, fleet: Fleet, server: WebServer, name: str) -> None:
         self.node = fleet.nodes[0]
         self.server = server
         self.repository = AptRepository(folder / "apt")
         self.site = Site(folder / "site", fleet)
         self.kept = self.site.state_dir / "patch-files"
         with self.site.settings.open("a") as added:
-            added.write(settings)
+            added.write(KEEP)
         self.site.commit(
             {
-                "state/fleet.yaml": "Fleet: example\n",
+                "state/fleet.yaml": f"Fleet: {name}\n",  # the node remembers the other ones
                 "state/nodes/web.yaml": nodes_yaml(fleet.nodes),
                 "state/known_hosts": fleet.known_hosts,
                 "baselines/now.yaml": f"{BASELINE}Refresh: never\nMetadataMaxAgeHours: 8760\n",
@@ -97,13 +98,10 @@ class Archive:
         return hashlib.sha256((self.repository.directory / "pool/main" / one.file_name).read_bytes()).hexdigest()
 
 
-KEEP = "PatchFiles: {Keep: true, MaxBytes: 1000000}\nDownloads: {Egress: [127.0.0.9]}\n"
-
-
 def test_a_version_that_its_archive_dropped_is_installed_after_its_wait_by_exact_pin(
     fleet: Fleet, server: WebServer, tmp_path: Path
 ) -> None:
-    archive = Archive(tmp_path, fleet, server, settings=KEEP)
+    archive = Archive(tmp_path, fleet, server, "first")
     begin = datetime.now(UTC).replace(microsecond=0)
     old, good, new = (package("hello", f"1:1.{n}-1", files={"/usr/share/hello": f"{n}\n"}) for n in range(3))
     other, unneeded = package("other", "1.0"), package("unneeded", "9.9")
@@ -126,3 +124,36 @@ def test_a_version_that_its_archive_dropped_is_installed_after_its_wait_by_exact
     assert (archive.node.root / "usr/share/hello").read_text() == "1\n"
     assert audit(archive.node) == ""
     assert archive.passed(begin + 7 * DAY + timedelta(minutes=1)).outcomes == ()
+    with archive.site.controller(at=begin + 8 * DAY) as controller:  # what was decided can be worked out again
+        assert controller.plan(limit=(), inventory=done.plan.digest).plan.digest == done.plan.digest
+
+
+def test_what_is_sent_by_hand_and_what_is_explained_go_by_what_is_kept(
+    fleet: Fleet, server: WebServer, tmp_path: Path
+) -> None:
+    archive = Archive(tmp_path, fleet, server, "second")
+    begin = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=2)
+    archive.site.commit({"state/associations/patches.yaml": None, "baselines/now.yaml": f"{BASELINE}Refresh: never\n"})
+    old, good, new = (package("again", f"1.{n}") for n in range(3))
+    archive.have(old)
+    archive.offer(old, good)
+    archive.passed(begin)
+    archive.offer(new)
+    archive.passed(begin + timedelta(minutes=1))
+    told = archive.site.command("patch", "explain", "web-01", "again").stdout
+    assert "again 1.1" in told.replace(".all", "").replace(":", " "), told
+    archive.site.commit(
+        {"baselines/now.yaml": f"{BASELINE}Refresh: never\nMetadataMaxAgeHours: 8760\nApprovedPatches: [again-1.1]\n"}
+    )
+    assert "is missing: on the approved list" in archive.site.command("patch", "list", "web-01").stdout
+    done = archive.site.command(
+        "send-command",
+        "--document-name",
+        "AWS-RunPatchBaseline",
+        "--instance-ids",
+        "web-01",
+        "--parameters",
+        '{"Operation": ["Install"], "RebootOption": ["NoReboot"]}',
+    )
+    assert done.returncode == 0, done
+    assert versions(archive.node, "again") == {"again": "1.1"}
