@@ -9,17 +9,12 @@ import pytest
 
 from reconciler.ids import NodeId
 from reconciler.model.outcome import Disposition
-from tests.support.nodes import Fleet, start_fleet
+from tests.support.nodes import Fleet
 from tests.support.rpm_repository import (
-    LEAP,
-    ROCKY,
     Advisory,
     Rpm,
     RpmPackages,
-    become_rpm_node,
-    configure_dnf,
-    configure_zypper,
-    rpm_node,
+    rpm_fleet,
 )
 from tests.support.site import Site
 
@@ -52,12 +47,7 @@ DAYS = timedelta(days=1)
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("nodes"), specs=[rpm_node("rocky"), rpm_node("leap")]) as started:
-        rocky, leap = started.nodes
-        become_rpm_node(rocky, ROCKY)
-        become_rpm_node(leap, LEAP)
-        configure_dnf(rocky, ["updates"])
-        configure_zypper(leap, ["updates"])
+    with rpm_fleet(tmp_path_factory.mktemp("nodes")) as started:
         yield started
 
 

@@ -26,18 +26,13 @@ from reconciler.patching.node_compliance import ComplianceStatus, summarize
 from reconciler.patching.node_patches import InstallRun, NodePatches
 from reconciler.patching.orders import order_of
 from reconciler.patching.states import Judge, PatchState, judge_rows, not_applicable
-from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.nodes import Fleet, TestNode
 from tests.support.patching import Manager, Patched
 from tests.support.rpm_repository import (
-    LEAP,
-    ROCKY,
     Advisory,
     Rpm,
     RpmPackages,
-    become_rpm_node,
-    configure_dnf,
-    configure_zypper,
-    rpm_node,
+    rpm_fleet,
 )
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
@@ -112,15 +107,11 @@ NOTICES = [
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet"), specs=[rpm_node("rocky"), rpm_node("leap")]) as started:
+    with rpm_fleet(tmp_path_factory.mktemp("fleet")) as started:
         rocky, leap = started.nodes
-        become_rpm_node(rocky, ROCKY)
-        become_rpm_node(leap, LEAP)
         packages = RpmPackages(rocky)
         packages.publish("updates", [*OLD, *NEW], notices=NOTICES)
         packages.copy_to(leap)
-        configure_dnf(rocky, ["updates"])
-        configure_zypper(leap, ["updates"])
         for node, refresh in ((rocky, "dnf -q makecache"), (leap, "zypper -n --no-gpg-checks refresh")):
             # zypper asks dpkg's wrapper of rpm for leave on such a node.
             node.run(["sh", "-ec", refresh])

@@ -3,30 +3,22 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from reconciler.drift.definitions import Definition
-from reconciler.drift.finding import Cause
-from reconciler.ids import AssociationName, Digest, DocumentName, NodeId
-from reconciler.model.association import Association
-from reconciler.model.desired import DesiredState
-from reconciler.model.fleet import Fleet as FleetSettings
+from reconciler.ids import Digest
 from reconciler.model.history import RunStatus
-from reconciler.model.node import Become, Node
+from reconciler.model.node import Become
 from reconciler.model.outcome import Disposition, Outcome
-from reconciler.plan.plan import Plan, PlanItem
-from reconciler.plan.run_id import run_id
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
-from reconciler.rollout.run import roll_out
 from reconciler.rollout.sight import Standing
-from reconciler.transport.known_hosts import parse
-from reconciler.transport.pool import ConnectionPool
-from tests.rollout.a_node import FLEET, a_step, rendered
+from tests.rollout.a_node import FLEET, MOTD, a_step, rendered
 from tests.support.nodes import Fleet, TestNode, start_fleet
+from tests.support.one_node import OneNode
 
 pytestmark = [pytest.mark.nodes]
 
@@ -46,59 +38,13 @@ def server(fleet: Fleet, request: pytest.FixtureRequest) -> TestNode:
     return node
 
 
-class Manager:
+class Manager(OneNode):
     """A management host with one association for one node."""
 
-    def __init__(self, server: TestNode, *, user: str = "ops", become: Become = Become.SUDO) -> None:
-        self.server = server
-        self.node = Node(
-            id=NodeId(server.name),
-            address=server.address,
-            port=server.port,
-            user=user,
-            identity_file=server.fleet.identity_file.name,
-            become=become,
-        )
-
-    def pool(self) -> ConnectionPool:
-        known = parse(self.server.fleet.known_hosts)
-        return ConnectionPool(
-            known_hosts=known, nodes={self.node.id: self.node}, key_directory=self.server.fleet.identity_file.parent
-        )
-
     def roll_out(self, script: str, *, n: int = 1, seconds: float = 60, epoch: int = 1, timeout: int = 60) -> Outcome:
-        name = AssociationName("motd")
         step = a_step(script, timeout=timedelta(seconds=timeout))
         definition = Definition(digest=Digest("e" * 64), rendered=rendered(step))
-        item = PlanItem(
-            node=self.node.id,
-            association=name,
-            document="Doc:1",
-            definition=definition.digest,
-            rendered=definition.rendered.digest,
-            run=run_id(FLEET, self.node.id, name, n),
-            executions=n,
-            cause=Cause.PENDING,
-            reason="it was never applied",
-        )
-        now = datetime.now(UTC)
-        with self.pool() as pool:
-            (outcome,) = roll_out(
-                Plan(digest=Digest("0" * 64), commit=None, facts=Digest("1" * 64), at=now, items=(item,)),
-                desired=DesiredState(
-                    commit=None,
-                    fleet=FleetSettings(id=FLEET),
-                    nodes={self.node.id: self.node},
-                    associations={name: Association(name=name, document=DocumentName("Doc"))},
-                ),
-                definitions={name: definition},
-                connect=pool.connect,
-                epoch=epoch,
-                clock=lambda: datetime.now(UTC),
-                wait_until=now + timedelta(seconds=seconds),
-                stop=threading.Event(),
-            )
-        return outcome
+        return self.carry_out(definition, fleet=FLEET, association=MOTD, n=n, epoch=epoch, seconds=seconds)
 
 
 def bodies(server: TestNode) -> list[str]:

@@ -16,15 +16,10 @@ from reconciler.documents.content import Blobs
 from reconciler.documents.patch_script import NO_END, patch_script
 from reconciler.documents.rendered import Rendered, RenderedStep, digest_of
 from reconciler.drift.definitions import Definition
-from reconciler.drift.finding import Cause
-from reconciler.ids import AssociationName, BaselineName, Digest, DocumentName, FleetId, NodeId
+from reconciler.ids import AssociationName, BaselineName, Digest, DocumentName, FleetId
 from reconciler.inventory.collect import ask
-from reconciler.model.association import Association
 from reconciler.model.baseline import OperatingSystem, PatchBaseline, PatchEntry
-from reconciler.model.desired import DesiredState
-from reconciler.model.fleet import Fleet as FleetSettings
 from reconciler.model.known import Known
-from reconciler.model.node import Become, Node
 from reconciler.model.patch_lines import PatchTable
 from reconciler.model.patch_order import PatchOrder, RebootOption
 from reconciler.model.patch_request import InstallOverride, Operation, PatchRequest
@@ -36,14 +31,10 @@ from reconciler.patching.ledger import Ledger
 from reconciler.patching.node_patches import NodePatches
 from reconciler.patching.orders import order_of
 from reconciler.patching.states import Judge
-from reconciler.plan.plan import Plan, PlanItem
-from reconciler.plan.run_id import run_id
 from reconciler.rollout.flight import Delivery
-from reconciler.rollout.run import roll_out
-from reconciler.transport.known_hosts import parse
-from reconciler.transport.pool import ConnectionPool
 from tests.support.apt_repository import AptRepository, Package
 from tests.support.nodes import Fleet, TestNode
+from tests.support.one_node import OneNode
 from tests.support.site import Site, nodes_yaml
 
 BASELINE = """\
@@ -164,7 +155,7 @@ class Patching:
         )
 
 
-class Manager:
+class Manager(OneNode):
     """A management host in this process, for one node: asks it, judges, and carries one order out. No git, no ledger."""
 
     def __init__(
@@ -174,27 +165,11 @@ class Manager:
         system: OperatingSystem = OperatingSystem.DEBIAN,
         product: str = "Debian12",
     ) -> None:
-        self.server = server
+        super().__init__(server)
         self.system = system
         self.product = product
-        self.node = Node(
-            id=NodeId(server.name),
-            address=server.address,
-            port=server.port,
-            user=server.user,
-            identity_file=server.fleet.identity_file.name,
-            become=Become.SUDO,
-        )
         self.outputs = outputs
         self.runs = 0
-
-    def pool(self) -> ConnectionPool:
-        """Give connections to the node, with the host key it has now."""
-        return ConnectionPool(
-            known_hosts=parse(self.server.fleet.known_hosts),
-            nodes={self.node.id: self.node},
-            key_directory=self.server.fleet.identity_file.parent,
-        )
 
     def order(
         self,
@@ -253,44 +228,22 @@ class Manager:
             document=DocumentName("Patch"), version="1", digest=digest_of(steps), steps=steps, blobs=blobs
         )
         self.runs += 1
-        name = AssociationName("patch")
-        definition = Definition(digest=Digest("e" * 64), rendered=rendered)
-        fleet = FleetId("patching")
-        item = PlanItem(
-            node=self.node.id,
-            association=name,
-            document="Patch:1",
-            definition=definition.digest,
-            rendered=rendered.digest,
-            run=run_id(fleet, self.node.id, name, self.runs),
-            executions=self.runs,
-            cause=Cause.PENDING,
-            reason="for a test",
+        until = datetime.now(UTC) + timedelta(seconds=seconds)
+        outcome = self.carry_out(
+            Definition(digest=Digest("e" * 64), rendered=rendered),
+            fleet=FleetId("patching"),
+            association=AssociationName("patch"),
+            n=self.runs,
+            seconds=seconds,
+            stop=stop,
+            outputs=self.outputs,
+            delivery=Delivery(
+                until=until,
+                cancelled=lambda _node: cancelled(),
+                on_started=lambda _node: None,
+                on_delayed=lambda _node, _why: None,
+            ),
         )
-        now = datetime.now(UTC)
-        with self.pool() as pool:
-            (outcome,) = roll_out(
-                Plan(digest=Digest("0" * 64), commit=None, facts=Digest("1" * 64), at=now, items=(item,)),
-                desired=DesiredState(
-                    commit=None,
-                    fleet=FleetSettings(id=fleet),
-                    nodes={self.node.id: self.node},
-                    associations={name: Association(name=name, document=DocumentName("Patch"))},
-                ),
-                definitions={name: definition},
-                connect=pool.connect,
-                epoch=1,
-                clock=lambda: datetime.now(UTC),
-                wait_until=now + timedelta(seconds=seconds),
-                stop=stop or threading.Event(),
-                outputs=self.outputs,
-                delivery=Delivery(
-                    until=now + timedelta(seconds=seconds),
-                    cancelled=lambda _node: cancelled(),
-                    on_started=lambda _node: None,
-                    on_delayed=lambda _node, _why: None,
-                ),
-            )
         if outcome.record is None:  # cancelled before it began
             return Patched(status=outcome.disposition.value, exit_code=-1, stdout="", stderr=outcome.reason)
         done = outcome.record.steps[0]

@@ -5,6 +5,7 @@
     packages.copy_to(other)                            # any other node
     become_rpm_node(node, ROCKY)                       # its os-release, its rpm database, and dnf's configuration
     configure_dnf(node, ["baseos"])
+    with rpm_fleet(folder, dnf=["baseos"]) as fleet:   # all of it, for one node with dnf and one with zypper
 
 What such a node is: a Debian root with Debian's own rpm, dnf, createrepo_c and zypper (the real programs), the os-release of
 another distribution, and an rpm database in the usual place that holds only what tests installed from these repositories.
@@ -13,12 +14,13 @@ Takes packages as values, builds them with rpmbuild; a repository published agai
 
 import shlex
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-from tests.support.nodes import NodeSpec, TestNode
+from tests.support.nodes import Fleet, NodeSpec, TestNode, start_fleet
 
 RPM_TOOLS = ("dnf", "rpm", "createrepo-c", "zypper")
 """Packages of Debian's; one layer for both families, made once."""
@@ -214,6 +216,20 @@ class RpmPackages:
 def rpm_node(name: str, *, systemd: bool = False) -> NodeSpec:
     """Say what kind of node has these tools."""
     return NodeSpec(name=name, packages=RPM_TOOLS, systemd=systemd)
+
+
+@contextmanager
+def rpm_fleet(
+    folder: Path, *others: NodeSpec, dnf: Iterable[str] = ("updates",), zypper: Iterable[str] = ("updates",)
+) -> Iterator[Fleet]:
+    """Start `others`, one node that lives by dnf and one that lives by zypper, which know these repositories."""
+    with start_fleet(folder, specs=[*others, rpm_node("rocky"), rpm_node("leap")]) as fleet:
+        *_, rocky, leap = fleet.nodes
+        become_rpm_node(rocky, ROCKY)
+        become_rpm_node(leap, LEAP)
+        configure_dnf(rocky, dnf)
+        configure_zypper(leap, zypper)
+        yield fleet
 
 
 def become_rpm_node(node: TestNode, os_release: str) -> None:
