@@ -12,17 +12,12 @@ from reconciler.model.patch import Family, Index, InstallState
 from reconciler.model.patch_lines import read_installed
 from reconciler.model.questions import Questions
 from tests.inventory.patch_site import ASKED, Site, offers, rows, unknown
-from tests.support.nodes import start_fleet
 from tests.support.rpm_repository import (
-    LEAP,
-    ROCKY,
     Advisory,
     Rpm,
     RpmPackages,
-    become_rpm_node,
     configure_dnf,
-    configure_zypper,
-    rpm_node,
+    rpm_fleet,
 )
 
 SECTIONS = (
@@ -117,18 +112,15 @@ data:
 
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[tuple[Site, Site]]:
-    with start_fleet(tmp_path_factory.mktemp("rpm"), specs=[rpm_node("rocky"), rpm_node("leap")]) as fleet:
+    own = {"dnf": ["baseos", "updates", "modular"], "zypper": ["baseos", "updates"]}
+    with rpm_fleet(tmp_path_factory.mktemp("rpm"), **own) as fleet:
         rocky, leap = fleet.nodes
-        become_rpm_node(rocky, ROCKY)
-        become_rpm_node(leap, LEAP)
         packages = RpmPackages(rocky)
         everything = [*HELLO.values(), *GREET, *KERNEL, *COMPANIONS, Rpm(name="unwanted", version="1-1")]
         packages.publish("baseos", everything, notices=[SECURITY, BUGFIX, OF_NOBODY])
         packages.publish("updates", [HELLO["1.1"]], notices=[SECURITY])
         packages.publish("modular", [*NODE["18"], *NODE["20"], PLAIN_NODE, TOO_NEW], notices=None, modules=MODULES)
         packages.copy_to(leap)
-        configure_dnf(rocky, ["baseos", "updates", "modular"])
-        configure_zypper(leap, ["baseos", "updates"])
         rocky.run(["dnf", "-q", "-y", "module", "enable", "nodejs:18"])
         rocky.run(
             [
@@ -432,6 +424,20 @@ def test_competitors_are_told(rocky: Site) -> None:
         rocky.sh(
             f"cp /root/automatic.conf /etc/dnf/automatic.conf; rm -r /etc/cron.daily/0yum-daily.cron /etc/yum; rm -rf {wants}/dnf-automatic.timer"
         )
+
+
+def test_a_node_without_dnf_is_unknown_with_what_to_do(rocky: Site) -> None:
+    """Only whether yum is there decides what is said: its lists are never read."""
+    rocky.sh("mv /usr/bin/dnf /root/dnf")
+    try:
+        assert "neither dnf nor dnf5 is installed: install one of them" in unknown(rocky.look(), "available")
+        rocky.sh("printf '#!/bin/sh\\n' >/usr/bin/yum; chmod +x /usr/bin/yum")
+        told = unknown(rocky.look(), "available")
+        assert told.endswith(
+            "yum is here without dnf, and its lists are not read: install dnf beside it (yum install dnf)"
+        )
+    finally:
+        rocky.sh("mv /root/dnf /usr/bin/dnf; rm -f /usr/bin/yum")
 
 
 def test_a_package_left_double_by_a_broken_transaction_is_not_whole(rocky: Site) -> None:

@@ -109,7 +109,8 @@ if [ "$pm" = dnf ]; then
   set -- /etc/dnf/dnf.conf /etc/dnf/libdnf5.conf.d/*.conf /etc/yum.repos.d/*.repo /etc/dnf/repos.override.d/*.repo
   if command -v dnf5 >/dev/null; then b=/var/cache/libdnf5
   elif command -v dnf >/dev/null; then b=/var/cache/dnf
-  else b= rpm_index='unknown neither dnf nor dnf5 is installed: other package managers for rpm cannot be read yet'
+  elif command -v yum >/dev/null; then b= rpm_index='unknown yum is here without dnf, and its lists are not read: install dnf beside it (yum install dnf)'
+  else b= rpm_index='unknown neither dnf nor dnf5 is installed: install one of them'
   fi
 else
   set -- /etc/zypp/zypp.conf /etc/zypp/repos.d/*.repo; b=/var/cache/zypp/raw
