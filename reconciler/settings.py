@@ -59,6 +59,8 @@ class HostSettings:
     """What documents may log in with where they download: by name, never the value."""
     known_hosts: Path | None = None
     """Host keys of the git servers that documents download from; None: ssh's own files."""
+    insecure_patch_sources: tuple[str, ...] = ()
+    """Beginnings of addresses that `Sources` of baselines may use though no signature is checked there, or over plain http."""
     keep_patch_files: bool = False
     """Whether files of patches are kept on this host for when their archives drop them: it then fetches where nodes say."""
     patch_files_bytes: int = PATCH_FILES_BYTES
@@ -122,6 +124,7 @@ def host_settings(content: bytes, file: str) -> HostSettings:
         egress=egress,
         secrets=host_secrets,
         known_hosts=None if known_hosts is None else Path(known_hosts).expanduser(),
+        insecure_patch_sources=tuple(scalar.text for scalar in table.texts("InsecurePatchSources")),
         keep_patch_files=patch_files.flag("Keep"),
         patch_files_bytes=patch_files.integer("MaxBytes") or PATCH_FILES_BYTES,
         send_command=tuple(map(_command_rule, table.tables("SendCommand"))),

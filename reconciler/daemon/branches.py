@@ -23,6 +23,7 @@ from reconciler.model.history import History
 from reconciler.model.node import Mode, Transport
 from reconciler.model.reading.document_files import read_document_file
 from reconciler.model.reading.document_versions import with_earlier
+from reconciler.model.reading.patch_sources import with_allowed
 from reconciler.model.signer import Signer
 from reconciler.problem import Problem
 from reconciler.reconcile import Ground, ground
@@ -144,7 +145,8 @@ class Branches:
         return replace(base, questions=asked)
 
     def narrowed(self, desired: DesiredState) -> DesiredState:
-        """Local nodes only observe, unless the host settings allow more: a pull request cannot change this host."""
+        """Give what of a commit this host lets be: local nodes only observe, and insecure sources are used where its settings allow it."""
+        desired = self._with_allowed_sources(desired)
         if self._settings.local_changes:
             return desired
         nodes = {
@@ -152,6 +154,16 @@ class Branches:
             for name, node in desired.nodes.items()
         }
         return replace(desired, nodes=nodes)
+
+    def _with_allowed_sources(self, desired: DesiredState) -> DesiredState:
+        allowed = self._settings.insecure_patch_sources
+        if not allowed:
+            return desired
+        baselines = {
+            name: replace(one, sources=tuple(with_allowed(source, allowed) for source in one.sources))
+            for name, one in desired.baselines.items()
+        }
+        return replace(desired, baselines=baselines)
 
     def state_branch(self, base: Ground) -> str | None:
         """Name the branch that comes into force here; None: the remote's HEAD names none."""

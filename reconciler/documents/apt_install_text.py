@@ -14,9 +14,16 @@ holds='apt-mark showhold'
 ending=deb
 
 is_signed() { :; } # no .deb is: its checksum stood in an index that was
+only=
+use_sources() {
+    only="-o Dir::Etc::SourceList=$step/sources.list -o Dir::Etc::SourceParts=$step/none -o Dir::State::Lists=$step/lists"
+    only="$only -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root"
+    mkdir -p "$step/lists/partial"
+    apt -o APT::Update::Error-Mode=any update
+}
 is_newer() { dpkg --compare-versions "$1" gt "$2"; }
 apt() { # ARGUMENTS: apt-get that asks nothing, and takes its candidates from the pins alone
-    LC_ALL=C apt-get -q -y -o Dir::Etc::Preferences="$step/preferences" -o Dir::Etc::PreferencesParts="$step/none" \
+    LC_ALL=C apt-get $only -q -y -o Dir::Etc::Preferences="$step/preferences" -o Dir::Etc::PreferencesParts="$step/none" \
         -o APT::Install-Recommends=false -o APT::Install-Suggests=false -o APT::Get::AutomaticRemove=false \
         -o APT::Get::Upgrade-By-Source-Package=false -o DPkg::Lock::Timeout=60 -o Dpkg::Use-Pty=0 -o Dpkg::Progress-Fancy=0 \
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Acquire::Retries=2 \

@@ -16,6 +16,7 @@ ending=rpm
 asks_for_signatures() { # whether an enabled repository does, or none is enabled that could do without
     set -- /etc/dnf/dnf.conf /etc/dnf/libdnf5.conf.d/*.conf /etc/zypp/zypp.conf \
         /etc/yum.repos.d/*.repo /etc/dnf/repos.override.d/*.repo /etc/zypp/repos.d/*.repo
+    [ -z "$sources" ] || set -- "$step/sources.list"
     for one; do
         shift
         [ ! -f "$one" ] || set -- "$@" "$one"
@@ -195,8 +196,15 @@ prepare() {
     fi
     for name in $never; do excludes="$excludes${excludes:+,}$name"; done
 }
+only=
+use_sources() {
+    cp "$step/sources.list" "$step/repos/sources.repo"
+    only="--setopt=reposdir=$step/repos --setopt=cachedir=$step/cache"
+    [ "$dnf" = dnf ] || only="$only --setopt=system_cachedir=$step/cache"
+    run_dnf -q makecache
+}
 run_dnf() { # ARGUMENTS: dnf that asks nothing, keeps to the lists it has, and sees nothing but the pins
-    LC_ALL=C $dnf --setopt='*.metadata_expire=never' --setopt=install_weak_deps=0 --setopt=best=1 \
+    LC_ALL=C $dnf $only --setopt='*.metadata_expire=never' --setopt=install_weak_deps=0 --setopt=best=1 \
         --setopt=clean_requirements_on_remove=0 --setopt=installonly_limit=0 --setopt=keepcache=0 --setopt=exit_on_lock=0 --setopt='*.skip_if_unavailable=0' \
         "--setopt=localpkg_gpgcheck=$signatures" ${includes:+"--setopt=*.includepkgs=$includes"} ${excludes:+"--setopt=*.excludepkgs=$excludes"} "$@"
 }
@@ -238,7 +246,7 @@ cached() { # NAME ARCH VERSION
     whole_version "$3"
     base=$1-$vr.$2.rpm
     file=
-    for found in /var/cache/dnf/*/packages/"$base" /var/cache/libdnf5/*/packages/"$base"; do
+    for found in /var/cache/dnf/*/packages/"$base" /var/cache/libdnf5/*/packages/"$base" "$step"/cache/*/packages/"$base"; do
         [ ! -f "$found" ] || file=$found
     done
 }

@@ -5,6 +5,7 @@ It finds in front of it
     reboot                     RebootIfNeeded or NoReboot
     any pending repair kernels lock_wait, seconds    0 or 1, but for the last: see `patch_script`
     never                      names of packages that may come along in no case
+    sources                    repositories in the place of the node's own, as the package manager reads them; empty: its own
     kept                       checksums of files that were sent along: the archive does not have them any more
     pins                       a function that prints lines "w|c NAME ARCH VERSION CHECKSUM ROW", checked by their family's grammar
 
@@ -16,6 +17,7 @@ and says in the end, for each pin, one line that `patching.install_report` reads
 
 A family gives it these functions; `FILE` holds lines of pins:
 
+    use_sources                lets the package manager see $sources alone, in folders of the step; 1 where they did not answer
     prepare; check_whole       settings; stops where something is unfinished
     standing_of NAME ARCH VERSION     sets have, and standing to gone, already, held or wanted
     simulate FILE              1, and why, where a change is not approved
@@ -108,6 +110,9 @@ check_shutdown() {
         stop shutdown-pending "somebody has scheduled a shutdown of the node: shutdown -c calls it off"
     fi
     [ ! -e /run/nologin ] || stop shutdown-pending "the node is going down, or not up yet (/run/nologin)"
+}
+forget_sources() { # nothing of them stays on the node, and they may hold a password
+    rm -rf "$step/sources.list" "$step/repos" "$step/lists" "$step/cache"
 }
 running_services() {
     [ -d /run/systemd/system ] || return 0
@@ -257,7 +262,17 @@ umask 022
 INSTALL: Final = r"""
 needed=0
 unpacked=0
+if [ -n "$sources" ]; then
+    trap forget_sources EXIT
+    mkdir -p "$step/none" "$step/repos"
+    (umask 077; printf '%s\n' "$sources" >"$step/sources.list")
+fi
 prepare
+if [ -n "$sources" ] && ! use_sources >"$step/sources" 2>&1; then
+    cat "$step/sources" >>"$log"
+    show_log
+    stop download "a source of the baseline did not answer: $(said_of "$step/sources")"
+fi
 wait_for_locks $locks
 check_shutdown
 check_whole

@@ -83,6 +83,7 @@ def patch_script(request: PatchRequest, order: PatchOrder | None) -> bytes:
         "kernels": str(int(request.remove_old_kernels)),
         "lock_wait": str(LOCK_WAIT),
         "never": " ".join(sorted(order.blocked)),
+        "sources": "\n".join(order.sources),
         "kept": " ".join(f"sha256:{sha256}" for sha256 in sorted(order.files)),
     }
     begin = "".join(f"{name}={quote(text)}\n" for name, text in head.items())

@@ -25,8 +25,14 @@ prepare() {
     : >"$step/findings"
     : >"$step/places"
 }
+only=
+use_sources() {
+    cp "$step/sources.list" "$step/repos/sources.repo"
+    only="--reposd-dir $step/repos --cache-dir $step/cache"
+    LC_ALL=C zypper --non-interactive $only refresh
+}
 run_zypper() { # ARGUMENTS: zypper that asks nothing, and keeps to the lists it has
-    LC_ALL=C zypper --non-interactive --no-refresh "$@"
+    LC_ALL=C zypper $only --non-interactive --no-refresh "$@"
 }
 words_of() { # FILE OF PIN LINES
     words=
@@ -74,7 +80,7 @@ simulate() { # FILE OF PIN LINES: sets words, with what else of the pins must be
 cached() { # NAME ARCH VERSION
     whole_version "$3"
     base=$1-$vr.$2.rpm
-    file=$(find /var/cache/zypp/packages -name "$base" 2>/dev/null | head -n 1)
+    file=$(find /var/cache/zypp/packages "$step/cache" -name "$base" 2>/dev/null | head -n 1)
 }
 measure() {
     bytes=$(sed -n 's/^<install-summary download-size="\([0-9]*\)".*/\1/p' "$step/simulated")

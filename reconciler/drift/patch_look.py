@@ -5,29 +5,31 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from reconciler.drift.identity import history_of
-from reconciler.drift.patch_told import Reader, Told
+from reconciler.drift.patch_judges import Judges
+from reconciler.drift.patch_told import Reader, Rows, Told
 from reconciler.drift.patched import Overridden, PatchBooks, Patched
-from reconciler.ids import AssociationName, BaselineName, NodeId
+from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import Applied, History, NodeHistory, RunStatus
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.node import Node
 from reconciler.model.patch import Family, Installed, Patch, patch_title
-from reconciler.model.patch_lines import PatchTable
+from reconciler.model.patch_lines import PatchTable, patch_line
 from reconciler.model.patch_order import PatchOrder
 from reconciler.model.patch_request import Operation, PatchRequest
-from reconciler.patching.approval import ApprovalStatus, Grounds
+from reconciler.patching.approval import ApprovalStatus
 from reconciler.patching.doubts import scan_doubts
 from reconciler.patching.evidence import scan_evidence
 from reconciler.patching.from_facts import READ, NodeMemory, gone_text, node_patches, remembered
 from reconciler.patching.gone import remember_gone
-from reconciler.patching.ledger import Ledger, key_of
+from reconciler.patching.ledger import key_of
 from reconciler.patching.needed_files import NeededFile, needed_files
 from reconciler.patching.node_compliance import ComplianceStatus, summarize
 from reconciler.patching.node_patches import Gone, NodePatches
 from reconciler.patching.orders import order_of
 from reconciler.patching.products import operating_system, product
+from reconciler.patching.sources import offered, sources_for
 from reconciler.patching.states import Judge, PatchRow, PatchState, judge_rows
 from reconciler.patching.stream import RowStream
 from reconciler.patching.versions import COMPARE_LABELS
@@ -38,26 +40,6 @@ from reconciler.patching.which_baseline import (
     resolve_override,
     serves_itself,
 )
-
-
-class Judges:
-    """One judge for each baseline and product: verdicts are worked out once for the fleet."""
-
-    def __init__(self, ledger: Ledger, now: datetime) -> None:
-        self._ledger = ledger
-        self._now = now
-        self._made: dict[tuple[BaselineName, str], Judge] = {}
-
-    def of(self, resolution: Resolution, product_name: str) -> Judge | None:
-        """Give the judge of a baseline; None: there is none."""
-        if resolution.baseline is None:
-            return None
-        key = resolution.baseline.name, product_name
-        if key not in self._made:
-            self._made[key] = Judge(
-                Grounds(baseline=resolution.baseline, ledger=self._ledger, product=product_name, now=self._now)
-            )
-        return self._made[key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +90,8 @@ class PatchLook:
     reader: Reader
     streams: dict[tuple[int, Family, str], RowStream] = field(default_factory=dict)
     """By judge (which `judges` keeps), family and machine."""
+    narrowed: dict[tuple[int, int], tuple[Rows, Rows, tuple[Patch, ...]]] = field(default_factory=dict)
+    """By list of offers and judge: what the sources of its baseline offer of it."""
 
     def node(self, node: Node, facts: Facts, requests: Mapping[AssociationName, PatchRequest | None]) -> Found | None:
         """Look at one node; None: no baseline is its business."""
@@ -174,7 +158,8 @@ class PatchLook:
         waiting = self._waiting(known, told, facts)
         memory = NodeMemory(gone=gone, installed_without_reboot=waiting, booted_at=self._booted_at(facts))
         found: dict[AssociationName | None, Observed[Patched]] = {
-            view.association: Known(self._patched(view, judge, facts, told, known, memory)) for view, judge in looks
+            view.association: Known(self._patched(view, judge, facts, *self._offered(told, memory, judge), known))
+            for view, judge in looks
         }
         return _found_of(
             Found(
@@ -188,7 +173,7 @@ class PatchLook:
         )
 
     def _patched(
-        self, view: "_View", judge: Judge, facts: Facts, told: Told, known: NodeHistory, memory: NodeMemory
+        self, view: "_View", judge: Judge, facts: Facts, told: Told, memory: NodeMemory, known: NodeHistory
     ) -> Patched:
         """Judge a node's rows by one baseline."""
         installs = {
@@ -214,13 +199,33 @@ class PatchLook:
             clock=self.clock,
         )
 
+    def _offered(self, told: Told, memory: NodeMemory, judge: Judge) -> tuple[Told, NodeMemory]:
+        """Give what a node is shown and what is gone there, without what the sources of a baseline do not offer."""
+        by = judge.grounds.baseline, judge.grounds.product
+        if not sources_for(*by):
+            return told, memory
+        key = (id(told.available), id(judge))
+        if key not in self.narrowed:
+            patches = offered(told.patches, *by)
+            by_row: dict[str, list[JsonValue]] = {}
+            for patch in patches:
+                by_row.setdefault(patch.id, []).append(patch_line(patch))
+            lines: Rows = {**by_row}
+            # The rows are held as well: as long as they are, no others have their identity.
+            self.narrowed[key] = told.available, lines, patches
+        _, available, patches = self.narrowed[key]
+        gone = tuple(one for one in memory.gone if offered([one.patch], *by))
+        return replace(told, available=available, patches=patches), replace(memory, gone=gone)
+
     def _rows(self, facts: Facts, told: Told, judge: Judge, memory: NodeMemory) -> Iterable[PatchRow]:
         """Judge every row: alike ones of the fleet once, but on nodes whose phase decides."""
         if told.is_phased:
             whole = node_patches({name: facts.section(name) for name in READ}, self.table, memory)
             if isinstance(whole, Unknown):
                 raise ValueError(whole.why)
-            return judge_rows(whole.value, judge)
+            by = judge.grounds.baseline, judge.grounds.product
+            patches = offered(whole.value.available, *by) if sources_for(*by) else whole.value.available
+            return judge_rows(replace(whole.value, available=patches), judge)
         key = (id(judge), told.family, told.native)
         if key not in self.streams:
             self.streams[key] = RowStream(judge, self.table, family=told.family, native=told.native)

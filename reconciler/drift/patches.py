@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from reconciler.drift.patch_look import Found, Judges, PatchLook
+from reconciler.drift.patch_judges import Judges
+from reconciler.drift.patch_look import Found, PatchLook
 from reconciler.drift.patch_told import Reader
 from reconciler.drift.patched import PatchBooks, PatchSurvey
 from reconciler.ids import AssociationName, NodeId

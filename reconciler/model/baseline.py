@@ -199,6 +199,8 @@ class PatchSource:
     products: tuple[str, ...]
     configuration: str = field(repr=False)
     """A yum stanza or one `deb` line; may hold a password, so it stands in no repr."""
+    refused: str = ""
+    """Why it is not used: no signature is checked, or plain http; empty: it may be, or the host settings allow it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

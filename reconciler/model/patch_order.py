@@ -7,7 +7,7 @@ of it. Everything in it was judged from that very node's own lists: nothing anot
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 
 from reconciler.ids import BaselineName, Digest, PatchId
@@ -79,6 +79,8 @@ class PatchOrder:
     blocked: tuple[str, ...] = ()
     """RejectedPatchesAction BLOCK: names that no transaction may bring, whoever needs them, sorted."""
     reboot: RebootOption = RebootOption.REBOOT_IF_NEEDED
+    sources: tuple[str, ...] = field(default=(), repr=False)
+    """Repositories that are used in the place of the node's own, as their package manager reads them; they may hold a password."""
     pending_reboot: tuple[str, ...] = ()
     """Titles that earlier installs brought without the reboot they wait for, sorted: with REBOOT_IF_NEEDED they are reason
     enough to reboot (SSM: AWS-RunPatchBaseline)."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from reconciler.model.baseline import APT_SYSTEMS, PatchBaseline
 from reconciler.model.patch import Index
+from reconciler.patching.sources import is_of, source_doubts, sources_for
 
 LAST_DAYS: Final[Mapping[str, date]] = {
     # distro-info-data 0.58+deb12u6, debian.csv, eol-lts
@@ -103,11 +104,14 @@ def _doubts(evidence: ScanEvidence, baseline: PatchBaseline, now: datetime) -> I
     if not evidence.indexes:
         yield "it has no package lists at all"
         return
-    for held in evidence.indexes:
+    sources = sources_for(baseline, evidence.product)
+    yield from source_doubts(baseline, evidence.product, [held.index for held in evidence.indexes])
+    indexes = [held for held in evidence.indexes if not sources or any(is_of(held.index, source) for source in sources)]
+    for held in indexes:
         yield from _of_index(held, timedelta(hours=baseline.metadata_max_age_hours), now)
-    if baseline.operating_system in APT_SYSTEMS and not _has_security_source(evidence.indexes, baseline):
+    if baseline.operating_system in APT_SYSTEMS and not _has_security_source(indexes, baseline):
         yield "none of its package lists is a security index: updates that are security updates would not be seen"
-    elif baseline.operating_system not in APT_SYSTEMS and not _has_notices(evidence.indexes, baseline):
+    elif baseline.operating_system not in APT_SYSTEMS and not _has_notices(indexes, baseline):
         yield "none of its repositories publishes notices (updateinfo): updates that are security updates would not be seen"
     last = LAST_DAYS.get(evidence.product) or LAST_DAYS.get(evidence.product.partition(".")[0])
     if last is not None and now.astimezone(UTC).date() > last and not _has_extended(evidence.indexes):

@@ -3,7 +3,7 @@
 `patch list` and `patch explain` print it; nothing is asked of a node here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reconciler.inventory.observed import Facts
@@ -17,6 +17,7 @@ from reconciler.patching.from_facts import READ, NodeMemory, node_patches
 from reconciler.patching.ledger import Ledger
 from reconciler.patching.node_patches import NodePatches
 from reconciler.patching.products import operating_system, product
+from reconciler.patching.sources import offered, sources_for
 from reconciler.patching.states import Judge
 from reconciler.patching.which_baseline import Resolution, resolve_baseline, resolve_override
 
@@ -68,10 +69,15 @@ def look_at_node(
     )
     if isinstance(patches, Unknown):
         return patches
+    baseline, released = resolution.baseline, product(identity, version)
+    if sources_for(baseline, released):
+        found = patches.value
+        gone = tuple(one for one in found.gone if offered([one.patch], baseline, released))
+        patches = Known(replace(found, available=offered(found.available, baseline, released), gone=gone))
     grounds = Grounds(
-        baseline=resolution.baseline,
+        baseline=baseline,
         ledger=ledger.with_seeds(desired.ledger_seeds),
-        product=product(identity, version),
+        product=released,
         now=now,
     )
     return Known(NodeLook(resolution=resolution, patches=patches.value, judge=Judge(grounds), doubts=doubts))

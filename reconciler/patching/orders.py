@@ -17,6 +17,7 @@ from reconciler.patching.approval import Approval, ApprovalStatus, approval_date
 from reconciler.patching.entries import matching_entry
 from reconciler.patching.filters import candidates
 from reconciler.patching.node_patches import NodePatches
+from reconciler.patching.sources import used_sources
 from reconciler.patching.states import Judge, PatchRow, PatchState, judge_rows
 from reconciler.patching.versions import COMPARE_LABELS
 
@@ -53,6 +54,7 @@ def order_of(
         any_dependency=baseline.unapproved_dependencies is UnapprovedDependencies.ALLOW,
         blocked=_never(patches, judge),
         reboot=request.reboot,
+        sources=tuple(source.configuration for source in used_sources(baseline, judge.grounds.product)),
         pending_reboot=pending,
     )
 

@@ -1,7 +1,6 @@
 """Baselines: every key as a record, every mistake at its place, what the AWS CLI prints and takes as it is."""
 
 import json
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -366,5 +365,5 @@ def test_two_spellings_of_one_tag_that_differ_are_told() -> None:
 
 def test_a_source_says_why_it_is_not_used() -> None:
     (source,) = baseline(WHOLE).sources
-    assert why_refused(source, apt=False) == ""
-    assert why_refused(replace(source, configuration="[a]\nbaseurl=https://x\n"), apt=False).startswith("its packages'")
+    assert source.refused == ""
+    assert why_refused("[a]\nbaseurl=https://x\n", apt=False).startswith("its packages'")

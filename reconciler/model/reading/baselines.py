@@ -26,7 +26,7 @@ from reconciler.model.baseline import (
 )
 from reconciler.model.reading.mistakes import Mistakes
 from reconciler.model.reading.patch_entries import read_entries
-from reconciler.model.reading.patch_sources import check_source
+from reconciler.model.reading.patch_sources import check_source, why_refused
 from reconciler.model.reading.schema import check
 from reconciler.model.reading.values import Items, Scalar, Table, Value
 
@@ -242,6 +242,7 @@ def _source(one: Table, system: OperatingSystem, mistakes: Mistakes) -> PatchSou
         name=one.scalar("Name") or "",
         products=tuple(text.text for text in one.texts("Products")),
         configuration=one.scalar("Configuration") or "",
+        refused=why_refused(one.scalar("Configuration") or "", apt=system in APT_SYSTEMS),
     )
 
 

@@ -4,6 +4,8 @@ Nothing of a configuration is quoted in a message: it may hold a password.
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from reconciler.model.baseline import PatchSource
@@ -13,6 +15,7 @@ from reconciler.model.reading.values import Scalar, Value
 _NOT_SHOWN: Final = "[not shown]"
 _STANZA: Final = re.compile(r"\s*\[[^\]\n]+\]")
 _LINE: Final = re.compile(r"deb(?:\s+\[[^\]]*\])?\s+\S+\s+\S+.*")
+_ADDRESS: Final = re.compile(r"\b(?:https?|ftp|file|dir|copy):[^\s,]+", re.IGNORECASE)
 _PLAIN: Final = re.compile(r"\b(?:http|ftp)://", re.IGNORECASE)
 _TRUSTED: Final = re.compile(r"\[[^\]]*\b(?:trusted|allow-insecure)\s*=\s*yes\b", re.IGNORECASE)
 _CHECKED: Final = re.compile(r"^\s*gpgcheck\s*=\s*(?:1|yes|true)\s*$", re.IGNORECASE | re.MULTILINE)
@@ -38,9 +41,24 @@ def check_source(configuration: Value, *, apt: bool, mistakes: Mistakes) -> None
             )
 
 
-def why_refused(source: PatchSource, *, apt: bool) -> str:
+def why_refused(configuration: str, *, apt: bool) -> str:
     """Say why a source is not used unless the host settings allow it; empty where it may be used."""
-    return _refused(source.configuration, apt=apt)
+    return _refused(configuration, apt=apt)
+
+
+def with_allowed(source: PatchSource, addresses: Sequence[str]) -> PatchSource:
+    """Let a source be used whose every address begins with one that the host settings allow, up to a `/` or to its end."""
+    named = _ADDRESS.findall(source.configuration)
+    beginnings = tuple(address.rstrip("/") for address in addresses)
+    allowed = (
+        named
+        and ".." not in source.configuration
+        and all(
+            any(one.rstrip("/") == beginning or one.startswith(f"{beginning}/") for beginning in beginnings)
+            for one in named
+        )
+    )
+    return replace(source, refused="") if source.refused and allowed else source
 
 
 def _refused(text: str, *, apt: bool) -> str:
