@@ -8,17 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.compliance.judge import judge, summarise
+from reconciler.compliance.patches import PatchReport, ReportedPatch
 from reconciler.compliance.paths import inventory_path, node_path
 from reconciler.compliance.read import read_branch_files
 from reconciler.compliance.report import FleetSummary, NodeReport, Status
 from reconciler.compliance.write import report_files
 from reconciler.drift.finding import Cause, Difference, Finding, State
 from reconciler.errors import SourceError
-from reconciler.ids import AssociationName, CommitId, Digest, FleetId, NodeId, RunId
+from reconciler.ids import AssociationName, BaselineName, CommitId, Digest, FleetId, NodeId, PatchId, RunId
 from reconciler.inventory.observed import Facts
 from reconciler.model.association import Severity
+from reconciler.model.baseline import ComplianceLevel
 from reconciler.model.history import Applied, History, RunStatus
 from reconciler.model.known import Known
+from reconciler.patching.node_compliance import ComplianceStatus
+from reconciler.patching.states import PatchState
 from tests.compliance.builders import NOON, a_finding, a_report, an_execution, facts_of
 
 COMMIT = CommitId("c" * 40)
@@ -60,6 +64,42 @@ def test_a_report_read_back_is_the_report_that_was_written() -> None:
         assert read.facts.get("packages", "bash") == report.facts.get("packages", "bash")
     assert branch.history.state_commit == COMMIT
     assert branch.history.target_counts == {"motd": 2}
+
+
+def test_patches_are_read_back_by_baseline_beside_what_was_applied() -> None:
+    """Some nodes have patches and some have none: what stands between two members of a file is another one there."""
+    by_own = a_patch_report("Ours", "hello.all:1.1")
+    by_another = replace(a_patch_report("Ours@0123456789ab", "hello.all:1.1", "other.all:2"), overriding=True)
+    reports = fleet(
+        a_report("web-01"),
+        replace(a_report("web-02", DRIFTED), patches=by_own, overrides=(by_another,)),
+        replace(a_report("web-03"), overrides=(by_another,)),
+        a_report("web-04"),
+        replace(a_report("web-05"), patches=by_own),
+    )
+    branch = read_branch_files(files_of(reports).items(), COMMIT)
+    for node, report in reports.items():
+        read = branch.reports[node]
+        assert (read.patches, read.overrides) == (report.patches, report.overrides)
+        assert (read.findings, read.history) == (report.findings, report.history)
+
+
+def a_patch_report(baseline: str, *titles: str) -> PatchReport:
+    rows = tuple(
+        ReportedPatch(id=PatchId(title.partition(":")[0]), title=title, state=PatchState.MISSING, since=NOON, rule=1)
+        for title in titles
+    )
+    return PatchReport(
+        baseline=BaselineName(baseline),
+        group="web",
+        why="it is the default",
+        status=ComplianceStatus.NON_COMPLIANT,
+        since=NOON,
+        counts={PatchState.MISSING: len(rows)},
+        levels={ComplianceLevel.UNSPECIFIED: len(rows)},
+        upcoming={"hello.all:1.2": NOON + timedelta(days=7)},
+        rows=rows,
+    )
 
 
 def test_the_same_facts_give_the_same_bytes() -> None:
