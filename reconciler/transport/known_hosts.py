@@ -29,6 +29,8 @@ SSH_PORT = 22
 LINE_LIMIT = 32 * 1024
 """Characters: ten times what the longest RSA key with a long list of hosts needs."""
 
+PROBLEM_LIMIT = 1000
+"""Lines that do not read, after which a file is none of host keys."""
 HASHED_LIMIT = 10_000
 """Lines: each is one HMAC for each node that no line in clear pins, a microsecond; more would hold up a first pass by minutes."""
 
@@ -226,7 +228,7 @@ class _Reading:
 
 @lru_cache(maxsize=2)
 def parse(text: str, *, file: str = "state/known_hosts") -> KnownHosts:
-    """Read a whole known_hosts text; a line that does not read is a Problem, and pins nothing.
+    """Read a whole known_hosts text; a line that does not read is a Problem, and pins nothing; too many of them are an error.
 
     The same text gives the same index, with what its hashed lines have told: most commits change other files.
     """
@@ -251,6 +253,14 @@ def parse(text: str, *, file: str = "state/known_hosts") -> KnownHosts:
                     gravity=gravity,
                 )
             )
+            if len(problems) > PROBLEM_LIMIT:
+                problems[-1] = Problem(
+                    file=file,
+                    line=number,
+                    message=f"more than {PROBLEM_LIMIT} lines do not read: nothing from here on was read",
+                    remedy=_REMEDY,
+                )
+                break
     return KnownHosts(
         tuple(problems),
         frozenset(read.revoked),

@@ -226,6 +226,15 @@ def test_more_lines_than_can_be_tried_are_named(monkeypatch: pytest.MonkeyPatch)
     ]
 
 
+def test_a_file_that_is_none_of_host_keys_is_read_no_further() -> None:
+    known = parse(f"web-01 {A}\n" + "1\n" * 600_000 + f"@revoked * {A}\n")
+    assert known.pins(WEB, "10.0.0.7", 22).keys == (A,)
+    assert len(known.problems) == 1001
+    last = known.problems[-1]
+    assert (last.line, last.gravity) == (1002, Gravity.ERROR), "a revoked key may stand behind it"
+    assert last.message == "more than 1000 lines do not read: nothing from here on was read"
+
+
 def test_a_line_that_should_revoke_and_does_not_read_keeps_a_commit_out(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "fleet.yaml").write_text("Fleet: example\n")
