@@ -84,6 +84,34 @@ def test_patches_are_read_back_by_baseline_beside_what_was_applied() -> None:
         assert (read.findings, read.history) == (report.findings, report.history)
 
 
+def test_nodes_are_summed_up_by_patch_group_once_each_by_the_worst_of_their_baselines() -> None:
+    """SSM: DescribePatchGroupState counts nodes; rows are counted by node and baseline."""
+    wrong = replace(a_patch_report("Ours", "hello.all:1.1"), level=ComplianceLevel.HIGH)
+    right = replace(wrong, status=ComplianceStatus.COMPLIANT, level=ComplianceLevel.UNSPECIFIED, counts={}, rows=())
+    worse = replace(a_patch_report("Ours@0123456789ab", "a.all:2", "b.all:2"), level=ComplianceLevel.CRITICAL)
+    unknown = replace(right, status=ComplianceStatus.UNKNOWN, counts={PatchState.MISSING: 9})
+    reports = fleet(
+        replace(a_report("web-01"), patches=wrong, overrides=(worse,)),
+        replace(a_report("web-02"), patches=right, overrides=(unknown,)),
+        replace(a_report("db-01"), patches=replace(right, group="")),
+        a_report("db-02"),
+    )
+    found = a_summary(reports).patches
+    assert {name: list(one.nodes.values()) for name, one in found.items()} == {
+        "": [1, 0, 0],
+        "*": [1, 1, 1],
+        "web": [0, 1, 1],
+    }
+    assert list(found["web"].nodes) == list(ComplianceStatus)
+    assert found["*"].levels == {ComplianceLevel.CRITICAL: 1}
+    assert (found["*"].states, found["*"].with_state) == ({PatchState.MISSING: 3}, {PatchState.MISSING: 1})
+    assert (reports[NodeId("web-01")].status, reports[NodeId("web-01")].severity) == (
+        Status.NON_COMPLIANT,
+        Severity.CRITICAL,
+    )
+    assert reports[NodeId("web-02")].status is Status.UNKNOWN
+
+
 def a_patch_report(baseline: str, *titles: str) -> PatchReport:
     rows = tuple(
         ReportedPatch(id=PatchId(title.partition(":")[0]), title=title, state=PatchState.MISSING, since=NOON, rule=1)

@@ -142,3 +142,14 @@ def test_what_another_node_has_is_in_no_order() -> None:
     assert one is not None
     assert other is not None
     assert (pins(one), pins(other), one.digest == other.digest) == (["bash=1.2"], ["bash=1.2"], False)
+
+
+def test_the_specifications_list_upgrades_what_is_installed_of_it_and_leaves_its_sibling() -> None:
+    """SSM: `libssl*` with a version; openssl is not named, and the version that the list names must exist."""
+    request = replace(INSTALL, overrides=(InstallOverride(id="libssl*", title="*3.0.22-1~deb12u2"),))
+    have = [installed(name, "3.0.19-1~deb12u2") for name in ("libssl3", "libssl-dev", "openssl")]
+    names = ("libssl3", "libssl-dev", "libssl-doc", "openssl")
+    offers = [a_deb(name, version) for name in names for version in ("3.0.22-1~deb12u2", "3.0.23-1~deb12u1")]
+    order = ordered(have, offers, request)
+    assert pins(order) == ["libssl-dev=3.0.22-1~deb12u2", "libssl3=3.0.22-1~deb12u2"]
+    assert pins(ordered(have, [one for one in offers if "3.0.23" in one.version], request)) == []
