@@ -1,16 +1,18 @@
 """What a real node with apt tells about its patches: one node, a repository of the tests' own, nothing of the day."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from reconciler.inventory.canonical import canonical
 from reconciler.model.known import Known
 from reconciler.model.patch import Index, InstallState
 from reconciler.model.patch_lines import read_installed
 from reconciler.model.questions import Questions
-from tests.inventory.patch_site import Site, offers, rows, unknown
+from tests.inventory.patch_site import ASKED, Site, offers, rows, unknown
 from tests.support.apt_repository import AptRepository, Package
 from tests.support.nodes import start_fleet
 
@@ -154,6 +156,25 @@ def test_an_unchanged_node_says_so_in_less_than_a_kilobyte(site: Site) -> None:
 def test_what_is_not_asked_is_not_told(site: Site) -> None:
     found = site.look(asked=Questions())
     assert not set(SECTIONS) & set(found.facts.sections)
+
+
+def test_addresses_are_told_without_logins_and_only_to_whoever_asks(site: Site) -> None:
+    sources = site.on_disk.root / "etc/apt/sources.list"
+    text = sources.read_text()
+    sources.write_text(f"{text}deb [trusted=yes] http://me:s3cret@127.0.0.1:9/debian stable main\n")
+    asked = replace(ASKED, addresses=True)
+    try:
+        first = site.look(asked=asked)
+        told = site.answers[0].stdout
+        assert rows(first, "addresses")["127.0.0.1:9 stable/main amd64"] == ["http://127.0.0.1:9/debian/"]
+        assert b"addresses ok" in told
+        assert b"s3cret" not in told
+        again = site.look(asked=asked, before=first)
+        assert len(site.answers[0].stdout) < 1024
+        assert again.facts.section("addresses") is first.facts.section("addresses")
+        assert b"127.0.0.1:9/debian" not in canonical(first.facts)
+    finally:
+        sources.write_text(text)
 
 
 def test_who_holds_the_locks_is_named(site: Site) -> None:

@@ -13,7 +13,7 @@ MOST_MIRRORS: Final = 3
 """Of a list of hundreds: what one of the first has not, the others hardly have."""
 
 # V|NAME|VALUE, U|ID|ADDRESSES and F|ID (a list of mirrors follows, up to the next F) -> U|ID|ADDRESSES, filled in.
-_FILLED: Final = r"""
+FILLED: Final = r"""
 function filled(text,   k, name) {
   for (k = 0; k < 20 && match(text, /\$\{?[A-Za-z_][A-Za-z0-9_]*\}?/); k++) {
     name = substr(text, RSTART + 1, RLENGTH - 1); gsub(/[{}]/, "", name)
@@ -30,11 +30,13 @@ function out(id, text,   n, i, w, all) {
 /^V\|/ { split($0, f, "|"); value[f[2]] = f[3]; next }
 /^U\|/ { split($0, f, "|"); out(f[2], f[3]); next }
 /^F\|/ { at = substr($0, 3); seen = 0; next }
-seen < MOST && match($0, /https?:\/\/[^<>" \t?#|@]+/) {
-  text = substr($0, RSTART, RLENGTH); sub(/repodata\/repomd\.xml$/, "", text)
-  if ($0 !~ /^[ \t]*#/) { seen++; out(at, text) }
+seen < MOST && /^[ \t]*https?:\/\/|<url[^>]*>https?:\/\// {
+  text = $0; sub(/^.*<url[^>]*>/, "", text); sub(/^[ \t]+/, "", text); sub(/[<" \t\r].*$/, "", text)
+  if (text ~ /[@?#|]/) next
+  sub(/repodata\/repomd\.xml$/, "", text); seen++; out(at, text)
 }
-"""
+""".replace("MOST", str(MOST_MIRRORS))
+"""awk text."""
 
 SCRIPT: Final = r"""
   v=$(uname -m) z=
@@ -62,5 +64,5 @@ SCRIPT: Final = r"""
   )
   x=$(printf '%s\n' "$x" | awk 'FILLED' 2>/dev/null)
   say addresses ok "repositories$NL$x"
-""".replace("FILLED", _FILLED.replace("MOST", str(MOST_MIRRORS)))
+""".replace("FILLED", FILLED)
 """Says section `addresses`; stands behind `rpm.repositories`."""
