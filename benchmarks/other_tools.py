@@ -41,6 +41,18 @@ class Ansible:
     startup: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PyinfraShell:
+    """One run of pyinfra's `server.shell`, in a process that has started already."""
+
+    connect: float
+    """It keeps no connections between its runs."""
+    work: float
+    """The operation over these connections."""
+    cpu: float
+    """Processor time of its process for the operation."""
+
+
 def install_tools() -> None:
     """Make the virtual environment of the tools, once for each change of their versions."""
     wanted = (HERE / "requirements.txt").read_text(encoding="ascii")
@@ -112,13 +124,14 @@ class OtherTools:
             raise AssertionError(f"Ansible was ok on {ok} of {len(self.names)} nodes: {said[:2000]}")
         return Ansible(whole=whole, startup=startup)
 
-    def pyinfra_shell(self, runs: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Run pyinfra's `server.shell` so often over connections that stay open; gives each one's time, and its processor time."""
+    def pyinfra_shell(self, runs: int) -> tuple[PyinfraShell, ...]:
+        """Run pyinfra's `server.shell` so often in one process, and connect before each."""
         _, told = self._timed([str(VENV / "bin/python"), str(HERE / "pyinfra_shell.py"), str(runs)])
         parts = json.loads(told.splitlines()[-1])
         if parts["well"] != len(self.names):
             raise AssertionError(f"pyinfra reports {parts}")
-        return tuple(float(each) for each in parts["seconds"]), tuple(float(each) for each in parts["cpu"])
+        each_run = zip(parts["connecting"], parts["seconds"], parts["cpu"], strict=True)
+        return tuple(PyinfraShell(connect=connect, work=work, cpu=cpu) for connect, work, cpu in each_run)
 
     def ansible_shell(self) -> float:
         """Run Ansible's `shell` on every node, over connections that an earlier command left open; start-up apart."""

@@ -141,8 +141,8 @@ def resume_program(
 ) -> Program:
     """Let a run that asked for a reboot go on after it, once; `expired`: end it as Failed instead."""
     head = f"fleet={quote(fleet)}\nepoch={epoch}\nexpired={int(expired)}\nshort={run[:16]}\n"
-    # The runner lies in the run's folder.
-    return _program(run, head, RESUME, become=become, wait=wait, held=held, library=BASE + SPAWN)
+    # The runner lies in the run's folder only where it was begun as a file.
+    return _program(run, head, RESUME, become=become, wait=wait, held=held, library=LIBRARY)
 
 
 def cancel_program(run: RunId, *, become: bool, held: Held) -> Program:
@@ -220,23 +220,19 @@ def _resident(call: str, library: str, limits: Limits, *, become: bool) -> Progr
 
 
 def _files(order: Order) -> list[tuple[str, bytes]]:
-    """Give every file of the run's folder."""
+    """Give every file of the run's folder; the last of them says that all are there."""
     plan = (
         f"run={order.run}\nfleet={quote(order.fleet)}\nepoch={order.epoch}\ncount={len(order.rendered.steps)}\npatience={RUNNER_PATIENCE}\n"
         f"cap={OUTPUT_CAP // 512}\nassociation={quote(order.association)}\n"
         f"most_reboots={order.most_reboots}\nreboot_patience={REBOOT_PATIENCE}\n"
     )
-    files = [
-        ("manifest", f"{order.manifest}\n".encode()),
-        ("digest", f"{order.digest}\n".encode()),
-        ("plan", plan.encode()),
-    ]
+    files = [("digest", f"{order.digest}\n".encode()), ("plan", plan.encode())]
     for number, step in enumerate(order.rendered.steps, 1):
         files.append((f"steps/{number}/spec", _spec(step)))
         if step.script is not None:
             files.append((f"steps/{number}/launch", _launch(order, step)))
             files.append((f"steps/{number}/{step.file}", step.script))
-    return files
+    return [*files, ("manifest", f"{order.manifest}\n".encode())]
 
 
 def _write_files(order: Order, files: list[tuple[str, bytes]]) -> str:
@@ -246,8 +242,7 @@ def _write_files(order: Order, files: list[tuple[str, bytes]]) -> str:
         f'printf %s {quote(content.decode("utf-8", "surrogateescape"))} 2>/dev/null >"$1/{path}" || return 1\n'
         for path, content in files
     )
-    runner = 'printf %s "$runner_text" "$runner_start" 2>/dev/null >"$1/runner" || return 1\n'
-    return f'write_files() {{\nmkdir -p "$1" {folders} 2>/dev/null || return 1\n{runner}{lines}}}\n'
+    return f'write_files() {{\nmkdir -p "$1" {folders} 2>/dev/null || return 1\n{lines}}}\n'
 
 
 def _spec(step: RenderedStep) -> bytes:

@@ -2,9 +2,9 @@ r"""The sh programs that a node runs for a run: text only. Nothing here knows Py
 
 POSIX sh (dash, bash, busybox ash) with the tools of coreutils or busybox, `setsid`, and `flock` where there is one.
 
-ROOT/runs/RUN/            the folder's presence is the claim: it appears whole, by one rename, while ROOT/door is held
+ROOT/runs/RUN/            the claim, once it has a manifest, which is written last, or a `begun`: made while ROOT/lock is held
     manifest, digest      what was asked for; a start with another digest is refused
-    plan, runner, steps/N/{spec,launch,script}
+    plan, steps/N/{spec,launch,script}; runner, where it runs from a file
     content/SHA256                what its steps download, sent beforehand into ROOT/runs/.staged.RUN
     begun                 made where there is none (O_EXCL), so only one process ever gets it: that one is the run (or discarded it)
     state                 its last whole line counts: lines are appended
@@ -49,7 +49,7 @@ durable() { # FILE...: on disk before we go on; a sick disk costs ten seconds, n
 own_name() { # sets self and self_start: `$$` is another process in a shell that was forked off
     read -r stat_line </proc/self/stat
     self=${stat_line%% *}
-    set -- ${stat_line##*) }
+    set -- ${stat_line#*) } # our own name has no bracket: this is much less work than to look for the last one
     self_start=${20}
 }
 make_first() { # FILE LINE: whoever makes the file is the only one; no process is started for it
@@ -234,11 +234,13 @@ send_new() { # STEP KIND: what the manager does not hold yet, as far as this ans
     count=$((size - offset))
     if [ "$count" -gt "$room" ]; then
         count=$room
-        printf 'more\n'
+        tell_line more
         [ "$count" -gt 0 ] || return 0
     fi
     room=$((room - count))
-    printf 'data %s %s %s %s\n' "$1" "$2" "$offset" "$count"
+    tell_line "data $1 $2 $offset $count"
+    printf %s "$told"
+    told=
     if [ "$offset" = 0 ]; then
         head -c "$count" "$file"
     else
@@ -246,25 +248,31 @@ send_new() { # STEP KIND: what the manager does not hold yet, as far as this ans
     fi
     printf '\n'
 }
+tell_line() { # LINE: many of them leave in one write, and wake whoever reads them once
+    told="$told$1
+"
+}
 report() {
     find_standing
-    printf 'state %s\n' "$state"
-    printf 'standing %s\n' "$standing"
+    told=
+    tell_line "state $state"
+    tell_line "standing $standing"
     why=
     [ ! -f why ] || read -r why <why || :
-    [ -z "$why" ] || printf 'why %s\n' "$why"
+    [ -z "$why" ] || tell_line "why $why"
     took=
     [ ! -f took ] || read -r took <took || :
-    [ -z "$took" ] || printf 'took %s\n' "$took"
+    [ -z "$took" ] || tell_line "took $took"
     for step in steps/*; do
         step=${step#steps/}
         result=
         [ ! -f "steps/$step/exit" ] || read -r result <"steps/$step/exit" || result=
-        printf 'step %s %s\n' "$step" "$result"
+        tell_line "step $step $result"
         send_new "$step" out
         send_new "$step" err
     done
-    printf 'end\n'
+    tell_line end
+    printf %s "$told"
 }
 await_end() { # until the run has ended, or `wait` seconds
     read -r up rest </proc/uptime
@@ -279,8 +287,11 @@ await_end() { # until the run has ended, or `wait` seconds
         case $nap in 0.02) nap=0.05 ;; 0.05) nap=0.1 ;; esac
     done
 }
+is_run() { # FOLDER: and not one that is being made, or removed
+    [ -s "$1/manifest" ] || [ -e "$1/begun" ]
+}
 enter_run() {
-    [ ! -L "$root" ] && [ ! -L "$root/runs" ] && [ ! -L "$root/runs/$run" ] && cd "$root/runs/$run" 2>/dev/null ||
+    [ ! -L "$root" ] && [ ! -L "$root/runs" ] && [ ! -L "$root/runs/$run" ] && cd "$root/runs/$run" 2>/dev/null && is_run . ||
         { printf 'absent\nend\n'; exit 0; }
 }
 remove_run() { # never half: a folder without its `begun` would look like one that may still be started
@@ -288,6 +299,9 @@ remove_run() { # never half: a folder without its `begun` would look like one th
     rm -rf ".old.$run"
     mv "$run" ".old.$run" && rm -rf ".old.$run"
     printf 'absent\nend\n'
+}
+remove_known() { # what it came to is known, and nobody starts it again: cut anywhere, the rest has ended, or is no run
+    rm -rf "$run"/[!ms]* "$run/steps" "$run"
 }
 """
 """How a run is told: lines, and after each `data` line as many bytes as it says."""
@@ -338,9 +352,9 @@ spawn() { # RESUMED [LOCKED]: the run must outlive this connection, on every ini
             cd "$folder" || exit 0
             run_document "$@"
         ) &
-        forked=$!
         return
     fi
+    [ -s "$runner" ] || printf %s "$runner_text" "$runner_start" 2>/dev/null >"$runner" || cannot_write
     if [ "$me" = 0 ] && [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1; then
         # Without OOMPolicy one greedy script would take its runner along; older systemd does not know the word.
         let_go "$root/lock"
@@ -401,13 +415,13 @@ if [ "$unheld" = 1 ] && [ ! -e "$run/begun" ]; then
         if [ -e "$held" ] || [ -L "$held" ]; then refuse held "$held"; fi
     done
 fi
-command -v setsid >/dev/null 2>&1 || refuse unsafe "there is no setsid on the node: install util-linux"
-forked=
+[ -n "${setsid:-}" ] || setsid=$(command -v setsid) || refuse unsafe "there is no setsid on the node: install util-linux"
 spawned=
+is_ours=
 claim() { # the lock is held from before the folder is there until the runner lets go of it
     printf '' 2>/dev/null >>"$root/lock" || cannot_write
     exec 9>>"$root/lock"
-    take 9 "$root/lock" "$patience" "$run"
+    take 9 "$root/lock" "$patience" "$run/manifest"
     case $? in
     1)
         holder=
@@ -416,14 +430,18 @@ claim() { # the lock is held from before the folder is there until the runner le
         ;;
     2) return ;;
     esac
-    if [ ! -e "$run" ] && [ ! -L "$run" ]; then
-        set -- .new.*
-        [ ! -e "$1" ] || rm -rf .new.*
-        write_files ".new.$run" || { rm -rf ".new.$run"; cannot_write; }
+    if ! is_run "$run" && [ ! -L "$run" ] && { [ ! -e "$run" ] || [ -d "$run" ]; }; then
+        # Whoever was making it was killed: this lock is ours.
+        [ ! -d "$run" ] || rm -rf "$run"
         if [ "$staged" = 1 ]; then
-            mv ".staged.$run" ".new.$run/content" 2>/dev/null || refuse unstaged "what its steps download is not on the node"
+            mkdir "$run" 2>/dev/null || cannot_write
+            mv ".staged.$run" "$run/content" 2>/dev/null || { rmdir "$run"; refuse unstaged "what its steps download is not on the node"; }
         fi
-        mv ".new.$run" "$run" || cannot_write
+        write_files "$run" || { rm -rf "$run"; cannot_write; }
+        if [ -n "${resident:-}" ]; then
+            is_ours=1
+            return
+        fi
         locked=
         if [ -L "$root/lock.d" ]; then
             let_go "$root/lock"
@@ -435,23 +453,27 @@ claim() { # the lock is held from before the folder is there until the runner le
         let_go "$root/lock"
     fi
 }
-[ -e "$run" ] || [ -L "$run" ] || claim
-exec 9>&-
-if [ -z "$spawned" ]; then
+is_run "$run" || [ -L "$run" ] || claim
+[ -n "$is_ours" ] || exec 9>&-
+if [ -z "$spawned$is_ours" ]; then
     [ ! -L "$run" ] && [ -d "$run" ] || refuse unsafe "$root/runs/$run on the node is not a folder: remove it"
     have=
     read -r have 2>/dev/null <"$run/digest" || :
     [ "$have" = "$digest" ] || refuse differs "the node holds this run with another content"
     [ -e "$run/begun" ] || spawn ''
 fi
+# From here on nobody needs to listen: whoever waits lets go of us where it takes long, and the connection may be gone.
+trap '' HUP PIPE
 printf 'claimed\n'
 enter_run
-if [ -n "${resident:-}" ] && [ -n "$forked" ]; then
-    # Whoever waits for it lets go of us where it takes long.
-    wait "$forked"
-else
-    await_end
+if [ -n "$is_ours" ]; then
+    # The shell that stays was begun outside of any login's session, and forked this process off it: it is the runner.
+    folder=$root/runs/$run
+    trap 'cd "$folder" 2>/dev/null && report' EXIT
+    run_document '' 1
+    exit 0
 fi
+await_end
 report
 """
 
@@ -562,7 +584,8 @@ case $held in '' | *[!0-9]*) held=0 ;; esac
 [ "$acknowledged" -le "$held" ] || put "$root/acknowledged@$fleet" "$acknowledged" || cannot_write
 durable "$root/acknowledged@$fleet" "$root/markers" "$root"
 cd "$root/runs" || cannot_write
-rm -rf .old.*
+set -- .old.*
+[ ! -e "$1" ] || rm -rf .old.*
 # What was sent for runs that never began: a sender that still lives is done with it within the day.
 set -- .staged.*
 [ ! -d "$1" ] || find . -maxdepth 1 -name '.staged.*' -mtime +1 -exec rm -rf {} + 2>/dev/null
@@ -572,7 +595,7 @@ for run in $runs; do
     find_standing
     cd ..
     case $standing in going | orphan | rebooted) continue ;; esac
-    mv "$run" ".old.$run" && rm -rf ".old.$run"
+    remove_known
 done
 close_door
 printf 'end\n'
@@ -588,8 +611,7 @@ for run in $runs; do
     find_standing
     cd ..
     case $standing in going | orphan | rebooted) continue ;; esac
-    [ ! -e ".old.$run" ] || rm -rf ".old.$run"
-    mv "$run" ".old.$run" && rm -rf ".old.$run"
+    remove_known
 done
 printf 'end\n'
 """
@@ -607,6 +629,10 @@ account_home=${account_home:-/}
 STAY: Final = rf"""
 resident=1
 eval "$runner_text"
+setsid=$(command -v setsid)
+reserve=$(printf '%32768s' '')
+# Looked up once: what is forked off from here need not search for them.
+hash mkdir mv rm sync cat sleep flock 2>/dev/null || :
 rooted=
 [ "$(own_root; echo well)" != well ] || rooted=1
 {ACCOUNT_HOME}

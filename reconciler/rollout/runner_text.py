@@ -53,6 +53,7 @@ fi
 leave() {
     printf '' 2>/dev/null >"$root/holder"
     let_go "$root/lock"
+    exec 9>&-
     exit 0
 }
 seen=0
@@ -63,9 +64,10 @@ if [ -z "$resumed" ] && [ "${seen:-0}" -gt "$epoch" ]; then
 fi
 printf '%s\n' "$association $run" 2>/dev/null >"$root/holder"
 # Results must be writable even when the script fills the disk.
+[ -n "${reserve:-}" ] || reserve=$(printf '%32768s' '')
 if [ -n "$resumed" ]; then
-    printf '%32768s' '' 2>/dev/null >reserve || rm -f reserve
-elif ! printf '%32768s' '' 2>/dev/null >reserve || ! tell state "started $epoch $self $start"; then
+    printf %s "$reserve" 2>/dev/null >reserve || rm -f reserve
+elif ! printf %s "$reserve" 2>/dev/null >reserve || ! tell state "started $epoch $self $start"; then
     let_go "$root/lock"
     not_started "no space left on the node"
 fi
@@ -95,27 +97,43 @@ note() { # FILE LINE: behind the others in `state`, in place of the one before i
     *) put "$1" "$2" ;;
     esac
 }
-swallow() { # FIFO FILE: the first $cap blocks are kept, the rest is read slowly and dropped, so that nobody dies
+make_pipes() { # what 4 writes 3 reads, what 6 writes 5 reads; by no program where here-documents are pipes
+    exec 3<<X 5<<X
+
+X
+
+X
+    if [ -p /proc/self/fd/3 ] && [ -p /proc/self/fd/5 ]; then
+        read -r rest <&3
+        read -r rest <&5
+        exec 4>/proc/self/fd/3 6>/proc/self/fd/5
+        return
+    fi
+    mkfifo "$step/o" "$step/e" || return 1
+    exec 4<>"$step/o" 6<>"$step/e"
+    exec 3<"$step/o" 5<"$step/e"
+    exec 4>"$step/o" 6>"$step/e"
+    rm -f "$step/o" "$step/e"
+}
+swallow() { # FD FILE: the first $cap blocks are kept, the rest is read slowly and dropped, so that nobody dies
     (
-        exec 9>&-
+        exec 3<&- 4>&- 5<&- 6>&- 9>&-
         # Beyond the limit the signal ends this cat, and not the script; head would hold small output back for long.
-        (
-            ulimit -f "$cap"
-            exec cat >>"$step/$2"
-        ) && exit
+        ulimit -f "$cap"
+        cat >>"$step/$2" && exit
         # Paced beyond the limit: `yes` for an hour must not take a processor from the node.
         while [ "$(head -c 1048576 | wc -c)" -gt 0 ]; do
             pause 0.05
         done
-    ) <"$step/$1" >/dev/null 2>&1 &
+    ) <&"$1" >/dev/null 2>&1 &
 }
-is_reading() { # PID: of a child that was not waited for
-    read -r stat_line 2>/dev/null <"/proc/$1/stat" || return 1
+is_reading() { # PID: of a child that was not waited for; one that was met while waiting for another is no process any more
+    kill -0 "$1" 2>/dev/null && read -r stat_line 2>/dev/null <"/proc/$1/stat" || return 1
     case ${stat_line##*) } in Z* | X*) return 1 ;; esac
 }
 watch() { # ends the step at its time-out, also when nobody else is left; not while a package transaction is under way
     (
-        exec 9>&-
+        exec 3<&- 4>&- 5<&- 6>&- 9>&-
         trap '' HUP
         earlier=$!
         trap '[ "$!" = "$earlier" ] || kill "$!"; exit 0' TERM
@@ -135,30 +153,31 @@ watch() { # ends the step at its time-out, also when nobody else is left; not wh
     dog=$!
 }
 execute() { # runs $step/script; sets code and status
-    [ ! -e "$step/o" ] || rm -f "$step/o" "$step/e" "$step/timedout"
-    mkfifo "$step/o" "$step/e" || { code=1; status=Failed; return; }
-    swallow o out
+    [ ! -e "$step/timedout" ] || rm -f "$step/timedout"
+    make_pipes || { code=1; status=Failed; return; }
+    swallow 3 out
     reads_out=$!
-    swallow e err
+    swallow 5 err
     reads_err=$!
     if [ -n "${resident:-}" ]; then
         # This shell has no environment but PATH and what is unset here: two programs fewer.
         (
-            exec </dev/null >"$step/o" 2>"$step/e" 9>&-
-            trap - HUP
+            exec </dev/null >&4 2>&6 3<&- 4>&- 5<&- 6>&- 9>&-
+            trap - HUP PIPE
             set +u
             unset LC_ALL
             HOME=$account_home
-            set -- "$folder/$step" setsid
+            set -- "$folder/$step" "$setsid"
             . "$1/launch"
         ) &
     else
-        setsid env -i PATH="$PATH" sh "$folder/$step/launch" </dev/null >"$step/o" 2>"$step/e" 9>&- &
+        setsid env -i PATH="$PATH" sh "$folder/$step/launch" </dev/null >&4 2>&6 3<&- 4>&- 5<&- 6>&- 9>&- &
     fi
     pid=$!
+    exec 3<&- 4>&- 5<&- 6>&-
     began=0
     if read -r stat_line 2>/dev/null <"/proc/$pid/stat"; then
-        set -- ${stat_line##*) }
+        set -- ${stat_line#*) } # it is named like this shell, or setsid
         began=${20}
     fi
     printf '%s\n' "$pid $began" >"$step/pid"

@@ -76,9 +76,18 @@ class Answering:
         if found:
             self.has_ended, self._kept = True, b""
             return printed
-        keep = max(n for n in range(len(self._mark)) if printed.endswith(self._mark[:n]))
-        self._kept = printed[len(printed) - keep :]
-        return printed[: len(printed) - keep]
+        end = self._may_begin(printed)
+        self._kept = printed[end:]
+        return printed[:end]
+
+    def _may_begin(self, printed: bytes) -> int:
+        """Say from where on it may be the beginning of its end."""
+        at = printed.find(self._mark[:1], max(0, len(printed) - len(self._mark) + 1))
+        while at >= 0:
+            if self._mark.startswith(printed[at:]):
+                return at
+            at = printed.find(self._mark[:1], at + 1)
+        return len(printed)
 
 
 class Deaf(Exception):

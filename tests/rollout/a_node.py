@@ -36,6 +36,8 @@ class HomeNode:
     home: Path
     shell: tuple[str, ...] = ("sh",)
     flock: bool = True
+    pipes: bool = True
+    """Whether here-documents are pipes to its shell, or files."""
 
     def __post_init__(self) -> None:
         self.home.mkdir(mode=0o700, parents=True)
@@ -64,6 +66,8 @@ class HomeNode:
         if not self.flock:
             # Of one length: the program checks that every byte of its files was written.
             text = text.replace(b"command -v flock", b"command -v flocc")
+        if not self.pipes:
+            text = text.replace(b"[ -p /proc/self/fd/", b"[ -b /proc/self/fd/")
         # The runner is started as `sh`: here it is to be the shell under test.
         path.write_bytes(text.replace(b'setsid sh "$runner"', f'setsid {" ".join(self.shell)} "$runner"'.encode()))
         path.chmod(0o644)

@@ -17,6 +17,7 @@ from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.record import record_of
 from reconciler.rollout.sight import Refusal, Sight, Standing
 from tests.rollout.a_node import FLEET, NOBODY, NODE, SHELLS, STARTED, HomeNode, HomeSession, a_step, an_order
+from tests.rollout.conftest import a_folder
 
 RUNS = NodeRuns(OutputKeeper(None))
 
@@ -501,6 +502,31 @@ def test_a_run_that_has_begun_is_not_discarded(node: HomeNode) -> None:
     start(node, order)
     assert RUNS.discard(HomeSession(node), order.run, become=False).status == "Success"
     assert (node.root / "runs" / order.run).exists()
+
+
+def test_a_folder_that_was_being_made_is_no_run_and_is_made_anew(node: HomeNode) -> None:
+    start(node, an_order(a_step("true\n"), n=2))
+    order = an_order(a_step(f"echo ran >>{node.log}\n"))
+    folder = node.root / "runs" / order.run
+    folder.mkdir(mode=0o700)
+    for name in ("digest", "manifest"):  # what was on its way when the power was cut
+        (folder / name).write_text("")
+    if os.geteuid() == 0:
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, NOBODY, NOBODY)
+    assert RUNS.look(HomeSession(node), order.run, become=False).standing is Standing.ABSENT
+    assert start(node, order).status == "Success"
+    assert node.bodies() == ["ran"]
+
+
+def test_output_is_kept_where_here_documents_are_files() -> None:
+    with a_folder() as folder:
+        node = HomeNode(folder / "home", pipes=False)
+        found = run(node, a_step("echo out; echo err >&2\n"))
+        assert found.status is RunStatus.SUCCESS
+        assert (found.steps[0].stdout, found.steps[0].stderr) == (b"out\n", b"err\n")
+        kept = next((node.root / "runs").iterdir()) / "steps/1"
+        assert not [path for path in kept.iterdir() if path.is_fifo()]
 
 
 def test_a_run_nobody_knows_is_absent(node: HomeNode) -> None:

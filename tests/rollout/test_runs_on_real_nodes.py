@@ -141,6 +141,21 @@ def test_a_daemon_that_a_script_starts_outlives_it(server: TestNode) -> None:
     wait_for(lambda: bodies(server) == ["daemon"])
 
 
+def test_a_runner_that_is_killed_is_told_and_its_script_never_repeated(server: TestNode) -> None:
+    outcome = Manager(server).roll_out(f"echo ran >>/{BODIES}; kill -9 $PPID\n")
+    assert outcome.record is not None
+    assert (outcome.disposition, outcome.record.status) == (Disposition.RAN, RunStatus.FAILED)
+    assert outcome.record.detail == "the run was killed from outside during step1: its exit status is unknown"
+    assert bodies(server) == ["ran"]
+
+
+def test_a_script_gets_no_descriptor_but_its_own(server: TestNode) -> None:
+    outcome = Manager(server).roll_out("ls /proc/$$/fd\nexit 0\n")
+    assert outcome.record is not None
+    shells = {"10", "255"}  # where a shell keeps the script that it reads
+    assert set(outcome.record.steps[0].stdout.decode().split()) - shells == {"0", "1", "2"}
+
+
 def test_a_running_script_is_cancelled_with_its_children(server: TestNode) -> None:
     manager = Manager(server)
     outcome = manager.roll_out(f"echo ran >>/{BODIES}; sleep 601 & sleep 602\n", seconds=1)

@@ -15,7 +15,7 @@ case $rootstate in
 ok)
   for p in "$root"/runs/*; do
     case ${p##*/} in *[!0-9a-f]*) continue;; esac
-    [ -d "$p" ] && [ ! -L "$p" ] && set -- "$@" "runs:$p/manifest" "runs:$p/state"
+    [ -d "$p" ] && [ ! -L "$p" ] && { [ -s "$p/manifest" ] || [ -e "$p/begun" ]; } && set -- "$@" "runs:$p/manifest" "runs:$p/state"
   done
   ;;
 absent) ;;
