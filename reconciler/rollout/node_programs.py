@@ -1,4 +1,4 @@
-"""Puts values in front of the sh programs of `node_text`: every foreign string quoted by the one function for it; pure."""
+"""Puts values in front of the sh programs of `call_text`: every foreign string quoted by the one function for it; pure."""
 
 import hashlib
 import json
@@ -12,8 +12,7 @@ from reconciler.drift.finding import Cause
 from reconciler.ids import AssociationName, Digest, FleetId, NodeId, RunId
 from reconciler.model.command import Limits, Program, Resident
 from reconciler.model.shell import quote
-from reconciler.rollout.node_text import (
-    ACCOUNT_HOME,
+from reconciler.rollout.call_text import (
     ACKNOWLEDGE,
     ANNOUNCE,
     CANCEL,
@@ -21,15 +20,10 @@ from reconciler.rollout.node_text import (
     FORGET,
     LOCK,
     LOOK,
-    PRELUDE,
-    REPORT,
     RESUME,
-    ROOT,
-    SPAWN,
     START,
-    STAY,
-    TRANSACTION,
 )
+from reconciler.rollout.node_text import ACCOUNT_HOME, PRELUDE, REPORT, ROOT, SPAWN, STAY, TRANSACTION
 from reconciler.rollout.runner_text import RUNNER, RUNNER_FILE
 
 OUTPUT_CAP = 10 * 1024 * 1024

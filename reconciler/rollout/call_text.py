@@ -1,0 +1,251 @@
+r"""The sh programs that a node runs for a run, one for each call: text only, behind the functions of `node_text`.
+
+Nothing here knows Python values; `node_programs` puts them in front.
+"""
+
+from typing import Final
+
+RESUME: Final = r"""
+own_root
+open_door
+check_epoch
+enter_run
+find_standing
+resuming=
+if [ "$standing" = rebooted ]; then
+    at=${state#reboot }
+    at=${at%% *}
+    total=0
+    [ ! -f reboots ] || read -r total <reboots
+    if [ "$expired" = 1 ]; then
+        printf 'the node came back from its reboot too late: the document is too old to go on\n' >>"steps/$at/err"
+        put "steps/$at/exit" 'Failed 194' && put state "ended Failed 194 $epoch" || cannot_write
+    else
+        # Who was about to resume it may have died with another reboot, or been killed.
+        if read -r by start on 2>/dev/null <"resumed.$total" && { [ "$on" != "$boot" ] || ! is_alive "$by" "$start"; }; then
+            rm -f "resumed.$total"
+        fi
+        [ -e "resumed.$total" ] || spawn "$total"
+        resuming=1
+    fi
+fi
+close_door
+await_end
+report
+"""
+
+START: Final = r"""
+own_root
+known_epoch
+[ "$epoch" -ge "$seen" ] || refuse fenced "$seen"
+if [ "$epoch" -ne "$seen" ]; then
+    open_door
+    check_epoch
+    close_door
+fi
+cd "$root/runs" || cannot_write
+if [ "$unheld" = 1 ] && [ ! -e "$run/begun" ]; then
+    for held in /etc/reconciler/hold /etc/reconciler/hold.d/*; do
+        if [ -e "$held" ] || [ -L "$held" ]; then refuse held "$held"; fi
+    done
+fi
+[ -n "${setsid:-}" ] || setsid=$(command -v setsid) || refuse unsafe "there is no setsid on the node: install util-linux"
+spawned=
+is_ours=
+claim() { # the lock is held from before the folder is there until the runner lets go of it
+    printf '' 2>/dev/null >>"$root/lock" || cannot_write
+    exec 9>>"$root/lock"
+    take 9 "$root/lock" "$patience" "$run/manifest"
+    case $? in
+    1)
+        holder=
+        read -r holder 2>/dev/null <"$root/holder" || :
+        refuse busy "$holder"
+        ;;
+    2) return ;;
+    esac
+    if ! is_run "$run" && [ ! -L "$run" ] && { [ ! -e "$run" ] || [ -d "$run" ]; }; then
+        # Whoever was making it was killed: this lock is ours.
+        [ ! -d "$run" ] || rm -rf "$run"
+        if [ "$staged" = 1 ]; then
+            mkdir "$run" 2>/dev/null || cannot_write
+            mv ".staged.$run" "$run/content" 2>/dev/null || { rmdir "$run"; refuse unstaged "what its steps download is not on the node"; }
+        fi
+        write_files "$run" || { rm -rf "$run"; cannot_write; }
+        if [ -n "${resident:-}" ]; then
+            is_ours=1
+            return
+        fi
+        locked=
+        if [ -L "$root/lock.d" ]; then
+            let_go "$root/lock"
+        else
+            locked=1
+        fi
+        spawn '' "$locked"
+    else
+        let_go "$root/lock"
+    fi
+}
+is_run "$run" || [ -L "$run" ] || claim
+[ -n "$is_ours" ] || exec 9>&-
+if [ -z "$spawned$is_ours" ]; then
+    [ ! -L "$run" ] && [ -d "$run" ] || refuse unsafe "$root/runs/$run on the node is not a folder: remove it"
+    have=
+    read -r have 2>/dev/null <"$run/digest" || :
+    [ "$have" = "$digest" ] || refuse differs "the node holds this run with another content"
+    [ -e "$run/begun" ] || spawn ''
+fi
+# From here on nobody needs to listen: whoever waits lets go of us where it takes long, and the connection may be gone.
+trap '' HUP PIPE
+printf 'claimed\n'
+enter_run
+if [ -n "$is_ours" ]; then
+    # The shell that stays was begun outside of any login's session, and forked this process off it: it is the runner.
+    folder=$root/runs/$run
+    trap 'cd "$folder" 2>/dev/null && report' EXIT
+    run_document '' 1
+    exit 0
+fi
+await_end
+report
+"""
+
+LOOK: Final = r"""
+enter_run
+await_end
+report
+"""
+
+CANCEL: Final = r"""
+enter_run
+printf '' >>cancel || cannot_write
+if [ ! -e begun ]; then
+    make_first begun 'discarded 0 0' && {
+        remove_run
+        exit 0
+    }
+fi
+end_step() { # kill the running step's group, unless a package transaction has begun in it; sets busy
+    busy=
+    at=${state#step }
+    at=${at%% *}
+    read -r step_pid step_start 2>/dev/null <"steps/$at/pid" && is_alive "$step_pid" "$step_start" || return 0
+    find_transaction "$step_pid"
+    [ -n "$busy" ] || kill -9 "-$step_pid" 2>/dev/null
+}
+wait_and_end() { # for when nobody asks any more: ends the step once the transaction is over
+    make_first ender ender || return 0 # one is enough
+    (
+        trap '' HUP
+        while :; do
+            find_standing
+            case $standing in going | orphan) ;; *) break ;; esac
+            end_step
+            pause 0.05
+        done
+    ) </dev/null >/dev/null 2>&1 &
+}
+tries=0
+while [ "$tries" -lt 50 ]; do
+    find_standing
+    case $standing in going | orphan) ;; *) break ;; esac
+    end_step
+    if [ -n "$busy" ]; then
+        # Whoever asked hears of it soon, and asks again.
+        put why "cancelling, waiting for $busy" || :
+        wait_and_end
+        tries=50
+        pause 0.9
+    fi
+    tries=$((tries + 1))
+    pause 0.1
+done
+case $standing in going | orphan) ;; *) rm -f why ;; esac
+# Its runner was killed, or stopped, in the moment of beginning: without its folder it begins nothing any more.
+[ "$standing" != unbegun ] || { remove_run; exit 0; }
+report
+"""
+
+DISCARD: Final = r"""
+enter_run
+[ -e begun ] || {
+    make_first begun 'discarded 0 0' || [ -e begun ] || cannot_write
+}
+find_standing
+case $standing:$state in
+unbegun:* | ended:"ended NotStarted "* | killed: | killed:waiting* | down: | down:waiting*) remove_run ;;
+*) report ;;
+esac
+"""
+
+ANNOUNCE: Final = r"""
+[ -d "$root" ] || { printf 'end\n'; exit 0; }
+own_root
+open_door
+check_epoch
+durable "$root/epochs/$fleet" "$root/epochs"
+close_door
+printf 'end\n'
+"""
+
+LOCK: Final = r"""
+[ -d "$root" ] && [ ! -L "$root" ] || { printf 'free\nend\n'; exit 0; }
+held=free
+holder=
+if [ -f "$root/lock" ] && [ -w "$root/lock" ]; then
+    exec 7>>"$root/lock"
+    if take 7 "$root/lock" 0; then
+        exec 7>&-
+        let_go "$root/lock"
+    else
+        held=held
+        read -r holder 2>/dev/null <"$root/holder" || :
+    fi
+fi
+printf '%s %s\nend\n' "$held" "$holder"
+"""
+
+ACKNOWLEDGE: Final = r"""
+own_root
+own_folder "$root/markers"
+open_door
+[ -z "$epoch" ] || check_epoch
+set_markers || cannot_write
+held=0
+[ ! -f "$root/acknowledged@$fleet" ] || read -r held <"$root/acknowledged@$fleet" || :
+case $held in '' | *[!0-9]*) held=0 ;; esac
+[ "$acknowledged" -le "$held" ] || put "$root/acknowledged@$fleet" "$acknowledged" || cannot_write
+durable "$root/acknowledged@$fleet" "$root/markers" "$root"
+cd "$root/runs" || cannot_write
+set -- .old.*
+[ ! -e "$1" ] || rm -rf .old.*
+# What was sent for runs that never began: a sender that still lives is done with it within the day.
+set -- .staged.*
+[ ! -d "$1" ] || find . -maxdepth 1 -name '.staged.*' -mtime +1 -exec rm -rf {} + 2>/dev/null
+for run in $runs; do
+    [ -d "$run" ] && [ ! -L "$run" ] || continue
+    cd "$run" || continue
+    find_standing
+    cd ..
+    case $standing in going | orphan | rebooted) continue ;; esac
+    remove_known
+done
+close_door
+printf 'end\n'
+"""
+
+FORGET: Final = r"""
+own_root
+known_epoch
+[ "$epoch" -ge "$seen" ] || refuse fenced "$seen"
+cd "$root/runs" || cannot_write
+for run in $runs; do
+    [ -d "$run" ] && [ ! -L "$run" ] && cd "$run" || continue
+    find_standing
+    cd ..
+    case $standing in going | orphan | rebooted) continue ;; esac
+    remove_known
+done
+printf 'end\n'
+"""
