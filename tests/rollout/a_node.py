@@ -18,8 +18,14 @@ from reconciler.errors import NodeUnreachable
 from reconciler.ids import AssociationName, Digest, DocumentName, FleetId, NodeId
 from reconciler.model.command import Answer, Program
 from reconciler.model.node import Node
+from reconciler.model.outcome import RunRecord
 from reconciler.plan.run_id import run_id
+from reconciler.rollout.manifest import read_manifest
 from reconciler.rollout.node_programs import Order
+from reconciler.rollout.node_run import NodeRuns
+from reconciler.rollout.output import OutputKeeper
+from reconciler.rollout.record import record_of
+from reconciler.rollout.sight import Sight
 
 NOBODY = 65534
 NODE = NodeId("web-01")
@@ -149,3 +155,42 @@ def an_order(*steps: RenderedStep, n: int = 1, epoch: int = 1, definition: str =
         started=STARTED,
         rendered=rendered(*steps),
     )
+
+
+RUNS = NodeRuns(OutputKeeper(None))
+
+
+def start(node: HomeNode, order: Order, runs: NodeRuns = RUNS, wait: int = 10) -> Sight:
+    found = runs.start(HomeSession(node), order, become=False, wait=wait, on_claimed=lambda: None)
+    assert isinstance(found, Sight), found
+    return found
+
+
+def record(node: HomeNode, order: Order, sight: Sight, runs: NodeRuns) -> RunRecord:
+    manifest = read_manifest((node.root / "runs" / order.run / "manifest").read_text(), order.run, NODE)
+    found = record_of(manifest, sight, runs.output, STARTED + timedelta(hours=1))
+    assert found is not None
+    return found
+
+
+def run(node: HomeNode, *steps: RenderedStep) -> RunRecord:
+    """Run a document to its end."""
+    runs = NodeRuns(OutputKeeper(None))
+    order = an_order(*steps)
+    return record(node, order, start(node, order, runs), runs)
+
+
+def wait_for(path: Path, deadline: float = 20.0) -> None:
+    ends = time.monotonic() + deadline
+    while not path.exists():
+        assert time.monotonic() < ends, f"{path} never came"
+        time.sleep(0.01)
+
+
+def wait_for_death(pid: int, deadline: float = 20.0) -> None:
+    """A killed process dies when it gets a processor, which may be a moment later."""
+    ends = time.monotonic() + deadline
+    stat = Path(f"/proc/{pid}/stat")
+    while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}:
+        assert time.monotonic() < ends, f"{pid} never died"
+        time.sleep(0.01)

@@ -21,8 +21,7 @@ from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.settle import Unsettled, acknowledge, acknowledge_on, leftovers, settle
 from reconciler.rollout.sight import Refusal, Sight
-from tests.rollout.a_node import FLEET, MOTD, NODE, STARTED, HomeNode, HomeSession, a_step, an_order
-from tests.rollout.test_runs_on_a_node import wait_for
+from tests.rollout.a_node import FLEET, MOTD, NODE, STARTED, HomeNode, HomeSession, a_step, an_order, wait_for
 
 DESIRED = DesiredState(commit=None, nodes={NODE: Node(id=NODE)}, fleet=Fleet(id=FLEET))
 
