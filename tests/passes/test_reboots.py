@@ -97,6 +97,21 @@ def test_a_document_goes_on_after_the_reboot_it_asked_for(site: Site, fleet: Fle
     assert site.once().outcomes == ()
 
 
+def test_an_exit_with_3010_reboots_as_194_does(site: Site, fleet: Fleet) -> None:
+    """On Windows it asks for a reboot; of what a program here ends with, nobody is told more than 8 bits."""
+    site.commit(
+        {
+            "documents/Patch.yaml": DOCUMENT.replace("GOES_DOWN", "touch /var/lib/rebooted").replace("194", "3010"),
+            "state/associations/patch.yaml": ASSOCIATION,
+        }
+    )
+    boots = [node.boots for node in fleet.nodes]
+    assert statuses(site.once()) == {"InSync"}
+    for node, before in zip(fleet.nodes, boots, strict=True):
+        assert node.boots == before + 1
+        assert steps(node) == ["before", "reboots", "reboots", "after"]
+
+
 def test_another_manager_process_goes_on_where_the_first_was_killed(site: Site, fleet: Fleet) -> None:
     reboots_once(site)
     site.commit({"state/fleet.yaml": "Fleet: example\nInterval: rate(1 hour)\n"})

@@ -264,7 +264,11 @@ EXITS: Mapping[str, tuple[str, str, str]] = {
         f"{REAL}::test_a_running_script_is_cancelled_with_its_children",
     ),
     "any other": ("Failed", SAME, f"{COMMANDS}::test_the_dispatch_stops_where_it_said"),
-    "3010": ("no exit code on Linux", NOT_HERE, ""),
+    "3010": (
+        "the kernel keeps 8 bits of it, which are 194: the node reboots, and the step runs again",
+        SAME,
+        f"{REBOOTS}::test_an_exit_with_3010_reboots_as_194_does",
+    ),
 }
 
 
