@@ -247,7 +247,10 @@ class PatchLook:
         """Give the files that any of the node's baselines may ask for, each as it is missed most."""
         if not self.books.keeps_files:
             return ()
-        found = [one for judge in judges for one in needed_files(told.patches, gone, told.versions, judge)]
+        found: list[NeededFile] = []
+        for judge in judges:
+            mine, memory = self._offered(told, NodeMemory(gone=tuple(gone)), judge)
+            found += needed_files(mine.patches, memory.gone, told.versions, judge)
         foremost = {one.checksum: one for one in sorted(found, key=lambda one: (one.need, one.checksum))}
         return tuple(foremost.values())
 
