@@ -120,6 +120,11 @@ class Patch:
         return patch_title(self.family, self.id, self.version)
 
     @property
+    def upload(self) -> tuple[str, str]:
+        """Give what it was built from: source package and version."""
+        return self.source or self.name, self.source_version or self.version
+
+    @property
     def cves(self) -> tuple[str, ...]:
         """Give the CVE ids of all its notices, sorted."""
         return tuple(sorted({cve for notice in self.notices for cve in notice.cves}))

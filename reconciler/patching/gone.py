@@ -17,7 +17,8 @@ def remember_gone(
 ) -> tuple[Gone, ...]:
     """Give what the later look is to be judged with: `gone` of `before`, and what it showed and the later one does not.
 
-    Versions that are not above the installed one are forgotten. `kept`: checksums of the files that the management host
+    Versions that are not above the installed one are forgotten, and so are new packages, but for those that were built together
+    with one that is remembered: it may bring them along. `kept`: checksums of the files that the management host
     holds. Both looks must have been whole: a list that could not be read has dropped nothing.
     """
     shown = {key_of(patch) for patch in now_shown.available}
@@ -26,11 +27,15 @@ def remember_gone(
     for row in now_shown.installed:
         if row.name not in installed or compare(row.version, installed[row.name]) > 0:
             installed[row.name] = row.version
-    found = []
+    found: list[Gone] = []
+    new: list[Gone] = []
     for patch, since in _dropped(before, now):
         mine = installed.get(patch.name)
-        if key_of(patch) not in shown and mine is not None and compare(patch.version, mine) > 0:
-            found.append(Gone(patch=patch, since=since, kept=patch.checksum in kept))
+        if key_of(patch) in shown or (mine is not None and compare(patch.version, mine) <= 0):
+            continue
+        (new if mine is None else found).append(Gone(patch=patch, since=since, kept=patch.checksum in kept))
+    uploads = {one.patch.upload for one in found}
+    found += [one for one in new if one.patch.upload in uploads]
     return tuple(sorted(found, key=lambda one: key_of(one.patch)))
 
 

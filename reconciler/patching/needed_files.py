@@ -52,21 +52,29 @@ def needed_files(
 ) -> tuple[NeededFile, ...]:
     """Give the files that would bring one node a newer version of what it has; `versions`: what is installed of a row.
 
-    Only indexes that were verified count (dnf and zypper look at the signature of the file itself, too), and files with
+    With apt new packages that were built together with one of those count, too: a kernel's version is part of its name. Only indexes that were verified count (dnf and zypper look at the signature of the file itself, too), and files with
     a SHA-256 and a size.
     """
-    found = [_needed(patch, versions, judge, None) for patch in offers]
-    found += [_needed(one.patch, versions, judge, Need.GONE) for one in gone]
-    some = sorted((one for one in found if one is not None), key=lambda one: (-one.need, one.since, one.checksum))
-    return tuple(some[:MOST_OF_ONE_NODE])
+    every = [*((patch, None) for patch in offers), *((one.patch, Need.GONE) for one in gone)]
+    some = [one for patch, need in every if (one := _needed(patch, versions, judge, need)) is not None]
+    uploads = {one.patch.upload: one for one in sorted(some, key=lambda one: one.need)}
+    for patch, need in every:
+        other = uploads.get(patch.upload)
+        if other is not None and patch.family is Family.APT and _can_be_kept(patch) and not versions(patch.id):
+            some.append(NeededFile(patch=patch, need=need or other.need, since=other.since))
+    return tuple(sorted(some, key=lambda one: (-one.need, one.since, one.checksum))[:MOST_OF_ONE_NODE])
+
+
+def _can_be_kept(patch: Patch) -> bool:
+    if _SHA256.fullmatch(patch.checksum) is None or not patch.size or not patch.filename:
+        return False
+    return patch.family is not Family.APT or any(index.trusted for index in patch.indexes)
 
 
 def _needed(
     patch: Patch, versions: Callable[[PatchId], tuple[str, ...]], judge: Judge, need: Need | None
 ) -> NeededFile | None:
-    if _SHA256.fullmatch(patch.checksum) is None or not patch.size or not patch.filename:
-        return None
-    if patch.family is Family.APT and not any(index.trusted for index in patch.indexes):
+    if not _can_be_kept(patch):
         return None
     verdict = judge.approval(patch)
     is_pending = verdict.status is ApprovalStatus.PENDING_APPROVAL and verdict.approval_date is not None

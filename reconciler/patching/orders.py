@@ -10,7 +10,7 @@ from functools import cmp_to_key
 
 from reconciler.ids import PatchId
 from reconciler.model.baseline import RejectedPatchesAction, UnapprovedDependencies
-from reconciler.model.patch import Installed, Patch, patch_title
+from reconciler.model.patch import Family, Installed, Patch, patch_title
 from reconciler.model.patch_order import PatchOrder, Pin, RebootOption, pin_of
 from reconciler.model.patch_request import InstallOverride, PatchRequest
 from reconciler.patching.approval import Approval, ApprovalStatus, approval_date, released
@@ -91,13 +91,15 @@ def _companions(patches: NodePatches, judge: Judge, grounds: Sequence[Approval])
     compare = COMPARE_LABELS[patches.family.value]
     there = {(row.name, row.arch) for row in patches.installed}
     highest: dict[PatchId, Patch] = {}
-    for patch in patches.available:
+    lost = tuple(gone.patch for gone in patches.gone if gone.kept and patches.family is Family.APT)
+    kept = set(map(id, lost))
+    for patch in (*patches.available, *lost):
         if (patch.name, patch.arch) in there or not _may_come_along(patch, judge, grounds):
             continue
         known = highest.get(patch.id)
         if known is None or compare(patch.version, known.version) > 0:
             highest[patch.id] = patch
-    return tuple(sorted(pin_of(patch) for patch in highest.values()))
+    return tuple(sorted(pin_of(patch, kept=id(patch) in kept) for patch in highest.values()))
 
 
 def _may_come_along(patch: Patch, judge: Judge, grounds: Sequence[Approval]) -> bool:
@@ -125,8 +127,7 @@ def _by_rule_of(patch: Patch, ground: Approval, judge: Judge) -> bool:
 
 def _same_source(patch: Patch, other: Patch) -> bool:
     """Whether both were built from one upload: a kernel and the package that always names the newest one."""
-    mine = (patch.source or patch.name, patch.source_version or patch.version)
-    return mine == (other.source or other.name, other.source_version or other.version)
+    return patch.upload == other.upload
 
 
 def _never(patches: NodePatches, judge: Judge) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -104,23 +105,27 @@ def test_a_version_that_its_archive_dropped_is_installed_after_its_wait_by_exact
     archive = Archive(tmp_path, fleet, server, "first")
     begin = datetime.now(UTC).replace(microsecond=0)
     old, good, new = (package("hello", f"1:1.{n}-1", files={"/usr/share/hello": f"{n}\n"}) for n in range(3))
+    good = replace(good, fields={"Depends": "hello-abi1"})
+    along = package("hello-abi1", "1:1.1-1", Source="hello")
     other, unneeded = package("other", "1.0"), package("unneeded", "9.9")
     archive.have(old, other)
-    archive.offer(old, other, good, unneeded)
+    archive.offer(old, other, good, along, unneeded)
     assert archive.passed(begin).outcomes == ()
-    assert archive.held() == {archive.sha256(good)}
-    assert [path for path in server.asked if "hello" in path] == ["GET /debian/pool/main/hello_1%253a1.1-1_all.deb"]
+    assert archive.held() == {archive.sha256(good), archive.sha256(along)}
+    assert sorted(path for path in server.asked if "hello" in path) == [
+        f"GET /debian/pool/main/{name}_1%253a1.1-1_all.deb" for name in ("hello-abi1", "hello")
+    ]
     assert "secret" not in archive.site.command("inventory", "show", "web-01").stdout
 
     archive.offer(other, new)
     waiting = archive.passed(begin + 3 * DAY)
     assert waiting.outcomes == ()
-    assert archive.held() == {archive.sha256(good), archive.sha256(new)}
+    assert archive.held() == {archive.sha256(good), archive.sha256(along), archive.sha256(new)}
     done = archive.passed(begin + 7 * DAY)
     assert [(one.disposition, one.record.status.value) for one in done.outcomes if one.record] == [
         (Disposition.RAN, "Success")
     ], done.outcomes
-    assert versions(archive.node, "hello", "unneeded") == {"hello": "1:1.1-1"}
+    assert versions(archive.node, "hello", "hello-abi1", "unneeded") == {"hello": "1:1.1-1", "hello-abi1": "1:1.1-1"}
     assert (archive.node.root / "usr/share/hello").read_text() == "1\n"
     assert audit(archive.node) == ""
     assert archive.passed(begin + 7 * DAY + timedelta(minutes=1)).outcomes == ()

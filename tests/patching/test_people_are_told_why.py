@@ -145,5 +145,13 @@ def test_only_what_a_node_was_shown_itself_is_gone_for_it() -> None:
     ]
     assert remembered(second, look("1-4", "1-3"), "2025-06-05") == [("1-2", "06-02", False)]
     assert remembered(second, look("1-4", installed_version="1-2"), "2025-06-05") == [("1-3", "06-02", True)]
+    new, strange = a_deb("it-abi", "1-2", source="it"), a_deb("strange", "1-2")
+    along = replace(first, available=(*first.available, new, strange))
+    assert remembered(along, look("1-4"), "2025-06-02") == [
+        ("1-2", "06-02", False),
+        ("1-3", "06-02", True),
+        ("1-2", "06-02", False),
+    ]
+    assert remembered(along, look("1-2", "1-3"), "2025-06-02") == []
     removed = replace(look(), installed=())
     assert remembered(second, removed, "2025-06-05") == []

@@ -52,6 +52,15 @@ def test_what_waits_and_what_is_gone_is_needed() -> None:
     ]
 
 
+def test_new_packages_are_needed_where_they_were_built_together_with_an_upgrade() -> None:
+    def new(name: str, digit: str, source: str) -> Patch:
+        return a_deb(name, "1-2", checksum=f"sha256:{digit * 64}", size=1, filename="x.deb", source=source)
+
+    offers = (deb("1-2"), new("it-abi", "7", "it"), new("strange", "8", "strange"))
+    found = needed_files(offers, [], have, judge(*offers))
+    assert {(one.patch.name, one.need) for one in found} == {("it", Need.PENDING), ("it-abi", Need.PENDING)}
+
+
 @pytest.mark.parametrize(
     "patch",
     [

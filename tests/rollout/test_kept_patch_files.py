@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from reconciler.ids import BaselineName
 from reconciler.model.baseline import OperatingSystem
 from reconciler.model.patch import Family
 from reconciler.model.patch_order import PatchOrder, Pin, RebootOption
+from tests.support.apt_repository import build
 from tests.support.nodes import Fleet, NodeSpec, TestNode, start_fleet
 from tests.support.patching import Manager, audit, forget_packages, have, package, publish, versions
 from tests.support.rpm_repository import (
@@ -99,6 +100,33 @@ def test_a_kept_file_is_installed_together_with_what_is_on_offer(debian: Manager
     assert versions(node, "hello", "liba") == {"hello": "1.1", "liba": "1.1"}
     assert audit(node) == ""
     assert "hello" in node.run(["apt-mark", "showauto"]).stdout.split()
+
+
+def test_new_packages_that_a_kept_one_brings_along_are_kept_with_it(debian: Manager, tmp_path: Path) -> None:
+    node = debian.server
+    have(node, tmp_path, [package("image", "1.0"), package("alone", "1.0")])
+    made = [package("image", "1.1", Depends="image-1.1"), package("image-1.1", "1.1"), package("alone", "1.1")]
+    publish(node, tmp_path, made)
+    image, new, _ = ((tmp_path / "apt/pool/main" / one.file_name).read_bytes() for one in made)
+    publish(node, tmp_path, [package("image", "1.2"), made[2]])
+    wanted = order(Family.APT, pin("alone", "1.1", None), pin("image", "1.1", image))
+    wanted = replace(wanted, dependencies=(pin("image-1.1", "1.1", new),))
+    done = debian.run(wanted, files=[image, new])
+    assert (done.status, done.installed) == ("Success", {"alone.all": "1.1", "image.all": "1.1"}), done
+    assert versions(node, "image", "image-1.1") == {"image": "1.1", "image-1.1": "1.1"}
+    assert "image-1.1" in node.run(["apt-mark", "showauto"]).stdout.split()
+    assert "image" in node.run(["apt-mark", "showmanual"]).stdout.split()
+
+
+def test_a_new_package_that_was_sent_and_is_not_needed_stays_away(debian: Manager, tmp_path: Path) -> None:
+    data = kept(debian.server, tmp_path)
+    new = package("new", "1.1")
+    build(new, tmp_path / "new.deb")
+    file = (tmp_path / "new.deb").read_bytes()
+    wanted = order(Family.APT, pin("hello", "1.1", data), pin("liba", "1.1", None))
+    done = debian.run(replace(wanted, dependencies=(pin("new", "1.1", file),)), files=[data, file])
+    assert done.installed == {"hello.all": "1.1", "liba.all": "1.1"}, done
+    assert versions(debian.server, "new") == {}
 
 
 def test_a_kept_file_that_needs_more_than_is_approved_stays_away(debian: Manager, tmp_path: Path) -> None:
