@@ -3,8 +3,10 @@
 import hashlib
 import json
 import random
+import socket
 from collections.abc import Iterator, Sequence
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -321,6 +323,36 @@ def test_a_script_from_git_runs_at_the_commit_of_the_plan(
         assert site.once().outcomes == ()
         assert len(serving.asked) == asked  # a commit is what it is: nobody is asked again
     site.commit({"state/associations/from-git.yaml": None})
+
+
+def test_a_script_from_github_runs_as_one_from_git_does(
+    site: Site, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path_factory.mktemp("github")
+    (folder / "example").mkdir()
+    remote = make_remote(folder / "example/scripts.git")
+    tip = remote.commit({"web/run.sh": b"#!/bin/sh\necho hello $1\n"}, branch="master")
+    asked_names = socket.getaddrinfo
+
+    def to_this_machine(host: str, *args: Any, **options: Any) -> Any:
+        return asked_names(SERVER if host == "github.com" else host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", to_this_machine)
+    with web_server(SERVER, port=443, tls=tmp_path_factory.mktemp("tls"), git=folder) as serving:
+        monkeypatch.setenv("SSL_CERT_FILE", str(serving.authority))
+        info = '{"owner": "example", "repository": "scripts", "path": "web", "getOptions": "branch:master"}'
+        parameters = f"{{sourceType: [GitHub], sourceInfo: ['{info}'], commandLine: ['run.sh world']}}"
+        site.commit(association("from-github", "AWS-RunRemoteScript", parameters))
+        result = site.once()
+        (item,) = result.plan.items
+        (fetch,) = [each.in_words for each in item.fetches]
+        assert fetch.startswith("https://github.com/example/scripts.git at ")
+        assert f"commit {tip}" in fetch
+        (outcome,) = result.outcomes
+        assert outcome.record is not None
+        assert outcome.record.steps[2].stdout == b"hello world\n"
+        assert any("/example/scripts.git/" in line for line in serving.asked)
+        site.commit({"state/associations/from-github.yaml": None})
 
 
 LISTED = """<ListBucketResult><IsTruncated>false</IsTruncated>

@@ -160,7 +160,10 @@ SAMPLES: Mapping[str, Mapping[str, JsonValue]] = {
 
 VALUES: Mapping[str, Said] = {
     "sourceType: Git": (SAME, f"{DOWNLOADS}::test_a_script_from_git_runs_at_the_commit_of_the_plan"),
-    "sourceType: GitHub": ("differs: it is git over https from github.com", ""),
+    "sourceType: GitHub": (
+        "differs: it is git over https from github.com",
+        f"{DOWNLOADS}::test_a_script_from_github_runs_as_one_from_git_does",
+    ),
     "sourceType: HTTP": (SAME, ARRIVES),
     "sourceType: S3": (SAME, f"{DOWNLOADS}::test_a_folder_of_a_bucket_arrives"),
     "sourceType: SSMDocument": (

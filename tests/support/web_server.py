@@ -48,15 +48,20 @@ class _Quiet(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def web_server(address: str = "127.0.0.1", *, tls: Path | None = None, git: Path | None = None) -> Iterator[WebServer]:
-    """Serve on one address and a free port; `tls` is a folder for keys, `git` one of bare repositories below `/git/`."""
+def web_server(
+    address: str = "127.0.0.1", *, port: int = 0, tls: Path | None = None, git: Path | None = None
+) -> Iterator[WebServer]:
+    """Serve on one address and a free port, or that one; `tls` is a folder for keys.
+
+    `git` is a folder of bare repositories, served below `/git/`, and at their own paths as GitHub does.
+    """
 
     class Handler(_Quiet):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             server.asked.append(f"GET {self.path}")
             server.logins.append(self.headers.get("Authorization", ""))
-            if git is not None and path.startswith("/git/"):
+            if git is not None and (path.startswith("/git/") or ".git/" in path):
                 _git(self, git)
             elif path in server.answers:
                 server.answers[path](self)
@@ -82,7 +87,7 @@ def web_server(address: str = "127.0.0.1", *, tls: Path | None = None, git: Path
         def handle_error(self, request: object, client_address: object) -> None:
             """Say nothing: clients that break off are what these tests are about."""
 
-    listening = Server((address, 0), Handler)
+    listening = Server((address, port), Handler)
     scheme, authority = "http", None
     if tls is not None:
         scheme = "https"
@@ -128,7 +133,8 @@ def redirect(location: str, status: int = 302) -> Answer:
 
 def _git(handler: BaseHTTPRequestHandler, root: Path) -> None:
     """Serve a repository by git's own program for it."""
-    path, _, query = handler.path.removeprefix("/git").partition("?")
+    path, _, query = handler.path.partition("?")
+    path = "/" + path.removeprefix("/git/").removeprefix("/")
     body = handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -156,7 +162,7 @@ def _git(handler: BaseHTTPRequestHandler, root: Path) -> None:
 
 
 def _certificates(folder: Path, address: str) -> Path:
-    """Make an authority, and a certificate for `address` and for localhost."""
+    """Make an authority, and a certificate for `address`, for localhost, and for names that tests lead here."""
     folder.mkdir(parents=True, exist_ok=True)
     now = dt.datetime.now(dt.UTC)
 
@@ -174,7 +180,8 @@ def _certificates(folder: Path, address: str) -> Path:
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         )
         if not authority:
-            names = [x509.DNSName("localhost"), x509.DNSName("files.example.org"), x509.IPAddress(ip_address(address))]
+            known = (x509.DNSName(name) for name in ("localhost", "files.example.org", "github.com"))
+            names = [*known, x509.IPAddress(ip_address(address))]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(signer, hashes.SHA256())
 
