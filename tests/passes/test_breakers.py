@@ -116,6 +116,31 @@ def test_errors_that_stand_count_towards_max_errors_in_the_next_pass(
     assert controller.one_pass(Request()).all_in_sync
 
 
+def test_more_drift_than_one_pass_may_repair_is_repaired_over_several(
+    site: Site, fleet: Fleet, clock: Clock, controller: Controller
+) -> None:
+    site.commit({"state/fleet.yaml": "Fleet: example\nMaxChangedPerPass: 3\n"})
+    applied = []
+    while not controller.one_pass(Request()).all_in_sync:
+        applied.append(total(fleet))
+        clock.now += timedelta(minutes=1)
+        assert len(applied) < 9, "it never ends"
+    drifted = fleet.nodes[1:6]
+    for node in drifted:
+        (node.root / "etc/motd").write_text("changed by hand\n")
+    before, repaired = total(fleet), []
+    for _ in range(3):
+        clock.now += timedelta(minutes=1)
+        result = controller.one_pass(Request())
+        repaired.append(total(fleet) - before)
+        if len(repaired) == 1:
+            held = [reason for reason in reasons(result).values() if "MaxChangedPerPass" in reason]
+            assert len(held) == 2, reasons(result)
+    assert repaired == [3, 5, 5]
+    assert result.all_in_sync
+    assert {(node.root / "etc/motd").read_text() for node in fleet.nodes} == {"managed by git\n"}
+
+
 def revert(node: TestNode, number: int) -> None:
     """Undo what git says, as another tool does that believes it owns the file."""
     (node.root / "etc/motd").write_text(f"managed by another tool, {number % 2}\n")
