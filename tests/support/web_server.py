@@ -61,10 +61,10 @@ def web_server(
             path = self.path.partition("?")[0]
             server.asked.append(f"GET {self.path}")
             server.logins.append(self.headers.get("Authorization", ""))
-            if git is not None and (path.startswith("/git/") or ".git/" in path):
-                _git(self, git)
-            elif path in server.answers:
+            if path in server.answers:
                 server.answers[path](self)
+            elif git is not None and (path.startswith("/git/") or ".git/" in path):
+                _git(self, git)
             elif path in server.files:
                 reply(self, 200, server.files[path])
             else:
