@@ -40,7 +40,11 @@ class StartNodes(Protocol):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs nodes, and keep tests that share a fleet on one worker: each worker would start its own."""
+    """Mark what needs nodes, keep tests that share a fleet on one worker, since each worker would start its own, and begin with them.
+
+    They wait a lot, and take long: what needs a processor alone fills the gaps, and the end.
+    """
+    items.sort(key=lambda item: not _needs_nodes(item))
     for item in items:
         if _needs_nodes(item):
             item.add_marker(pytest.mark.nodes)
