@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from reconciler.cli.command_line import SeveralWords, from_files
 from reconciler.cli.exits import Exit
 from reconciler.cli.options import FormatOption, RepoOption, SettingsFile, StateDir
 from reconciler.cli.output import Format, colour, say, say_json, shown, table, takes_colour
@@ -35,10 +36,10 @@ _COLOURS = {
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    app.command("send-command")(send_command)
+    app.command("send-command", cls=SeveralWords)(send_command)
     app.command("list-commands")(list_all)
     app.command("get-command-invocation")(get_invocation)
-    app.command("cancel-command")(cancel)
+    app.command("cancel-command", cls=SeveralWords)(cancel)
 
 
 CommandId = Annotated[str, typer.Option("--command-id", help="The command's id, or the start of it.")]
@@ -56,16 +57,18 @@ def send_command(
     targets: Annotated[
         Optional[list[str]],
         typer.Option(
-            "--targets", help="Key=tag:NAME,Values=VALUE,VALUE, or JSON. Repeated: all must hold.", show_default=False
+            "--targets",
+            help="Key=tag:NAME,Values=VALUE,VALUE, JSON, or file://. Several: all must hold.",
+            show_default=False,
         ),
     ] = None,
     instance_ids: Annotated[
         Optional[list[str]],
-        typer.Option("--instance-ids", help="Node ids, separated by commas; may be repeated.", show_default=False),
+        typer.Option("--instance-ids", help="Node ids, separated by blanks or commas.", show_default=False),
     ] = None,
     parameters: Annotated[
         Optional[list[str]],
-        typer.Option("--parameters", help='NAME=VALUE,NAME=[VALUE,VALUE], or JSON: {"commands": ["id"]}.'),
+        typer.Option("--parameters", help='NAME=VALUE,NAME=[VALUE,VALUE], JSON: {"commands": ["id"]}, or file://.'),
     ] = None,
     max_concurrency: Annotated[
         str, typer.Option("--max-concurrency", help="On how many nodes at a time: a number, or 1% to 100%.")
@@ -95,7 +98,7 @@ def send_command(
 
     Examples:
       reconciler send-command --document-name AWS-RunShellScript --targets Key=tag:Role,Values=web --parameters 'commands=["uptime"]'
-      reconciler send-command --document-name Motd --instance-ids web-01,web-02 --parameters text=hello --format json
+      reconciler send-command --document-name Motd --instance-ids web-01 web-02 --parameters text=hello --format json
     """
     from reconciler.cli.opening import interruptible
     from reconciler.cli.sending import send_from
@@ -105,9 +108,9 @@ def send_command(
         document_name=document_name,
         document_version=document_version,
         document_hash=document_hash,
-        targets=targets or (),
-        instance_ids=instance_ids or (),
-        parameters=parameters or (),
+        targets=from_files(targets, "--targets"),
+        instance_ids=from_files(instance_ids, "--instance-ids"),
+        parameters=from_files(parameters, "--parameters"),
         max_concurrency=max_concurrency,
         max_errors=max_errors,
         timeout_seconds=timeout_seconds,
@@ -314,7 +317,7 @@ def cancel(
     command_id: CommandId,
     instance_ids: Annotated[
         Optional[list[str]],
-        typer.Option("--instance-ids", help="Only on these nodes, separated by commas.", show_default=False),
+        typer.Option("--instance-ids", help="Only on these nodes, separated by blanks or commas.", show_default=False),
     ] = None,
     repo: RepoOption = ".",
     output: FormatOption = Format.TEXT,
@@ -326,10 +329,11 @@ def cancel(
     Nothing is undone. A command that has ended stays as it is. Example: reconciler cancel-command --command-id 3f1c
     """
     from reconciler.cli.opening import interruptible, open_controller, state_folder_path
+    from reconciler.commands.request import id_words
     from reconciler.daemon.command_client import daemon_of
     from reconciler.daemon.sent_commands import cancel_command
 
-    nodes = tuple(one.strip() for word in instance_ids or () for one in word.split(","))
+    nodes = tuple(id_words(instance_ids or ()))
     with interruptible() as stop, daemon_of(state_folder_path(state_dir), repo) as daemon:
         if daemon is not None:
             lines = list(daemon.cancel(command_id, nodes, stop=stop))

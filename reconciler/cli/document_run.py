@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from reconciler.cli.command_line import from_files
 from reconciler.cli.exits import Exit
 from reconciler.cli.options import FormatOption, RepoOption, SettingsFile, StateDir
 from reconciler.cli.output import Format, colour, say, say_json, shown
@@ -50,7 +51,7 @@ def run_document(
     from reconciler.settings import read_host_settings
 
     steps = _Steps(aside=output is Format.JSON)
-    given = tuple(parameters or ())
+    given = from_files(parameters, "--parameters")
     with interruptible() as stop:
         if node is None:
             meant = find_document(document, version, Path(repo))

@@ -5,6 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from reconciler.cli.command_line import from_files
 from reconciler.cli.document_run import run_document
 from reconciler.cli.exits import Exit
 from reconciler.cli.options import FormatOption
@@ -80,7 +81,7 @@ def show_document(
     from reconciler.errors import UsageError
 
     try:
-        given = given_parameters(parameters or ())
+        given = given_parameters(from_files(parameters, "--parameters"))
     except RenderError as exc:
         raise UsageError(str(exc)) from exc
     filled = fill_in(document, version, given, repo)

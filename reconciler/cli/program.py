@@ -25,6 +25,7 @@ from reconciler.cli import (
     runs,
     standing,
 )
+from reconciler.cli.command_line import show_examples
 from reconciler.cli.exits import Exit
 from reconciler.cli.output import say, shown
 from reconciler.collector import collect_rarely
@@ -81,6 +82,7 @@ for _group in (
     demo,
 ):
     _group.register(app)
+show_examples(app)
 
 
 def main() -> None:

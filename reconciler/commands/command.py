@@ -119,6 +119,7 @@ def prepare(
         raise UsageError(f"{brought.name!r} is no name of a document: rename the file (letters, digits, _ - and .)")
     document = _document(request, desired) if brought is None else brought
     rendered = _rendered(request, document, desired, contents)
+    _check_size(request, document)
     nodes = _nodes(request, desired)
     return Command(
         id=command,
@@ -171,10 +172,18 @@ def _rendered(request: Request, document: Document, desired: DesiredState, conte
         raise UsageError(f"InvalidDocument: {exc}") from exc
     except RenderError as exc:
         raise UsageError(f"InvalidParameters: {exc}") from exc
-    size = len(json.dumps(dict(request.parameters)).encode())
-    if size > MOST_BYTES:
-        raise UsageError(f"MaxDocumentSizeExceeded: the parameters hold {size} bytes, at most {MOST_BYTES} are taken")
     return rendered
+
+
+def _check_size(request: Request, document: Document) -> None:
+    """SSM: document and parameters hold 64 KB together."""
+    values = len(json.dumps(dict(request.parameters)).encode())
+    size = len(document.text) + values
+    if size > MOST_BYTES:
+        raise UsageError(
+            f"MaxDocumentSizeExceeded: the document holds {len(document.text)} bytes and the parameters {values}, "
+            f"together {size}; at most {MOST_BYTES} are taken"
+        )
 
 
 def _longest(rendered: Rendered) -> timedelta:

@@ -1,15 +1,14 @@
 """What `aws ssm send-command` takes -> a valid request; SSM's limits and names of errors; pure."""
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from reconciler.commands.output_place import OutputPlace, read_place
 from reconciler.documents.error import RenderError
-from reconciler.documents.given import Given, given_parameters, shorthand
+from reconciler.documents.given import Given, given_parameters, shorthand, strict_json
 from reconciler.errors import UsageError
 from reconciler.ids import DocumentName, NodeId
 from reconciler.model.association import Target
@@ -109,8 +108,23 @@ def read_request(typed: Typed) -> Request:
     )
 
 
+def id_words(words: Sequence[str]) -> Iterator[str]:
+    """Give the ids that words of --instance-ids name: by blanks, by commas, or as a JSON list. Raises UsageError."""
+    for word in words:
+        if word.lstrip().startswith("["):
+            try:
+                listed = strict_json(word)
+            except (ValueError, RecursionError) as exc:
+                raise UsageError(f"--instance-ids begins like JSON and is none ({exc})") from exc
+            if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+                raise UsageError("--instance-ids: a list in JSON holds texts")
+            yield from map(str, listed)
+        else:
+            yield from (one for chunk in word.split(",") for one in chunk.split() or [""])
+
+
 def _instance_ids(words: Sequence[str]) -> tuple[NodeId, ...]:
-    ids = [NodeId(one) for word in words for chunk in word.split(",") for one in chunk.split() or [""]]
+    ids = [NodeId(one) for one in id_words(words)]
     if len(ids) > MOST_IDS:
         raise UsageError(f"--instance-ids: {len(ids)} ids, at most {MOST_IDS} are taken; use --targets")
     if not all(ids):
@@ -131,7 +145,7 @@ def _targets(words: Sequence[str]) -> tuple[Target, ...]:
 def _read_targets(text: str) -> tuple[Target, ...]:
     if text.startswith(("[", "{")):
         try:
-            value = json.loads(text)
+            value = strict_json(text)
         except (ValueError, RecursionError) as exc:
             raise UsageError(f"InvalidTarget: --targets begins like JSON and is none ({exc})") from exc
         return tuple(_target(one) for one in (value if isinstance(value, list) else [value]))

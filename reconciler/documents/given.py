@@ -30,15 +30,34 @@ def given_parameters(arguments: Sequence[str]) -> Given:
 
 def _from_json(text: str) -> Given:
     try:
-        value = json.loads(text)
+        value = strict_json(text)
     except (ValueError, RecursionError) as exc:
         raise RenderError(f"--parameters: this begins like JSON and is none ({exc})") from exc
-    return {name: _values(found) for name, found in value.items()}
+    if not isinstance(value, Mapping):
+        raise RenderError('--parameters: write one JSON object, as {"NAME": ["VALUE"]}')
+    return {name: _values(name, found) for name, found in value.items()}
 
 
-def _values(value: JsonValue) -> tuple[str, ...]:
-    """Give a JSON value as a list of strings; what is not text becomes compact JSON."""
+def strict_json(text: str) -> JsonValue:
+    """Read JSON from a command line. Raises ValueError, also for a name that stands twice: json lets the last one win."""
+    value: JsonValue = json.loads(text, object_pairs_hook=_each_once)
+    return value
+
+
+def _each_once(pairs: list[tuple[str, JsonValue]]) -> JsonValue:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice[:80]!r} is given twice in one object")
+    return found
+
+
+def _values(name: str, value: JsonValue) -> tuple[str, ...]:
+    """Give a JSON value as a list of strings; what is not text becomes compact JSON. SSM: a value is text, never null."""
     found = value if isinstance(value, list) else [value]
+    if any(one is None for one in found):
+        raise RenderError(f"--parameters: {name} is null: give a value, or leave the name out for its default")
     return tuple(as_text(one) for one in found)
 
 

@@ -92,6 +92,9 @@ def a_command(**fields: Any) -> Command:
         ({"targets": [f"Key=tag:T{number},Values=x" for number in range(6)]}, "at most 5"),
         ({"parameters": ["commands=[id"]}, "InvalidParameters"),
         ({"parameters": ['{"commands": ']}, "InvalidParameters"),
+        ({"parameters": ['{"commands": null}']}, "InvalidParameters: .*commands is null"),
+        ({"parameters": ['{"commands": ["id"], "commands": ["reboot"]}']}, "InvalidParameters: .*given twice"),
+        ({"targets": ['{"Key": "tag:Role", "Values": ["Db"], "Values": ["Web"]}']}, "InvalidTarget: .*given twice"),
     ],
 )
 def test_what_ssm_refuses_is_refused_by_its_name(fields: dict[str, Any], said: str) -> None:
@@ -134,6 +137,31 @@ def test_what_the_state_does_not_hold_is_refused_by_its_name(fields: dict[str, A
 )
 def test_targets_as_the_aws_cli_takes_them(targets: list[str], meant: list[str]) -> None:
     assert list(a_command(targets=targets).nodes) == meant
+
+
+def test_document_and_parameters_share_their_limit() -> None:
+    filler = "# " + "x" * 40_000 + "\n"
+    state = a_state(**{"documents/Secret.yaml": filler + SECRET_DOCUMENT})
+    fits, too_much = (
+        read_request(typed(document_name="Secret", parameters=[json.dumps({"text": "x" * size})]))
+        for size in (20_000, 26_000)
+    )
+    assert prepare(fits, state, command=ID, login="ann", now=NOW).nodes
+    with pytest.raises(UsageError, match=r"MaxDocumentSizeExceeded: the document holds 40\d+ bytes"):
+        prepare(too_much, state, command=ID, login="ann", now=NOW)
+
+
+@pytest.mark.parametrize(
+    "ids", [["n1", "n3"], ["n1,n3"], ["n1, n3"], ["n1 n3"], ['["n1", "n3"]'], ['["n1"]', "n3"], ["n1\n", "n3"]]
+)
+def test_ids_as_the_aws_cli_takes_them(ids: list[str]) -> None:
+    assert a_command(instance_ids=ids).nodes == ("n1", "n3")
+
+
+@pytest.mark.parametrize("ids", [['["n1"'], ["[1]"], ['["n1", null]'], ['["n1", ""]'], ['["n1", "n1"]']])
+def test_a_list_of_ids_that_is_none_is_refused(ids: list[str]) -> None:
+    with pytest.raises(UsageError, match="nstance"):
+        a_command(instance_ids=ids)
 
 
 def test_targets_are_kept_as_they_were_written() -> None:
