@@ -35,18 +35,25 @@ class Judged:
 
 
 def judge_documents(paths: list[Path]) -> Iterator[Judged]:
-    """Read each file, and every document in each folder. Runs and fetches nothing. Raises UsageError for what is not there."""
+    """Read each file, and every document in each folder. Runs and fetches nothing.
+
+    Raises UsageError for what is not there, and for a folder without a document: nothing judged is not everything right.
+    """
     for path in paths:
         if path.is_dir():
-            yield from (judge_document(found) for found in sorted(path.rglob("*")) if _is_document(found))
+            found = sorted(each for each in path.rglob("*") if _is_document(each, path))
+            if not found:
+                raise UsageError(f"{path}: no document found in it (files that end in {', '.join(ENDINGS)})")
+            yield from map(judge_document, found)
         elif path.exists():
             yield judge_document(path)
         else:
             raise UsageError(f"{path}: there is no such file or folder")
 
 
-def _is_document(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
+def _is_document(path: Path, root: Path) -> bool:
+    # What leads to the folder is the caller's choice: `../tree` and a home below `.local` are not hidden.
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
     return path.suffix in ENDINGS and path.is_file() and not path.is_symlink() and not hidden
 
 

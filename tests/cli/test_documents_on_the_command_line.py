@@ -1,5 +1,6 @@
 """`document validate` and `document show`: what a document says, and what a node would be given."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,23 @@ def test_a_tree_of_documents_is_judged_file_by_file(host: Host) -> None:
 def test_one_file_that_is_right_ends_with_zero(host: Host) -> None:
     answer = host.run("document", "validate", str(host.folder / "documents/good.yaml"), code=0)
     assert answer.out == "1 of 1 documents accepted; 0 errors, 0 lints\n"
+
+
+@pytest.mark.parametrize("tree", ["x/../documents", ".hidden/documents"])
+def test_a_tree_is_judged_whatever_leads_to_it(host: Host, tree: str) -> None:
+    (host.folder / "x").mkdir()
+    (host.folder / ".hidden").mkdir()
+    shutil.copytree(host.folder / "documents", host.folder / ".hidden/documents")
+    (host.folder / ".hidden/documents/.git").mkdir()
+    (host.folder / ".hidden/documents/.git/not.yaml").write_text("hidden within the tree")
+    answer = host.run("document", "validate", tree, code=1)
+    assert "1 of 2 documents accepted" in answer.out
+
+
+def test_a_tree_without_documents_is_no_success(host: Host) -> None:
+    (host.folder / "empty").mkdir()
+    answer = host.run("document", "validate", "documents", "empty", code=64)
+    assert "empty: no document found" in answer.err
 
 
 def test_mistakes_become_annotations(host: Host) -> None:
