@@ -240,6 +240,7 @@ PRECONDITIONS: Mapping[str, tuple[str, Mapping[str, JsonValue] | None, str, str,
         Move.FAIL,
     ),
     "any, in schema 2.0": ("aws:runShellScript", {"StringEquals": ["platformType", "Linux"]}, "2.0", SAME, Move.FAIL),
+    "any, in schema 1.2": ("aws:runShellScript", {"StringEquals": ["platformType", "Linux"]}, "1.2", SAME, Move.FAIL),
     "none, and an action that is not on Linux": ("aws:psModule", None, "2.2", SAME, Move.SKIP),
     "none, and an action that is not on Linux, in schema 2.0": ("aws:psModule", None, "2.0", SAME, Move.FAIL),
     "none, and an action that nobody knows": ("aws:nothing", None, "2.2", SAME, Move.FAIL),
@@ -333,7 +334,8 @@ def _preconditions() -> Iterator[tuple[str, ...]]:
             precondition=precondition,
             values={"p": "one"},
         )
-        yield what, words[found.move], said, _shown(MODEL)
+        # The documents made by chance are of schema 2.x.
+        yield what, words[found.move], said, _shown(MODEL if schema.startswith("2") else "")
 
 
 def page() -> str:

@@ -38,7 +38,7 @@ _PARAMETER = (
     "maxItems",
     "interpolationType",
 )
-_PLUGIN = ("properties", "settings", "description")
+_PLUGIN = ("properties", "settings", "description", "precondition")
 _MOST = 2**31 - 1
 _CONTENT_LIMIT = 64 * 1024
 _SCRIPT_KEYS = {"runcommand", "commands"}
@@ -58,7 +58,7 @@ def read_document(value: Value, data: bytes, name: DocumentName, version: str, m
         return None
     if len(data) > _CONTENT_LIMIT:
         mistakes.lint((0, 0), f"{len(data)} bytes: SSM takes at most {_CONTENT_LIMIT}")
-    steps = _plugins(value, mistakes) if schema_version.startswith("1") else _steps(value, schema_version, mistakes)
+    steps = (_plugins if schema_version.startswith("1") else _steps)(value, schema_version, mistakes)
     parameters = _parameters(value.table("parameters"), mistakes)
     for key in ("mainSteps", "runtimeConfig"):
         _refuse_nul(value.entries.get(key), mistakes)
@@ -275,7 +275,7 @@ def _precondition(step: Table, schema_version: str, mistakes: Mistakes) -> Mappi
     return {operator: plain_json(item, as_written) for operator, item in found.entries.items()}
 
 
-def _plugins(value: Table, mistakes: Mistakes) -> tuple[Step, ...]:
+def _plugins(value: Table, schema_version: str, mistakes: Mistakes) -> tuple[Step, ...]:
     """Read schema 1.x: each plugin is a step of its own name, in file order."""
     plugins = value.table("runtimeConfig")
     if plugins is None:
@@ -287,7 +287,9 @@ def _plugins(value: Table, mistakes: Mistakes) -> tuple[Step, ...]:
     for name, one in plugins.entries.items():
         if isinstance(one, Table):
             inputs = _inputs(one.entries.get("properties"))
-            steps.append(Step(name=name, action=name, inputs=inputs, line=plugins.places[name][0]))
+            condition = _precondition(one, schema_version, mistakes)
+            line = plugins.places[name][0]
+            steps.append(Step(name=name, action=name, inputs=inputs, precondition=condition, line=line))
     return tuple(steps)
 
 
