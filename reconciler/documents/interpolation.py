@@ -10,8 +10,8 @@ from reconciler.documents.compact_json import as_text
 from reconciler.documents.error import RenderError
 from reconciler.model.desired import StoredParameter
 from reconciler.model.known import JsonValue
+from reconciler.model.token import TOKEN
 
-_TOKEN = re.compile(r"\{\{\s*([^\s{}]+)\s*\}\}")
 _STORED = re.compile(r"\{\{ *ssm:([/\w.:-]+) *\}\}", re.ASCII)
 
 
@@ -27,10 +27,10 @@ def interpolate(value: JsonValue, values: Mapping[str, JsonValue]) -> JsonValue:
 
 
 def _interpolate_text(text: str, values: Mapping[str, JsonValue]) -> JsonValue:
-    whole = _TOKEN.fullmatch(text)
+    whole = TOKEN.fullmatch(text)
     if whole and whole[1] in values:
         return values[whole[1]]
-    return _TOKEN.sub(lambda token: _pasted(token, values), text)
+    return TOKEN.sub(lambda token: _pasted(token, values), text)
 
 
 def _pasted(token: re.Match[str], values: Mapping[str, JsonValue]) -> str:
@@ -42,7 +42,7 @@ def _pasted(token: re.Match[str], values: Mapping[str, JsonValue]) -> str:
 
 def parameter_names(text: str, declared: Mapping[str, JsonValue]) -> frozenset[str]:
     """Name the declared parameters that `text` refers to."""
-    return frozenset(token[1] for token in _TOKEN.finditer(text) if token[1] in declared)
+    return frozenset(token[1] for token in TOKEN.finditer(text) if token[1] in declared)
 
 
 def refers_to_store(value: JsonValue) -> bool:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from reconciler.documents.interpolation import interpolate
+from reconciler.documents.render import render
 from reconciler.ids import DocumentName
 from reconciler.model.reading.document_files import read_document_file
 from reconciler.model.reading.mistakes import Mistakes
@@ -53,3 +55,45 @@ def test_what_cannot_hurt_is_not_told(parameter: str, line: str) -> None:
 
 def test_a_parameter_is_told_once() -> None:
     assert len(lints("{type: String}", "echo {{ name }} {{name}}")) == 1
+
+
+@pytest.mark.parametrize("blank", ["\t", "\\n", "\\f", "\\r"])
+def test_a_token_is_told_with_whatever_blanks_it_is_replaced(blank: str) -> None:
+    text = DOCUMENT.replace("PARAMETER", "String").replace("ACTION", "aws:runShellScript")
+    text = text.replace("- LINE", f'- "echo {{{{{blank}name{blank}}}}}"')
+    mistakes = Mistakes("a.yaml")
+    document = read_document_file("a.yaml", text.encode(), DocumentName("Greet"), "1", mistakes)
+    assert document is not None
+    (step,) = render(document, {"name": ["you"]}, stored={}).steps
+    assert step.script == b"set -e\necho you\n"
+    assert len(mistakes.problems) == 1
+
+
+def test_what_only_looks_like_a_blank_makes_no_token() -> None:
+    assert lints("{type: String}", "echo {{\u00a0name }}") == []
+    assert interpolate("echo {{\u00a0name }}", {"name": "x"}) == "echo {{\u00a0name }}"
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        pytest.param("documentParameters: {commands: ['echo {{ name }}']}", id="a list"),
+        pytest.param("DocumentParameters: {Commands: 'echo {{ name }}'}", id="one text, another case"),
+        pytest.param("""documentParameters: '{"commands": ["echo {{ name }}"]}'""", id="json"),
+    ],
+)
+def test_text_for_the_commands_of_another_document_is_told(inputs: str) -> None:
+    text = DOCUMENT.replace("PARAMETER", "String").replace("ACTION", "aws:runDocument")
+    text = text[: text.index("      runCommand")] + f"      documentType: SSMDocument\n      {inputs}\n"
+    mistakes = Mistakes("a.yaml")
+    assert read_document_file("a.yaml", text.encode(), DocumentName("Greet"), "1", mistakes)
+    (problem,) = mistakes.problems
+    assert "whoever gives it can write shell" in problem.message
+
+
+def test_parameters_handed_on_whole_are_not_told() -> None:
+    text = DOCUMENT.replace("PARAMETER", "StringMap").replace("ACTION", "aws:runDocument")
+    text = text[: text.index("      runCommand")] + "      documentParameters: '{{ name }}'\n"
+    mistakes = Mistakes("a.yaml")
+    assert read_document_file("a.yaml", text.encode(), DocumentName("Greet"), "1", mistakes)
+    assert mistakes.problems == []
