@@ -48,8 +48,9 @@ from reconciler.plan.digest import FactsDigest
 from reconciler.plan.plan import Plan, PlanItem
 from reconciler.plan.run_id import command_of, run_id
 from reconciler.plan.shrink import refused
+from reconciler.rollout.events import SecondLook
 from reconciler.rollout.fencing import announce, epoch_on
-from reconciler.rollout.run import SecondLook, roll_out
+from reconciler.rollout.run import roll_out
 from reconciler.rollout.settle import Unsettled, settle
 from reconciler.rollout.staging import Read, no_store
 from reconciler.rollout.stragglers import Stragglers

@@ -22,6 +22,7 @@ from reconciler.model.patch_order import RebootOption
 from reconciler.model.pause import Pauses
 from reconciler.plan.plan import Plan, PlanItem, Tally
 from reconciler.plan.rates import error_threshold, in_flight_limit
+from reconciler.rollout.events import Advanced, Broken, Cancelling, Claimed, Delayed, Event, Looked, SecondLook
 from reconciler.rollout.flight import Delivery, Flight, Tools, Verdict, advance, cancelled, left_alone, outcome_of
 from reconciler.rollout.node_programs import MOST_REBOOTS, Order
 from reconciler.rollout.node_run import NodeRuns
@@ -41,14 +42,6 @@ RETURN_PATIENCE = 300.0
 
 BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before a lost node is tried again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecondLook:
-    """Whether the first node of a new document shows what was wanted, and why (not)."""
-
-    confirmed: bool
-    reason: str
 
 
 Recheck = Callable[[Session, PlanItem], Verdict]
@@ -154,49 +147,6 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
     return tuple(outcomes[item.node, item.association] for item in plan.items)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Claimed:
-    item: PlanItem
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Delayed:
-    """A node is away or busy, and is waited for."""
-
-    item: PlanItem
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Cancelling:
-    """A cancel waits for what must not be killed."""
-
-    item: PlanItem
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Advanced:
-    flight: Flight
-    outcome: Outcome | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Looked:
-    item: PlanItem
-    second_look: SecondLook
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Broken:
-    """A worker raised what is no NodeError: a bug, which ends the pass (the runs survive it)."""
-
-    error: BaseException
-
-
-_Event = _Claimed | _Delayed | _Cancelling | _Advanced | _Looked | _Broken
-
-
 class _RollOut:
     """The state of one call; everything here belongs to the deciding thread, but for the event queue."""
 
@@ -212,7 +162,7 @@ class _RollOut:
         self._desired = desired
         self._definitions = definitions
         self._manner = manner
-        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._outcomes: dict[tuple[NodeId, AssociationName], Outcome] = {}
         self._waiting = Waiting(items, busy={record.node for record in manner.going})
         self._rollouts = {
@@ -228,9 +178,9 @@ class _RollOut:
             recheck=manner.recheck,
             paused=self._paused,
             clock=manner.clock,
-            on_claimed=lambda item: self._events.put(_Claimed(item=item)),
-            on_delayed=lambda item, why: self._events.put(_Delayed(item=item, why=why)),
-            on_cancelling=lambda item, why: self._events.put(_Cancelling(item=item, why=why)),
+            on_claimed=lambda item: self._events.put(Claimed(item=item)),
+            on_delayed=lambda item, why: self._events.put(Delayed(item=item, why=why)),
+            on_cancelling=lambda item, why: self._events.put(Cancelling(item=item, why=why)),
             delivery=manner.delivery,
             read=manner.read,
             rests_on_holds=manner.rests_on_holds,
@@ -313,9 +263,9 @@ class _RollOut:
 
         def work() -> None:
             try:
-                self._events.put(_Advanced(flight=flight, outcome=advance(flight, self._tools, wait)))
+                self._events.put(Advanced(flight=flight, outcome=advance(flight, self._tools, wait)))
             except BaseException as error:  # noqa: BLE001  (it is raised again by the deciding thread)
-                self._events.put(_Broken(error=error))
+                self._events.put(Broken(error=error))
 
         self._at_work += 1
         self._pool.submit(work)
@@ -340,11 +290,11 @@ class _RollOut:
         except queue.Empty:
             return
 
-    def _take(self, event: _Event) -> None:
+    def _take(self, event: Event) -> None:
         match event:
-            case _Claimed() | _Delayed() | _Cancelling():
+            case Claimed() | Delayed() | Cancelling():
                 self._hear(event)
-            case _Advanced(flight=flight, outcome=outcome):
+            case Advanced(flight=flight, outcome=outcome):
                 self._at_work -= 1
                 if outcome is None:
                     flight.due = time.monotonic() + self._delay(flight)
@@ -357,7 +307,7 @@ class _RollOut:
                     ):
                         self._unreturned.add(flight.item.node)
                     self._land(flight.item, outcome)
-            case _Looked(item=item, second_look=look):
+            case Looked(item=item, second_look=look):
                 self._at_work -= 1
                 rollout = self._rollouts[item.association]
                 self._rollouts[item.association] = (
@@ -365,23 +315,23 @@ class _RollOut:
                     if look.confirmed
                     else rollout.refused(f"the first node, {item.node}, does not show what was wanted: {look.reason}")
                 )
-            case _Broken(error=error):
+            case Broken(error=error):
                 raise error
 
-    def _hear(self, event: _Claimed | _Delayed | _Cancelling) -> None:
+    def _hear(self, event: Claimed | Delayed | Cancelling) -> None:
         """Note a word from a worker, and pass it on to whoever follows a command."""
         item, delivery = event.item, self._manner.delivery
-        if not isinstance(event, _Cancelling):
+        if not isinstance(event, Cancelling):
             # A node that is away must not keep the others from their turn either: the round does not wait for it.
             self._rollouts[item.association] = self._rollouts[item.association].acknowledged(item.node)
         if delivery is None:
             return
         match event:
-            case _Claimed():
+            case Claimed():
                 delivery.on_started(item.node)
-            case _Delayed(why=why):
+            case Delayed(why=why):
                 delivery.on_delayed(item.node, why)
-            case _Cancelling(why=why):
+            case Cancelling(why=why):
                 delivery.on_cancelling(item.node, why)
 
     def _delay(self, flight: Flight) -> float:
@@ -406,9 +356,9 @@ class _RollOut:
 
         def work() -> None:
             try:
-                self._events.put(_Looked(item=item, second_look=self._manner.confirm(item, outcome)))
+                self._events.put(Looked(item=item, second_look=self._manner.confirm(item, outcome)))
             except BaseException as error:  # noqa: BLE001  (it is raised again by the deciding thread)
-                self._events.put(_Broken(error=error))
+                self._events.put(Broken(error=error))
 
         self._at_work += 1
         self._pool.submit(work)

@@ -23,8 +23,9 @@ from reconciler.model.outcome import Disposition, Outcome
 from reconciler.model.pause import Pause, Pauses
 from reconciler.plan.plan import Plan, PlanItem
 from reconciler.plan.run_id import run_id
+from reconciler.rollout.events import SecondLook
 from reconciler.rollout.progress import Ramp
-from reconciler.rollout.run import SecondLook, roll_out
+from reconciler.rollout.run import roll_out
 from tests.rollout.a_node import FLEET, HomeNode, HomeSession, a_step, rendered
 from tests.rollout.conftest import a_folder
 
