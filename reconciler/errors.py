@@ -5,6 +5,7 @@ ReconcilerError
 ├── DesiredStateError     the state repository does not validate: wait for a new commit, keep the last good one
 ├── SettingsError         the host settings do not read: nothing starts
 ├── SourceError           git could not be read: keep the last good commit, back off
+├── HostError             this host keeps no more: no room, read-only, no descriptors: back off, try again
 ├── CommitError           a report could not be committed or pushed: rebase, queue, try again
 │   └── LeaseLost         somebody else leads: only observe
 └── NodeError             one node's trouble: becomes that node's Unknown or Outcome, never stops the others
@@ -48,6 +49,10 @@ class SettingsError(ReconcilerError):
 
 class SourceError(ReconcilerError):
     """A repository, ref or object could not be read."""
+
+
+class HostError(ReconcilerError):
+    """The management host cannot write, or open, what it must."""
 
 
 class CommitError(ReconcilerError):

@@ -29,6 +29,7 @@ from reconciler.cli.command_line import show_examples
 from reconciler.cli.exits import Exit
 from reconciler.cli.output import say, shown
 from reconciler.collector import collect_rarely
+from reconciler.daemon.host_errors import host_errors
 from reconciler.errors import DesiredStateError, ReconcilerError, UsageError
 
 EPILOG = """Exit codes: 0 done, nothing left; 1 no answer; 2 something is pending, waiting, drifted, failed or unknown; 64 usage;
@@ -104,7 +105,8 @@ def run(arguments: list[str]) -> int:
     try:
         for argument in arguments:
             _check_text(argument)
-        result = app(arguments, standalone_mode=False, prog_name="reconciler")
+        with host_errors():
+            result = app(arguments, standalone_mode=False, prog_name="reconciler")
     except (typer.Abort, KeyboardInterrupt):
         say("interrupted", error=True)
         return Exit.INTERRUPTED

@@ -42,6 +42,7 @@ from reconciler.daemon.commanding import Leads, Office, Sent, send
 from reconciler.daemon.connections import Connections
 from reconciler.daemon.contents import Contents
 from reconciler.daemon.controller import Controller
+from reconciler.daemon.host_errors import host_errors
 from reconciler.daemon.sent_commands import cancel_command
 from reconciler.errors import LeaseLost, ReconcilerError, SettingsError, UsageError
 from reconciler.ids import NodeId
@@ -169,7 +170,9 @@ class CommandSocket:
 
     def _answer(self, line: Line, who: Caller) -> None:
         try:
-            self._do(line, who, line.read(REQUEST_PATIENCE))
+            asked = line.read(REQUEST_PATIENCE)
+            with host_errors():
+                self._do(line, who, asked)
         except TimeoutError:
             line.write(refusal(UsageError("no request came: nothing was done")), WRITE_PATIENCE)
         except Malformed as exc:

@@ -17,6 +17,7 @@ from reconciler.commands.request import Typed
 from reconciler.errors import (
     CommitError,
     DesiredStateError,
+    HostError,
     LeaseLost,
     ReconcilerError,
     SettingsError,
@@ -54,7 +55,7 @@ _TEXTS = (
 _LISTS = ("targets", "instance_ids", "parameters")
 
 KINDS: Mapping[str, type[ReconcilerError]] = {
-    kind.__name__: kind for kind in (UsageError, LeaseLost, CommitError, SourceError, SettingsError)
+    kind.__name__: kind for kind in (UsageError, LeaseLost, CommitError, SourceError, SettingsError, HostError)
 }
 """Errors that arrive as what they were; the rest arrives as a CommitError: nothing was sent."""
 

@@ -24,6 +24,7 @@ from reconciler.daemon.connections import Connections
 from reconciler.daemon.contents import Contents
 from reconciler.daemon.examination import Examination
 from reconciler.daemon.going import GoingRuns
+from reconciler.daemon.host_errors import host_errors
 from reconciler.daemon.leadership import Leadership
 from reconciler.daemon.offline import OfflinePlans, Planned
 from reconciler.daemon.passing import PassResult, Request
@@ -34,6 +35,7 @@ from reconciler.daemon.recording import OpenCommands
 from reconciler.daemon.replay import Replays
 from reconciler.daemon.reporting import Reporter, Reports, Told, ledger_words
 from reconciler.daemon.starting import scanned
+from reconciler.daemon.telling import unkept_words
 from reconciler.doctor.check import Check
 from reconciler.drift.patched import PatchBooks
 from reconciler.drift.patches import PatchSurveyor
@@ -297,10 +299,11 @@ class Controller:
 
     def one_pass(self, request: Request, stop: Event | None = None) -> PassResult:
         """Run one pass to its end: look, act, look again, report. Raises our errors where git gives no answer."""
-        if request.dry_run:
-            return self._one_pass(request, stop)
-        with writing_from(self.state_dir, "a pass"):
-            return self._one_pass(request, stop)
+        with host_errors():
+            if request.dry_run:
+                return self._one_pass(request, stop)
+            with writing_from(self.state_dir, "a pass"):
+                return self._one_pass(request, stop)
 
     def _one_pass(self, request: Request, stop: Event | None) -> PassResult:
         began = monotonic()
@@ -345,6 +348,7 @@ class Controller:
         if not done.patches.clock:  # a clock that jumped is doubted until it is back, or somebody starts us anew
             self._clock_before = self._clock_now
         problems[:0] = leading.words
+        problems += unkept_words((*done.settled, *filter(None, (outcome.record for outcome in done.outcomes))))
         problems += [*ledger_words(reports.read, done.patches), *filter(None, (done.patches.clock,))]
         begins = not reports.read.ledger.archives and bool(done.patches.ledger.archives)
         lease = leading.lease

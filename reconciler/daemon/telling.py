@@ -1,6 +1,6 @@
 """What a pass did, told: in words for people, as one JSON document for programs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from reconciler.compliance.encode import encode_finding, instant
@@ -8,7 +8,7 @@ from reconciler.compliance.patch_rows import encode_patches
 from reconciler.compliance.report import Status, item_status
 from reconciler.daemon.passing import PassResult
 from reconciler.model.history import RunStatus
-from reconciler.model.outcome import Disposition, Outcome
+from reconciler.model.outcome import Disposition, Outcome, RunRecord
 from reconciler.plan.difference import PlanDifference
 from reconciler.plan.plan import PlanItem
 
@@ -48,6 +48,12 @@ def pass_in_words(result: PassResult) -> Iterator[str]:
         f"{nodes[Status.UNKNOWN]} unknown; {ran} documents ran; {left} findings left"
     )
     yield result.commit_words
+
+
+def unkept_words(records: Iterable[RunRecord]) -> Iterator[str]:
+    """Say of which runs this host could not keep what they wrote."""
+    for run, record in {record.run: record for record in records if record.unkept}.items():
+        yield f"{record.node}: output of {record.association}, run {run[:12]}, could not be kept on this host: {record.unkept}"
 
 
 def ended(outcome: Outcome) -> str:

@@ -41,6 +41,8 @@ class RunRecord:
     step: str = ""
     """The step a run in progress stands at."""
     steps: tuple[StepResult, ...] = ()
+    unkept: str = ""
+    """Why the management host could not keep (all of) its output; empty: it has what came."""
 
 
 class Disposition(Enum):

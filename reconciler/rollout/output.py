@@ -6,6 +6,7 @@ What is already kept is where the next look goes on from, also after a restart.
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -37,6 +38,11 @@ class OutputKeeper:
         self._folder = folder
         self._on_piece = on_piece
         self._memory: dict[tuple[RunId, int, str], bytearray] = {}
+        self._unkept: dict[RunId, str] = {}
+
+    def unkept(self, run: RunId) -> str:
+        """Say why output of a run could not be kept when it last came; empty where all that came is here."""
+        return self._unkept.get(run, "")
 
     def held(self, run: RunId) -> Mapping[tuple[int, str], int]:
         """Give how many bytes are kept of each step's output."""
@@ -52,7 +58,11 @@ class OutputKeeper:
         return held
 
     def keep(self, run: RunId, pieces: Iterable[Piece]) -> bool:
-        """Append what a node sent; False where the run has its share. ValueError where it does not go on from what is kept."""
+        """Append what a node sent. ValueError where it does not go on from what is kept.
+
+        False: it is of no use to ask for the rest now. The run has its share, or this host's disk takes nothing: `unkept`
+        says so, and the next look asks again from where the file ends.
+        """
         pieces = tuple(pieces)
         if not pieces:
             return True
@@ -68,10 +78,15 @@ class OutputKeeper:
             size += len(piece.content)
             if size > MOST_KEPT:
                 raise ValueError(f"step {piece.step} sends more output than a node keeps")
-            self._append(run, piece)
+            try:
+                self._append(run, piece)
+            except OSError as exc:
+                self._unkept[run] = exc.strerror or str(exc)
+                return False
             held[piece.step, piece.kind] = size
             if self._on_piece is not None:
                 self._on_piece(run, piece)
+        self._unkept.pop(run, None)
         return True
 
     def _append(self, run: RunId, piece: Piece) -> None:
@@ -82,8 +97,16 @@ class OutputKeeper:
         for folder in (self._folder, self._folder / run, path.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        with path.open("ab") as file:
-            file.write(piece.content)
+        with path.open("ab", buffering=0) as file:
+            written = 0
+            try:
+                while written < len(piece.content):
+                    written += file.write(piece.content[written:])
+            except OSError:
+                # A piece is here whole or not at all: whoever follows the run has not heard of it either.
+                with suppress(OSError):
+                    file.truncate(piece.offset)
+                raise
 
     def head(self, run: RunId, step: int, kind: str) -> bytes:
         """Give what a result carries: the first bytes, within SSM's limit, whole characters, marked where cut."""
@@ -102,9 +125,10 @@ def forget_before(folder: Path, instant: datetime) -> None:
     if not folder.is_dir():
         return
     for run in folder.iterdir():
-        newest = max((path.stat().st_mtime for path in run.rglob("*")), default=run.stat().st_mtime)
-        if newest < instant.timestamp():
-            shutil.rmtree(run, ignore_errors=True)
+        with suppress(OSError):  # what cannot be looked at stays
+            newest = max((path.stat().st_mtime for path in run.rglob("*")), default=run.stat().st_mtime)
+            if newest < instant.timestamp():
+                shutil.rmtree(run, ignore_errors=True)
 
 
 def truncated(output: bytes, limit: int, suffix: bytes = SUFFIX) -> bytes:

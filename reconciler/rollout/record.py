@@ -25,6 +25,8 @@ def record_of(manifest: Manifest, sight: Sight, output: OutputKeeper, now: datet
     if sight.nothing_ran:
         return None
     status = _status(sight)
+    unkept = output.unkept(manifest.run)
+    lacks = f"; its output could not be kept on the management host: {unkept}" if unkept else ""
     return RunRecord(
         run=manifest.run,
         node=manifest.node,
@@ -37,9 +39,10 @@ def record_of(manifest: Manifest, sight: Sight, output: OutputKeeper, now: datet
         started=manifest.started,
         ended=_ended(manifest, sight, now) if status.ended else None,
         exit_code=_exit_code(sight, status),
-        detail=_detail(manifest, sight, output)[:SUMMARY_LIMIT],
+        detail=_detail(manifest, sight, output)[: SUMMARY_LIMIT - len(lacks)] + lacks,
         step=manifest.step_name(sight.at_step) if sight.at_step and not status.ended else "",
         steps=tuple(_step_result(manifest, step, sight, output) for step in sight.steps),
+        unkept=unkept,
     )
 
 

@@ -193,9 +193,9 @@ class GitProcess:
                 *_asking_for(held),
                 *arguments,
             )
-            given.writelines((stdin,) if isinstance(stdin, bytes) else stdin)
-            given.seek(0)
             try:
+                given.writelines((stdin,) if isinstance(stdin, bytes) else stdin)
+                given.seek(0)
                 process = subprocess.Popen(
                     command,
                     cwd=self.folder.absolute(),

@@ -144,7 +144,8 @@ class Repository:
         self._work_with(replace(made._git, folder=folder))
         lost = f"; {'; '.join(changed)}" if changed else ", with all that it had alone"
         note = f"{self._broken(why)}; it was made anew{lost}; the old one is kept as {aside}"
-        (folder / _REPAIRED).write_text(note)
+        with suppress(OSError):  # it is for a process after this one alone
+            (folder / _REPAIRED).write_text(note)
         return note
 
     def _broken(self, why: str) -> str:
