@@ -80,7 +80,7 @@ if [ -z "$resumed" ] && [ -f "$asked" ]; then # whoever wished for this run has 
 fi
 read -r up_start rest </proc/uptime
 # Before anything of it runs: after a power cut a run must not look like one that never began. Nothing of it runs without.
-sync begun state . .. >/dev/null 2>&1 || :
+sync begun manifest state . .. >/dev/null 2>&1 || :
 # Whoever took this run for one that never began has moved the folder away.
 [ -e "$folder/begun" ] || leave
 
