@@ -139,7 +139,7 @@ def _cancel_on_nodes(site: Site, record: CommandRecord, nodes: Iterable[NodeId])
         try:
             with connect(node) as session:
                 run = run_id(base.desired.fleet.id, name, subject, 1)
-                sight = runs.cancel(session, run, become=node.become is Become.SUDO)
+                sight = runs.cancel(session, run, become=node.become is Become.SUDO, for_good=True)
         except NodeError as error:
             return f"{name}: it could not be asked: {error}"
         return f"{name}: {sight.status or sight.why or sight.standing.value}"

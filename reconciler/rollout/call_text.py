@@ -72,6 +72,8 @@ claim() { # the lock is held from before the folder is there until the runner le
             mv ".staged.$run" "$run/content" 2>/dev/null || { rmdir "$run"; refuse unstaged "what its steps download is not on the node"; }
         fi
         write_files "$run" || { rm -rf "$run"; cannot_write; }
+        # A cancel marks and then looks, we write and then look: one of us sees the other.
+        ! is_done || { rm -rf "$run"; refuse done "$run"; }
         if [ -n "${resident:-}" ]; then
             is_ours=1
             return
@@ -87,6 +89,7 @@ claim() { # the lock is held from before the folder is there until the runner le
         let_go "$root/lock"
     fi
 }
+! is_done || refuse done "$run"
 is_run "$run" || [ -L "$run" ] || claim
 [ -n "$is_ours" ] || exec 9>&-
 if [ -z "$spawned$is_ours" ]; then
@@ -118,10 +121,17 @@ report
 """
 
 CANCEL: Final = r"""
+never_again() { # an association's run that never began keeps its number, and a later pass starts it
+    [ "$for_good" = 1 ] || return 0
+    own_root
+    mark_done || cannot_write
+}
+is_run "$root/runs/$run" || never_again
 enter_run
 printf '' >>cancel || cannot_write
 if [ ! -e begun ]; then
     make_first begun 'discarded 0 0' && {
+        never_again
         remove_run
         exit 0
     }
@@ -163,7 +173,7 @@ while [ "$tries" -lt 50 ]; do
 done
 case $standing in going | orphan) ;; *) rm -f why ;; esac
 # Its runner was killed, or stopped, in the moment of beginning: without its folder it begins nothing any more.
-[ "$standing" != unbegun ] || { remove_run; exit 0; }
+[ "$standing" != unbegun ] || { never_again; remove_run; exit 0; }
 report
 """
 
@@ -231,6 +241,7 @@ for run in $runs; do
     case $standing in going | orphan | rebooted) continue ;; esac
     remove_known
 done
+turn_done
 close_door
 printf 'end\n'
 """
@@ -246,6 +257,11 @@ for run in $runs; do
     cd ..
     case $standing in going | orphan | rebooted) continue ;; esac
     remove_known
+    case $run in
+    0*) # now and then, and only where nobody else is at it
+        printf '' 2>/dev/null >>"$root/door" && exec 8>>"$root/door" && take 8 "$root/door" 0 && turn_done && close_door
+        ;;
+    esac
 done
 printf 'end\n'
 """

@@ -197,6 +197,8 @@ def _begun(flight: Flight, session: Session, found: Sight | Refusal, tools: Tool
         flight.waits_for = _refusal_words(found)
         tools.on_delayed(flight.item, flight.waits_for)
         return None
+    if found.kind == "done" and tools.cancelled(flight.item.node):
+        return cancelled(flight.item, tools.clock())
     return outcome_of(flight.item, Disposition.HELD_BACK, _refusal_words(found), tools.clock())
 
 
@@ -230,7 +232,7 @@ def _paused(flight: Flight, tools: Tools) -> Outcome | None:
 def _cancel(flight: Flight, session: Session, tools: Tools) -> Outcome | None:
     """End what runs, and see to it that what has not begun never does."""
     if flight.attempted:
-        sight = tools.runs.cancel(session, flight.item.run, become=flight.become)
+        sight = tools.runs.cancel(session, flight.item.run, become=flight.become, for_good=True)
         if sight.standing.goes_on and sight.why:
             tools.on_cancelling(flight.item, sight.why)
         if not sight.nothing_ran:
@@ -368,5 +370,10 @@ def _refusal_words(refusal: Refusal) -> str:
             return f"a newer daemon leads: the node has seen epoch {refusal.words}, so nothing is started from here"
         case "differs":
             return f"{refusal.words}: it is settled first, by the next pass"
+        case "done":
+            return (
+                f"this run ({refusal.words[:12]}) has ended and was taken note of, or was cancelled, before this start "
+                "came to the node: it does not run again, and the next pass looks what is needed"
+            )
         case _:
             return refusal.words

@@ -139,9 +139,12 @@ def resume_program(
     return _program(run, head, RESUME, become=become, wait=wait, held=held, library=LIBRARY)
 
 
-def cancel_program(run: RunId, *, become: bool, held: Held) -> Program:
-    """Kill the process group of the running step; the rest does not run."""
-    return _program(run, "", CANCEL, become=become, wait=0, held=held)
+def cancel_program(run: RunId, *, become: bool, held: Held, for_good: bool = False) -> Program:
+    """Kill the process group of the running step; the rest does not run.
+
+    `for_good`: where it has not begun, a start of this id that comes later is refused. Only for ids that nobody uses again.
+    """
+    return _program(run, f"for_good={int(for_good)}\n", CANCEL, become=become, wait=0, held=held)
 
 
 def discard_program(run: RunId, *, become: bool, held: Held) -> Program:

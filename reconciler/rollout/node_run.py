@@ -92,9 +92,13 @@ class NodeRuns:
         program = resume_program(run, fleet, epoch=epoch, expired=expired, become=become, wait=wait, held=held)
         return self._ask(session, run, program)
 
-    def cancel(self, session: Session, run: RunId, *, become: bool) -> Sight:
-        """Kill the running step's process group; a run that has not begun never will."""
-        return self._ask(session, run, cancel_program(run, become=become, held=self.output.held(run)))
+    def cancel(self, session: Session, run: RunId, *, become: bool, for_good: bool = False) -> Sight:
+        """Kill the running step's process group; a run that has not begun does not.
+
+        `for_good`: nor does it by a start that is still on its way. For commands, whose ids are never used again.
+        """
+        held = self.output.held(run)
+        return self._ask(session, run, cancel_program(run, become=become, held=held, for_good=for_good))
 
     def discard(self, session: Session, run: RunId, *, become: bool) -> Sight:
         """Remove a run of which nothing ran; where it did begin after all, tell where it stands."""

@@ -10,6 +10,8 @@ ROOT/runs/RUN/            the claim, once it has a manifest, which is written la
     state                 its last whole line counts: lines are appended
     steps/N/{out,err,exit,pid,timedout}
     cancel                somebody wants it ended
+ROOT/runs/.done/RUN, ROOT/runs/.done.before/RUN
+                      never starts (again): its end is known elsewhere, or it was cancelled before its start came
 ROOT/markers/FLEET@ASSOCIATION, ROOT/acknowledged@FLEET
                       what was last applied, and how many runs are known to be reported: of this fleet alone
 ROOT/epochs/FLEET         the highest epoch of this fleet's leaders that was ever heard of here
@@ -300,7 +302,21 @@ remove_run() { # never half: a folder without its `begun` would look like one th
     mv "$run" ".old.$run" && rm -rf ".old.$run"
     printf 'absent\nend\n'
 }
+mark_done() { # before anybody is told that it is not there: a start of it may still be on its way to us
+    printf '' 2>/dev/null >"$root/runs/.done/$run" && return
+    mkdir "$root/runs/.done" 2>/dev/null
+    printf '' 2>/dev/null >"$root/runs/.done/$run"
+}
+is_done() {
+    [ -e "$root/runs/.done/$run" ] || [ -e "$root/runs/.done.before/$run" ]
+}
+turn_done() { # needs the door: the last thousand marks stay, and those of the thousand before
+    set -- "$root"/runs/.done/*
+    [ "$#" -lt 1000 ] || { rm -rf "$root/runs/.done.before" && mv "$root/runs/.done" "$root/runs/.done.before"; }
+}
 remove_known() { # what it came to is known, and nobody starts it again: cut anywhere, the rest has ended, or is no run
+    # On a full disk its files make room for the mark; without one it stays, and is settled again.
+    mark_done || { rm -rf "$run/steps"; mark_done; } || return 0
     rm -rf "$run"/[!ms]* "$run/steps" "$run"
 }
 """

@@ -1,18 +1,20 @@
+import json
 import os
 import random
 import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
-from reconciler.model.command import Session
-from reconciler.rollout.node_programs import Order, start_program
+from reconciler.model.command import Program, Session
+from reconciler.rollout.node_programs import Order, acknowledge_program, forget_program, start_program
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.sight import Refusal, Sight, Standing
-from tests.rollout.a_node import HomeNode, HomeSession, a_step, an_order
+from tests.rollout.a_node import FLEET, MOTD, NODE, HomeNode, HomeSession, a_step, an_order
 from tests.rollout.conftest import all_about, pids
 
 RUNS = NodeRuns(OutputKeeper(None))
@@ -118,3 +120,107 @@ def test_of_several_runners_in_one_folder_one_is_the_run(node: HomeNode) -> None
     runners = [subprocess.Popen(node.command(folder / "runner")) for _ in range(5)]
     assert [runner.wait() for runner in runners] == [0] * 5
     assert node.bodies() == ["ran"]
+
+
+def marker_of(order: Order) -> str:
+    return json.dumps(
+        {"fleet": FLEET, "node": NODE, "definition": order.definition, "n": order.executions, "run": order.run}
+    )
+
+
+def noted(order: Order) -> Program:
+    """Give the program that lets a node forget a run whose result is on the branch."""
+    return acknowledge_program({MOTD: marker_of(order)}, [order.run], fleet=FLEET, count=1, epoch=1, become=False)
+
+
+def forgotten(order: Order) -> Program:
+    """Give the one that lets it forget a command's run."""
+    return forget_program([order.run], FLEET, epoch=1, become=False)
+
+
+@pytest.mark.parametrize("let_go", [noted, forgotten])
+def test_a_start_that_arrives_after_its_run_was_noted_runs_nothing(
+    node: HomeNode, let_go: Callable[[Order], Program]
+) -> None:
+    """The link stalled, another connection did all of it, and then the first one delivers what it held."""
+    order = an_order(a_step(f"echo ran >>{node.log}\n"))
+    start(HomeSession(node), order)
+    assert HomeSession(node).run(let_go(order)).stdout == b"end\n"
+    assert not (node.root / "runs" / order.run).exists()
+    late = start(HomeSession(node), order)
+    assert late == Refusal(kind="done", words=order.run)
+    assert node.bodies() == ["ran"]
+    assert not (node.root / "runs" / order.run).exists()
+    following = an_order(a_step(f"echo next >>{node.log}\n"), n=2)
+    found = start(HomeSession(node), following)
+    assert isinstance(found, Sight)
+    assert found.status == "Success"
+    assert node.bodies() == ["ran", "next"]
+
+
+def test_a_start_that_arrives_after_its_cancel_runs_nothing(node: HomeNode) -> None:
+    order = an_order(a_step(f"echo ran >>{node.log}\n"))
+    sight = RUNS.cancel(HomeSession(node), order.run, become=False, for_good=True)
+    assert sight.standing is Standing.ABSENT
+    assert start(HomeSession(node), order) == Refusal(kind="done", words=order.run)
+    assert node.bodies() == []
+
+
+def test_a_start_beside_its_cancel_runs_to_its_end_or_not_at_all(locked: HomeNode) -> None:
+    """Whatever the cancel says is not there does not run behind its back."""
+    for n in range(1, 13):
+        order = an_order(a_step(f"echo {n} >>{locked.log}; sleep 60\n"), n=n)
+        with locked.begin(start_program(order, become=False, wait=0, held={}).text) as starting:
+            time.sleep(0.004 * n)
+            sight = RUNS.cancel(HomeSession(locked), order.run, become=False, for_good=True)
+            starting.communicate()
+        if sight.standing is Standing.ABSENT:
+            assert str(n) not in locked.bodies()
+            later = start(HomeSession(locked), order)
+            assert isinstance(later, Refusal), later
+            assert later.kind == "done"
+            assert str(n) not in locked.bodies()
+        else:
+            assert sight.status in {"Cancelled", "NotStarted", ""}, sight
+
+
+def test_an_association_run_cancelled_before_it_began_is_started_by_the_next_pass(node: HomeNode) -> None:
+    """Its number was not used up, so its id is the same."""
+    order = an_order(a_step(f"echo ran >>{node.log}\n"))
+    assert RUNS.cancel(HomeSession(node), order.run, become=False).standing is Standing.ABSENT
+    RUNS.discard(HomeSession(node), order.run, become=False)
+    found = start(HomeSession(node), order)
+    assert isinstance(found, Sight)
+    assert found.status == "Success"
+    assert node.bodies() == ["ran"]
+
+
+@pytest.mark.parametrize("cut", [0.01, 0.03, 0.05])
+def test_a_node_killed_while_it_forgets_never_runs_it_again(node: HomeNode, cut: float) -> None:
+    order = an_order(a_step(f"echo ran >>{node.log}\n"))
+    start(HomeSession(node), order)
+    with node.begin(noted(order).text) as process:
+        time.sleep(cut)
+        os.killpg(process.pid, signal.SIGKILL)
+    start(HomeSession(node), order)
+    HomeSession(node).run(noted(order))
+    start(HomeSession(node), order)
+    assert node.bodies() == ["ran"]
+
+
+def test_marks_of_what_is_done_are_bounded_in_number(node: HomeNode) -> None:
+    order = an_order(a_step(f"echo ran >>{node.log}\n"))
+    marks, before = node.root / "runs/.done", node.root / "runs/.done.before"
+    for _ in range(3):
+        start(HomeSession(node), order)
+        HomeSession(node).run(noted(order))
+        marks.mkdir(exist_ok=True)
+        for number in range(1100):
+            (marks / f"{number:064x}").touch()
+        other = an_order(a_step("true\n"), n=2)
+        HomeSession(node).run(noted(other))
+        assert 1000 <= len(list(before.iterdir())) <= 1102
+        assert not marks.exists()
+        assert start(HomeSession(node), order) == Refusal(kind="done", words=order.run), "the last thousand stay"
+        (before / order.run).unlink()
+    assert node.bodies() == ["ran"] * 3

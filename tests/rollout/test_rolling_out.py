@@ -24,6 +24,7 @@ from reconciler.model.pause import Pause, Pauses
 from reconciler.plan.plan import Plan, PlanItem
 from reconciler.plan.run_id import run_id
 from reconciler.rollout.events import SecondLook
+from reconciler.rollout.node_programs import cancel_program
 from reconciler.rollout.progress import Ramp
 from reconciler.rollout.run import roll_out
 from tests.rollout.a_node import FLEET, HomeNode, HomeSession, a_step, rendered
@@ -183,6 +184,18 @@ def test_a_stopped_association_does_not_stop_the_next_one(folder: Path) -> None:
     world = World(folder, scripts, ("a", "b", "c"), rates={"bad": ("1", "0")})
     world.roll_out()
     assert world.bodies() == {node: ["good"] for node in "abc"}
+
+
+def test_a_start_refused_as_done_runs_nothing_and_is_told(folder: Path) -> None:
+    """Somebody else cancelled it for good before it came."""
+    world = World(folder, {"motd": body(folder, "x")}, ("a", "b"))
+    run = world.plan().items[0].run
+    cancel = cancel_program(run, become=False, held={}, for_good=True)
+    assert HomeSession(world.homes[NodeId("a")]).run(cancel).stdout == b"absent\nend\n"
+    outcomes = world.roll_out()
+    assert outcomes["a", "motd"].disposition is Disposition.HELD_BACK
+    assert "does not run again" in outcomes["a", "motd"].reason
+    assert world.bodies() == {"a": [], "b": ["x"]}
 
 
 def test_an_unreachable_node_is_no_error_and_stops_nobody(folder: Path) -> None:
