@@ -6,10 +6,11 @@ It reads no git and writes none; what it does to nodes, `collect`, `settle` and 
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from threading import Event
+from time import monotonic
 
 from reconciler.collector import paused_collector
 from reconciler.documents.content import Contents, Source
@@ -145,8 +146,8 @@ class World:
 
     connect: Connect
     clock: Callable[[], datetime]
-    wait_until: Callable[[datetime], datetime]
-    """From the pass's beginning: until when it waits for its runs."""
+    patience: timedelta
+    """How long after its plan was made a pass waits for its runs."""
     lead: Callable[[int], Leading | None]
     """From the highest epoch that nodes know to ours, which is not below it; None: somebody else leads, and we only look."""
     outputs: Path
@@ -242,7 +243,7 @@ def reconcile(
             stragglers=world.stragglers,
         )
     )
-    now = world.clock()
+    now, planned_at = world.clock(), monotonic()
     keys = {node: found.host_key for node, found in before.items()}
     run_of = partial(run_id, desired.fleet.id)
     history = rebuilt(history, facts, now, run_of) if asked.new_history else guarded(history, facts, now, run_of)
@@ -286,7 +287,7 @@ def reconcile(
         epoch=leading.epoch,
         not_after=lambda: leading.until,
         clock=world.clock,
-        wait_until=world.wait_until(now),
+        patience=world.patience - timedelta(seconds=monotonic() - planned_at),
         stop=world.stop,
         recheck=lambda session, item: recheck(
             session,

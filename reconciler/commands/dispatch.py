@@ -147,7 +147,7 @@ def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> 
         epoch=around.epoch,
         not_after=around.not_after,
         clock=around.clock,
-        wait_until=command.expires,
+        patience=command.expires - around.clock(),
         stop=around.stop,
         recheck=lambda session, item: recheck(session, association, command.definition, item, desired.nodes[item.node]),
         rests_on_holds=lambda _item: True,  # a command is asked for by hand, and expects nothing

@@ -448,7 +448,7 @@ class Controller:
         return World(
             connect=self.connections.pool(base.desired).connect,
             clock=self.clock,
-            wait_until=lambda now: now + patience,
+            patience=patience,
             lead=lead,
             outputs=self.outputs,
             stop=stop or Event(),

@@ -1,14 +1,17 @@
-"""Passes for ever: on the interval, at once when a ref moves or a lone run ends, with back-off while git cannot be read."""
+"""Passes for ever: on the interval, at once when a ref moves or a lone run ends, with back-off while git cannot be read.
+
+Every wait goes by a clock that nobody sets; what is due by the wall clock is looked at in each pass.
+"""
 
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from threading import Event, Thread
 
 import structlog
 
 from reconciler.commit.state_folder import serving_from
 from reconciler.daemon.command_socket import CommandSocket
-from reconciler.daemon.controller import Controller
+from reconciler.daemon.controller import Controller, since_boot
 from reconciler.daemon.log import log_pass
 from reconciler.daemon.passing import Request
 from reconciler.daemon.watch import watching, watching_pauses
@@ -57,7 +60,7 @@ def _serve(controller: Controller, stop: Event, *, take_over: bool) -> None:
             wake.clear()
             if commands.broken is not None:
                 raise commands.broken
-            began = datetime.now(UTC)
+            began = since_boot()
             failures = 0 if _pass_was_made(controller, stop, take_over=take_over) else failures + 1
             take_over = take_over and failures > 0
             passes += 1
@@ -66,21 +69,22 @@ def _serve(controller: Controller, stop: Event, *, take_over: bool) -> None:
             pause = controller.interval
             if failures:
                 pause = min(pause, FIRST_BACK_OFF * 2 ** min(failures - 1, 10))
-            if _was_woken(controller, wake, began + pause, began) and not stop.is_set():
+            if _was_woken(controller, wake, pause, began) and not stop.is_set():
                 stop.wait(SETTLED.total_seconds())
     waiter.join()
     log.info("stopped")
 
 
-def _was_woken(controller: Controller, wake: Event, until: datetime, began: datetime) -> bool:
-    """Wait for the next pass to be due; say whether something woke us.
+def _was_woken(controller: Controller, wake: Event, pause: timedelta, began: float) -> bool:
+    """Wait until the next pass is due, `pause` after the last one `began`; say whether something woke us.
 
     It is due at once where a run ended that went on alone: what waits for its slot or its node would else wait for an interval.
     """
-    look_after = min(max(FIRST_LOOK, datetime.now(UTC) - began), SELDOM)
-    while (left := until - datetime.now(UTC)) > timedelta(0):
+    look_after = min(max(FIRST_LOOK, timedelta(seconds=since_boot() - began)), SELDOM)
+    while (left := began + pause.total_seconds() - since_boot()) > 0:
         going = controller.going
-        if wake.wait((left if going is None else min(left, look_after)).total_seconds()):
+        # A machine that sleeps does not count its sleep in the wait itself: so it is cut in parts.
+        if wake.wait(min(left, (SELDOM if going is None else look_after).total_seconds())):
             return True
         if going is not None and going.one_needs_a_pass():
             return False

@@ -1,5 +1,6 @@
 """One plan item on its way: what a worker thread does for it, one exchange at a time. I/O; knows no slots and no other node."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -86,6 +87,8 @@ class Tools:
     on_cancelling: Callable[[PlanItem, str], None] = lambda _item, _why: None
     delivery: Delivery | None = None
     """None: a pass leaves a node that is away or busy to the next one."""
+    deliver_by: float = math.inf
+    """Its `until` by the monotonic clock."""
 
     def cancelled(self, node: NodeId) -> bool:
         """Tell whether somebody wants this node's run to end."""
@@ -93,7 +96,7 @@ class Tools:
 
     def late(self) -> bool:
         """Tell whether it is too late to start anything."""
-        return self.delivery is not None and self.clock() >= self.delivery.until
+        return time.monotonic() >= self.deliver_by
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,16 +1,17 @@
 """Carries a plan's items out: slots, canaries, threads, and the pass's end. Takes a plan, gives an Outcome for every item.
 
 One thread decides (with `progress`), the others talk to nodes. It starts nothing that the plan does not name, asks `recheck`
-on the node just before each start, and at `wait_until` or `stop` it leaves: runs go on alone, a later pass settles them.
+on the node just before each start, and at the end of its `patience` or at `stop` it leaves: runs go on alone, a later pass settles them.
 """
 
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from reconciler.drift.definitions import Definition, Unrenderable
@@ -72,7 +73,10 @@ class _Manner:
 
     epoch: int
     not_after: Callable[[], datetime | None]
-    wait_until: datetime
+    ends: float
+    """Until when runs are waited for, by the monotonic clock: who sets the wall clock makes no pass wait longer."""
+    deliver_by: float
+    """The same of what is not started yet."""
     clock: Callable[[], datetime]
     stop: threading.Event
     recheck: Recheck
@@ -98,7 +102,7 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
     connect: Connect,
     epoch: int,
     clock: Callable[[], datetime],
-    wait_until: datetime,
+    patience: timedelta,
     stop: threading.Event,
     recheck: Recheck = _always,
     confirm: Confirm = _believe,
@@ -116,7 +120,7 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
 ) -> tuple[Outcome, ...]:
     """Carry out the plan's items; gives one outcome for each, in the plan's order.
 
-    `going` are runs of earlier passes that go on: they keep their slots, and their nodes. Percentages are of `target_counts`;
+    Runs are waited for as long as `patience` says. `going` are runs of earlier passes that go on: they keep their slots, and their nodes. Percentages are of `target_counts`;
     without them, of the plan's own items. Nothing is started after `not_after`, asked anew each time: our lease has ended. Scripts' whole output is kept below `outputs`; without it, its beginning in memory.
     What steps download comes from `read`. Where an item `rests_on_holds` alone, its start looks for hold files itself, and
     `recheck` is asked only where one lies there.
@@ -126,7 +130,8 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
     manner = _Manner(
         epoch=epoch,
         not_after=not_after,
-        wait_until=wait_until,
+        ends=time.monotonic() + patience.total_seconds(),
+        deliver_by=math.inf if delivery is None else time.monotonic() + (delivery.until - clock()).total_seconds(),
         clock=clock,
         stop=stop,
         recheck=recheck,
@@ -182,6 +187,7 @@ class _RollOut:
             on_delayed=lambda item, why: self._events.put(Delayed(item=item, why=why)),
             on_cancelling=lambda item, why: self._events.put(Cancelling(item=item, why=why)),
             delivery=manner.delivery,
+            deliver_by=manner.deliver_by,
             read=manner.read,
             rests_on_holds=manner.rests_on_holds,
         )
@@ -210,7 +216,7 @@ class _RollOut:
         """Say why nothing more is started or waited for."""
         if self._manner.stop.is_set():
             return "the daemon is shutting down" if self._manner.delivery is None else "interrupted"
-        if self._manner.clock() >= self._manner.wait_until:
+        if time.monotonic() >= self._manner.ends:
             return "the pass does not wait longer"
         return self._overtaken()
 
@@ -258,7 +264,7 @@ class _RollOut:
     def _submit(self, flight: Flight) -> None:
         flight.due = float("inf")
         # With more runs than threads nobody may sit and wait for one.
-        remaining = int((self._manner.wait_until - self._manner.clock()).total_seconds())
+        remaining = int(self._manner.ends - time.monotonic())
         wait = max(0, min(WAIT, remaining)) if len(self._flights) <= self._manner.workers else 0
 
         def work() -> None:
@@ -381,7 +387,7 @@ class _RollOut:
         delivery, now = self._manner.delivery, self._manner.clock()
         if delivery is None:
             return
-        late = now >= delivery.until
+        late = time.monotonic() >= self._manner.deliver_by
         for name in self._rollouts:
             for node in sorted(self._waiting.ready(name)):
                 if not late and not delivery.cancelled(node):

@@ -68,7 +68,7 @@ class World:
 
     def roll_out(self, *, canary: frozenset[str] = frozenset(), **keywords: object) -> dict[tuple[str, str], Outcome]:
         defaults: dict[str, object] = {
-            "wait_until": datetime.now(UTC) + timedelta(seconds=60),
+            "patience": timedelta(seconds=60),
             "stop": threading.Event(),
             "clock": lambda: datetime.now(UTC),
             "ramp": Ramp.NONE,
@@ -297,7 +297,7 @@ def test_a_long_run_is_left_alone_at_the_end_of_the_pass(folder: Path) -> None:
         ("a", "b"),
         {"slow": ("1", "0")},
     )
-    outcomes = world.roll_out(wait_until=datetime.now(UTC) + timedelta(seconds=1))
+    outcomes = world.roll_out(patience=timedelta(seconds=1))
     running, held = outcomes["a", "slow"], outcomes["b", "slow"]
     assert running.disposition is Disposition.RUNNING
     assert running.reason.startswith("running since ")
@@ -354,7 +354,7 @@ def test_a_document_that_changed_since_the_plan_is_not_run(folder: Path) -> None
         connect=world.connect,
         epoch=1,
         clock=lambda: datetime.now(UTC),
-        wait_until=datetime.now(UTC) + timedelta(seconds=30),
+        patience=timedelta(seconds=30),
         stop=threading.Event(),
     )[0]
     assert (outcome.disposition, outcome.reason) == (
@@ -411,6 +411,26 @@ def test_a_pause_in_the_middle_lets_what_runs_end_and_starts_nothing_more(folder
     assert world.bodies() == {"a": ["x"], "b": [], "c": []}
 
 
+def test_a_clock_that_is_set_back_makes_no_pass_wait_longer(folder: Path) -> None:
+    release = folder / "release"
+    script = f"until [ -e {release} ]; do sleep 0.1; done\n{body(folder, 'x')}"
+    world = World(folder, {"slow": script}, ("a",))
+    set_back: list[timedelta] = []
+
+    def clock() -> datetime:
+        return datetime.now(UTC) - sum(set_back, timedelta())
+
+    def recheck(_session: Session, _item: PlanItem) -> Recheck:
+        set_back.append(timedelta(hours=1))
+        return Recheck(still_needed=True, reason="it differs")
+
+    outcome = world.roll_out(patience=timedelta(seconds=1), clock=clock, recheck=recheck)["a", "slow"]
+    release.touch()
+    assert set_back
+    assert outcome.disposition is Disposition.RUNNING
+    assert "the pass does not wait longer" in outcome.reason
+
+
 def test_a_pause_of_one_node_leaves_the_others_alone(folder: Path) -> None:
     world = World(folder, {"motd": body(folder, "x")}, ("a", "b", "c"), {"motd": ("1", "0")})
     paused = Pauses(all=(Pause(who="ana", since=datetime(2026, 1, 1, tzinfo=UTC), node=NodeId("b")),))
@@ -430,7 +450,7 @@ def test_a_process_that_slept_past_its_lease_starts_nothing(folder: Path) -> Non
     outcomes = world.roll_out(
         recheck=recheck,
         not_after=lambda: ends,
-        wait_until=ends + timedelta(days=1),
+        patience=timedelta(days=1),
         clock=lambda: datetime.now(UTC) + slept[0],
     )
     assert {outcome.disposition for outcome in outcomes.values()} == {Disposition.HELD_BACK}

@@ -83,7 +83,7 @@ class OneNode:
                 connect=pool.connect,
                 epoch=epoch,
                 clock=lambda: datetime.now(UTC),
-                wait_until=now + timedelta(seconds=seconds),
+                patience=timedelta(seconds=seconds),
                 stop=stop or threading.Event(),
                 outputs=outputs,
                 delivery=delivery,
