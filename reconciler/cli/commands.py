@@ -1,4 +1,4 @@
-"""send-command, list-commands, get-command-invocation, cancel-command: a document now, with the AWS CLI's flags."""
+"""send-command and cancel-command: a document now, with the AWS CLI's flags."""
 
 import sys
 import time
@@ -9,8 +9,9 @@ import typer
 
 from reconciler.cli.command_line import SeveralWords, from_files
 from reconciler.cli.exits import Exit
+from reconciler.cli.invocations import COLOURS, CommandId, say_record
 from reconciler.cli.options import FormatOption, RepoOption, SettingsFile, StateDir
-from reconciler.cli.output import Format, colour, say, say_json, shown, table, takes_colour
+from reconciler.cli.output import Format, say, say_json, shown, takes_colour
 from reconciler.errors import UsageError
 
 if TYPE_CHECKING:  # loaded by the command that needs it, so that --help stays quick
@@ -18,31 +19,16 @@ if TYPE_CHECKING:  # loaded by the command that needs it, so that --help stays q
 
     from reconciler.commands.command import Announcement
     from reconciler.commands.dispatch import Tell
-    from reconciler.commands.record import CommandRecord, Invocation
     from reconciler.daemon.commanding import Sent
 
 CONFIRM_ABOVE = 10
 """Nodes; a command for more of them is confirmed by typing their number, or by --yes."""
 
-_COLOURS = {
-    "Success": "32",
-    "InProgress": "36",
-    "Pending": "36",
-    "Delayed": "33",
-    "Cancelled": "33",
-    "Terminated": "33",
-}
-
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("send-command", cls=SeveralWords)(send_command)
-    app.command("list-commands")(list_all)
-    app.command("get-command-invocation")(get_invocation)
     app.command("cancel-command", cls=SeveralWords)(cancel)
-
-
-CommandId = Annotated[str, typer.Option("--command-id", help="The command's id, or the start of it.")]
 
 
 def send_command(
@@ -155,7 +141,7 @@ def _teller() -> "Tell":
             return
         last[node] = (detail.value, words)
         word = detail.value
-        code = _COLOURS.get(word, "31")
+        code = COLOURS.get(word, "31")
         coloured = f"\x1b[{code}m{word}\x1b[0m" if takes_colour(sys.stderr) else word
         say(f"{time.monotonic() - began:7.1f} s  {shown(node)}: {coloured}  {shown(words, 300)}", error=True)
 
@@ -165,152 +151,7 @@ def _teller() -> "Tell":
 def _say_sent(sent: "Sent", output: Format) -> None:
     for problem in sent.problems:
         say(f"note: {shown(problem, 1000)}", error=True)
-    _say_record(sent.record, output)
-
-
-def _say_record(record: "CommandRecord", output: Format) -> None:
-    from reconciler.commands.record import command_json, invocation_json
-
-    if output is Format.JSON:
-        say_json(
-            {
-                "Command": command_json(record),
-                "Invocations": [invocation_json(record, each) for each in record.invocations],
-            }
-        )
-        return
-    say(
-        table(
-            ["NODE", "STATUS", "EXIT", "WHY"],
-            [
-                [each.node, each.detail.value, "" if each.exit_code is None else str(each.exit_code), each.reason]
-                for each in record.invocations
-            ],
-        )
-    )
-    verdict = record.verdict
-    word = colour(verdict.detail.value, _COLOURS.get(verdict.detail.value, "31"))
-    say(f"command {record.id}: {word}, {shown(verdict.reason)}")
-
-
-def list_all(
-    status: Annotated[
-        Optional[str],
-        typer.Option("--status", help="Only those with this status, or status detail.", show_default=False),
-    ] = None,
-    document_name: Annotated[
-        Optional[str], typer.Option("--document-name", help="Only those of this document.", show_default=False)
-    ] = None,
-    instance_id: Annotated[
-        Optional[str], typer.Option("--instance-id", help="Only those sent to this node.", show_default=False)
-    ] = None,
-    repo: RepoOption = ".",
-    output: FormatOption = Format.TEXT,
-    state_dir: StateDir = None,
-    host_settings: SettingsFile = None,
-) -> int:
-    """List commands on record, newest first. One that is being sent stands there as it began.
-
-    Example: reconciler list-commands --status Failed
-    """
-    from reconciler.cli.opening import open_controller
-    from reconciler.commands.record import command_json
-    from reconciler.daemon.sent_commands import list_commands
-
-    with open_controller(repo, state_dir, host_settings) as controller:
-        found = [
-            record
-            for record in list_commands(controller)
-            if (document_name is None or record.document == document_name)
-            and (instance_id is None or record.of(instance_id) is not None)
-            and (status is None or status in (record.verdict.detail.value, record.verdict.detail.status))
-        ]
-    if output is Format.JSON:
-        say_json({"Commands": [command_json(record) for record in found]})
-        return Exit.DONE
-    say(
-        table(
-            ["COMMAND", "REQUESTED", "BY", "DOCUMENT", "NODES", "STATUS"],
-            [
-                [
-                    str(record.id),
-                    record.requested.strftime("%Y-%m-%d %H:%M:%SZ"),
-                    record.login,
-                    f"{record.document}:{record.document_version}",
-                    str(len(record.invocations)),
-                    record.verdict.detail.value,
-                ]
-                for record in found
-            ],
-        )
-    )
-    return Exit.DONE
-
-
-def get_invocation(
-    command_id: CommandId,
-    instance_id: Annotated[str, typer.Option("--instance-id", help="The node.")],
-    plugin_name: Annotated[
-        Optional[str], typer.Option("--plugin-name", help="The step, where there are several.", show_default=False)
-    ] = None,
-    repo: RepoOption = ".",
-    output: FormatOption = Format.TEXT,
-    state_dir: StateDir = None,
-    host_settings: SettingsFile = None,
-) -> int:
-    """Tell what a command came to on one node, with what one step wrote: its first 24,000 and 8,000 bytes.
-
-    Example: reconciler get-command-invocation --command-id 3f1c --instance-id web-01
-    """
-    from reconciler.cli.opening import open_controller
-    from reconciler.commands.record import invocation_json
-    from reconciler.daemon.sent_commands import find_invocation, output_of
-
-    with open_controller(repo, state_dir, host_settings) as controller:
-        record, invocation = find_invocation(controller, command_id, instance_id)
-        number = _step_number(invocation, plugin_name)
-        out, err = output_of(controller, invocation, number)
-    step = invocation.steps[number - 1] if number else None
-    told = {
-        **invocation_json(record, invocation),
-        "DocumentName": record.document,
-        "DocumentVersion": record.document_version,
-        "PluginName": "" if step is None else step.name,
-        "StandardErrorContent": err.decode("utf-8", "replace"),
-        "StandardOutputContent": out.decode("utf-8", "replace"),
-    }
-    if step is not None:
-        told["ResponseCode"] = step.exit_code
-    if output is Format.JSON:
-        say_json(told)
-    else:
-        _say_invocation(record, invocation, told)
-    return Exit.DONE if invocation.detail.value == "Success" else Exit.NOT_IN_SYNC
-
-
-def _say_invocation(record: "CommandRecord", invocation: "Invocation", told: dict[str, Any]) -> None:
-    say(shown(f"command {record.id} on {invocation.node}: {invocation.detail.value}, {invocation.reason}", 1000))
-    for step in invocation.steps:
-        say(shown(f"step {step.name}: {step.status}, exit {step.exit_code}"))
-    for title, key in (("stdout", "StandardOutputContent"), ("stderr", "StandardErrorContent")):
-        if told[key]:
-            say(f"== {shown(told['PluginName'])}, {title}")
-            for line in told[key].splitlines():
-                say(shown(line, 10_000))
-
-
-def _step_number(invocation: "Invocation", wanted: str | None) -> int:
-    """Give the number of the step that is meant; 0 where nothing ran. Raises UsageError (SSM: InvalidPluginName)."""
-    names = [step.name for step in invocation.steps]
-    if wanted is None:
-        if len(names) > 1:
-            raise UsageError(
-                f"InvalidPluginName: the document has several steps: give --plugin-name, of {', '.join(names)}"
-            )
-        return len(names)
-    if wanted not in names:
-        raise UsageError(f"InvalidPluginName: there is no step {wanted!r} (there are: {', '.join(names) or 'none'})")
-    return names.index(wanted) + 1
+    say_record(sent.record, output)
 
 
 def cancel(

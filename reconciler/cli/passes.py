@@ -41,16 +41,16 @@ def register(app: typer.Typer) -> None:
     app.command()(daemon)
 
 
-def instant_option(text: str | None) -> datetime | None:
+def instant_option(text: str | None, option: str = "--at") -> datetime | None:
     """Read an instant given on the command line; without a zone it is UTC. Raises UsageError."""
     if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as exc:
-        raise UsageError(f"--at {text}: not an instant; write it like 2026-01-31T02:00:00Z") from exc
+        raise UsageError(f"{option} {text}: not an instant; write it like 2026-01-31T02:00:00Z") from exc
     if not 1970 <= moment.year < 3000:  # noqa: PLR2004 - before UTC, and far enough from the end of the calendar
-        raise UsageError(f"--at {text}: give a year from 1970 to 2999")
+        raise UsageError(f"{option} {text}: give a year from 1970 to 2999")
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

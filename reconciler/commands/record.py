@@ -19,6 +19,8 @@ from reconciler.ids import CommitId, NodeId, RunId
 VERSION = 1
 ROOT = "commands"
 LONGEST_REASON = 500
+NAMED_BY_PLUGIN = "1.2"
+"""The schema whose steps SSM calls by their plugins."""
 _PATH = re.compile(r"commands/[0-9]{4}-[0-9]{2}/([0-9a-f-]{36})\.json", re.ASCII)
 
 
@@ -67,6 +69,8 @@ class CommandRecord:
     threshold: int
     timeout_seconds: int
     comment: str
+    plugins: tuple[str, ...] = ()
+    """Of a document of schema 1.2: the plugin of each step, by which SSM calls them."""
     output_bucket: str = ""
     """A bucket, or a folder."""
     output_prefix: str = ""
@@ -124,6 +128,9 @@ def begin_record(command: Command, state_commit: CommitId | None) -> CommandReco
         threshold=command.threshold,
         timeout_seconds=int(request.timeout.total_seconds()),
         comment=request.comment,
+        plugins=tuple(step.action for step in command.definition.rendered.steps)
+        if command.document.schema_version == NAMED_BY_PLUGIN
+        else (),
         output_bucket="" if request.output is None else request.output.name,
         output_prefix="" if request.output is None else request.output.prefix,
         invocations=tuple(
@@ -142,7 +149,7 @@ def command_json(record: CommandRecord) -> dict[str, Any]:
     return {
         "CommandId": str(record.id),
         "Comment": record.comment,
-        "CompletedCount": sum(each.ended for each in details),
+        "CompletedCount": sum(each.is_completed for each in details),
         "DeliveryTimedOutCount": details.count(Detail.DELIVERY_TIMED_OUT),
         "DocumentHash": record.document_digest,
         "DocumentHashType": "Sha256",
@@ -158,6 +165,7 @@ def command_json(record: CommandRecord) -> dict[str, Any]:
         "OutputS3BucketName": record.output_bucket,
         "OutputS3KeyPrefix": record.output_prefix,
         "Parameters": {name: list(values) for name, values in sorted(record.parameters.items())},
+        "PluginNames": list(record.plugins),
         "RequestedBy": record.login,
         "RequestedDateTime": instant(record.requested),
         "StateCommit": record.state_commit,
@@ -171,7 +179,7 @@ def command_json(record: CommandRecord) -> dict[str, Any]:
 
 
 def invocation_json(record: CommandRecord, invocation: Invocation) -> dict[str, Any]:
-    """Give one invocation as SSM's."""
+    """Give one invocation with SSM's names, and each step's status in our own words."""
     return {
         "CommandId": str(record.id),
         "ExecutionEndDateTime": None if invocation.ended is None else instant(invocation.ended),
@@ -230,6 +238,7 @@ def decode_record(content: bytes) -> CommandRecord:
         threshold=whole_of(told["ErrorThreshold"]),
         timeout_seconds=whole_of(told["TimeoutSeconds"]),
         comment=text_of(told["Comment"]),
+        plugins=tuple(map(text_of, told.get("PluginNames", []))),
         output_bucket=text_of(told.get("OutputS3BucketName", "")),
         output_prefix=text_of(told.get("OutputS3KeyPrefix", "")),
         undelivered=tuple(map(text_of, told.get("OutputProblems", []))),

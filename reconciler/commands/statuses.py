@@ -41,6 +41,11 @@ class Detail(StrEnum):
         return self not in _GOING
 
     @property
+    def is_completed(self) -> bool:
+        """Whether SSM counts it in CompletedCount."""
+        return self.ended and self not in (Detail.INVALID_PLATFORM, Detail.ACCESS_DENIED)
+
+    @property
     def is_error(self) -> bool:
         """Whether it counts against MaxErrors."""
         return self in (Detail.FAILED, Detail.EXECUTION_TIMED_OUT)

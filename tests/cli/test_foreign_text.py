@@ -219,7 +219,7 @@ NOT_OVER_THE_REPOSITORY = frozenset(
             "locks release",
             "doctor",
         ),
-        *("send-command", "list-commands", "get-command-invocation", "cancel-command"),
+        *("send-command", "list-commands", "list-command-invocations", "get-command-invocation", "cancel-command"),
         *("ledger seed", "inventory tables", "runs show", "runs output", "runs cancel"),
     }
 )

@@ -25,23 +25,23 @@ def test_what_invocations_come_to(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("detail", "status", "ended", "is_error"),
+    ("detail", "status", "ended", "is_error", "completed"),
     [
-        ("Pending", "Pending", False, False),
-        ("InProgress", "InProgress", False, False),
-        ("Delayed", "Delayed", False, False),
-        ("Success", "Success", True, False),
-        ("Failed", "Failed", True, True),
-        ("ExecutionTimedOut", "TimedOut", True, True),
-        ("DeliveryTimedOut", "TimedOut", True, False),
-        ("Undeliverable", "Failed", True, False),
-        ("InvalidPlatform", "Failed", True, False),
-        ("AccessDenied", "Failed", True, False),
-        ("Terminated", "Cancelled", True, False),
-        ("Cancelling", "Cancelling", False, False),
-        ("Cancelled", "Cancelled", True, False),
+        ("Pending", "Pending", False, False, False),
+        ("InProgress", "InProgress", False, False, False),
+        ("Delayed", "Delayed", False, False, False),
+        ("Success", "Success", True, False, True),
+        ("Failed", "Failed", True, True, True),
+        ("ExecutionTimedOut", "TimedOut", True, True, True),
+        ("DeliveryTimedOut", "TimedOut", True, False, True),
+        ("Undeliverable", "Failed", True, False, True),
+        ("InvalidPlatform", "Failed", True, False, False),
+        ("AccessDenied", "Failed", True, False, False),
+        ("Terminated", "Cancelled", True, False, True),
+        ("Cancelling", "Cancelling", False, False, False),
+        ("Cancelled", "Cancelled", True, False, True),
     ],
 )
-def test_the_words_of_an_invocation(detail: str, status: str, *, ended: bool, is_error: bool) -> None:
+def test_the_words_of_an_invocation(detail: str, status: str, *, ended: bool, is_error: bool, completed: bool) -> None:
     found = Detail(detail)
-    assert (found.status, found.ended, found.is_error) == (status, ended, is_error)
+    assert (found.status, found.ended, found.is_error, found.is_completed) == (status, ended, is_error, completed)
