@@ -5,8 +5,10 @@ A string that is exactly one token takes the parameter's own type; anywhere else
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from reconciler.documents.compact_json import as_text
+from reconciler.documents.effort import Effort
 from reconciler.documents.error import RenderError
 from reconciler.model.desired import StoredParameter
 from reconciler.model.known import JsonValue
@@ -15,29 +17,55 @@ from reconciler.model.token import TOKEN
 _STORED = re.compile(r"\{\{ *ssm:([/\w.:-]+) *\}\}", re.ASCII)
 
 
-def interpolate(value: JsonValue, values: Mapping[str, JsonValue]) -> JsonValue:
-    """Replace parameters in a string, or in every string of a list or map; map keys stay as they are."""
-    if isinstance(value, str):
-        return _interpolate_text(value, values)
-    if isinstance(value, Mapping):
-        return {key: interpolate(entry, values) for key, entry in value.items()}
-    if isinstance(value, Sequence):
-        return [interpolate(entry, values) for entry in value]
-    return value
+def interpolate(value: JsonValue, values: Mapping[str, JsonValue], effort: Effort | None = None) -> JsonValue:
+    """Replace parameters in a string, or in every string of a list or map; map keys stay as they are.
+
+    A list that stands as a whole element of a list becomes its elements. Raises TooLarge once too much is pasted.
+    """
+    return _Filling(values, Effort() if effort is None else effort).fill(value)
 
 
-def _interpolate_text(text: str, values: Mapping[str, JsonValue]) -> JsonValue:
-    whole = TOKEN.fullmatch(text)
-    if whole and whole[1] in values:
-        return values[whole[1]]
-    return TOKEN.sub(lambda token: _pasted(token, values), text)
+@dataclass(slots=True)
+class _Filling:
+    """Fills one value in."""
 
+    values: Mapping[str, JsonValue]
+    effort: Effort
+    texts: dict[str, str] = field(default_factory=dict)
+    """Values as text: each is written once, and pasted as often as it stands there."""
 
-def _pasted(token: re.Match[str], values: Mapping[str, JsonValue]) -> str:
-    if token[1] not in values:
-        return token[0]
-    # SSM's agent pastes through a replacement template, where `$$` means one dollar: documents rely on it.
-    return as_text(values[token[1]]).replace("$$", "$")
+    def fill(self, value: JsonValue) -> JsonValue:
+        if isinstance(value, str):
+            return self._fill_text(value)
+        if isinstance(value, Mapping):
+            return {key: self.fill(entry) for key, entry in value.items()}
+        if isinstance(value, Sequence):
+            filled: list[JsonValue] = []
+            for entry in value:
+                one = self.fill(entry)
+                # SSM's agent fails at a list within a list, its guide shows it: flattening is the only useful meaning.
+                is_list = isinstance(entry, str) and not isinstance(one, str) and isinstance(one, Sequence)
+                filled.extend(one if is_list and isinstance(one, Sequence) else [one])
+            return filled
+        return value
+
+    def _fill_text(self, text: str) -> JsonValue:
+        whole = TOKEN.fullmatch(text)
+        if whole and whole[1] in self.values:
+            self.effort.count(len(self._text(whole[1])))
+            return self.values[whole[1]]
+        return TOKEN.sub(self._pasted, text)
+
+    def _pasted(self, token: re.Match[str]) -> str:
+        if token[1] not in self.values:
+            return token[0]
+        # SSM's agent pastes through a replacement template, where `$$` means one dollar: documents rely on it.
+        return self.effort.paste(self._text(token[1]).replace("$$", "$"))
+
+    def _text(self, name: str) -> str:
+        if name not in self.texts:
+            self.texts[name] = as_text(self.values[name])
+        return self.texts[name]
 
 
 def parameter_names(text: str, declared: Mapping[str, JsonValue]) -> frozenset[str]:
@@ -56,28 +84,29 @@ def refers_to_store(value: JsonValue) -> bool:
     return False
 
 
-def resolve_stored(value: JsonValue, stored: Mapping[str, StoredParameter]) -> JsonValue:
-    """Replace `{{ssm:NAME}}` and `{{ssm:NAME:VERSION}}`; a StringList only as a whole element of a list."""
+def resolve_stored(value: JsonValue, stored: Mapping[str, StoredParameter], effort: Effort | None = None) -> JsonValue:
+    """Replace `{{ssm:NAME}}` and `{{ssm:NAME:VERSION}}`; a StringList only as a whole element of a list. Raises TooLarge."""
+    effort = Effort() if effort is None else effort
     if isinstance(value, str):
-        return _STORED.sub(lambda token: _scalar(token, stored), value)
+        return _STORED.sub(lambda token: effort.paste(_scalar(token, stored)), value)
     if isinstance(value, Mapping):
-        return {key: resolve_stored(entry, stored) for key, entry in value.items()}
+        return {key: resolve_stored(entry, stored, effort) for key, entry in value.items()}
     if isinstance(value, Sequence):
         resolved: list[JsonValue] = []
         for entry in value:
-            spliced = _list_element(entry, stored)
-            resolved.extend([resolve_stored(entry, stored)] if spliced is None else spliced)
+            spliced = _list_element(entry, stored, effort)
+            resolved.extend([resolve_stored(entry, stored, effort)] if spliced is None else spliced)
         return resolved
     return value
 
 
-def _list_element(entry: JsonValue, stored: Mapping[str, StoredParameter]) -> list[str] | None:
+def _list_element(entry: JsonValue, stored: Mapping[str, StoredParameter], effort: Effort) -> list[str] | None:
     """Give the elements of a StringList that stands alone as `entry`; None where it is something else."""
     token = _STORED.fullmatch(entry) if isinstance(entry, str) else None
     if token is None:
         return None
     kind, value = _look_up(token[1], stored)
-    return value.split(",") if kind == "StringList" else None
+    return effort.paste(value).split(",") if kind == "StringList" else None
 
 
 def _scalar(token: re.Match[str], stored: Mapping[str, StoredParameter]) -> str:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from reconciler.documents.compact_json import as_text
+from reconciler.documents.effort import Effort
 from reconciler.documents.error import RenderError
 from reconciler.documents.interpolation import refers_to_store, resolve_stored
 from reconciler.documents.patterns import matches_whole
@@ -22,8 +23,10 @@ def parameter_values(
     declared: Mapping[str, Parameter],
     given: Mapping[str, JsonValue],
     stored: Mapping[str, StoredParameter],
+    effort: Effort | None = None,
 ) -> Mapping[str, JsonValue]:
     """Give a value for every declared parameter; `{{ssm:...}}` in them is still unresolved, as documents need it."""
+    effort = Effort() if effort is None else effort
     for name in sorted(given):
         if name not in declared:
             known = ", ".join(sorted(declared)) or "none"
@@ -37,7 +40,7 @@ def parameter_values(
         else:
             values[name] = parameter.default
         if name in given or refers_to_store(values[name]):
-            check(parameter, resolve_stored(values[name], stored))
+            check(parameter, resolve_stored(values[name], stored, effort), effort)
     return values
 
 
@@ -45,10 +48,11 @@ def exported(
     declared: Mapping[str, Parameter],
     values: Mapping[str, JsonValue],
     stored: Mapping[str, StoredParameter],
+    effort: Effort,
 ) -> Mapping[str, str]:
     """Give the environment of `interpolationType: ENV_VAR` parameters: `SSM_NAME` -> the literal value."""
     return {
-        f"SSM_{name}": as_text(resolve_stored(values[name], stored))
+        f"SSM_{name}": as_text(resolve_stored(values[name], stored, effort))
         for name, parameter in declared.items()
         if parameter.env_var
     }
@@ -138,7 +142,7 @@ def _from_json(text: str, wanted: type[Mapping[str, JsonValue]] | type[list[Json
     return parsed if isinstance(parsed, wanted) else text
 
 
-def check(parameter: Parameter, value: JsonValue) -> None:
+def check(parameter: Parameter, value: JsonValue, effort: Effort) -> None:
     """Raise RenderError where a resolved value breaks what the document allows."""
     kind = _kind(parameter)
     is_list = isinstance(value, Sequence) and not isinstance(value, str)
@@ -146,7 +150,7 @@ def check(parameter: Parameter, value: JsonValue) -> None:
     for part in parts:
         _check_allowed(parameter, part)
         if kind in {"String", "StringList", "StringMap", "MapList"}:
-            _check_text(parameter, as_text(part))
+            _check_text(parameter, as_text(part), effort)
     if kind in {"StringList", "StringMap", "MapList"} and isinstance(value, (Sequence, Mapping)):
         count = 1 if isinstance(value, str) else len(value)
         _check_range(parameter, "Items", count, parameter.min_items, parameter.max_items)
@@ -162,9 +166,9 @@ def _check_allowed(parameter: Parameter, value: JsonValue) -> None:
         )
 
 
-def _check_text(parameter: Parameter, text: str) -> None:
+def _check_text(parameter: Parameter, text: str, effort: Effort) -> None:
     _check_range(parameter, "Chars", len(text), parameter.min_chars, parameter.max_chars)
-    if parameter.allowed_pattern is not None and not matches_whole(parameter.allowed_pattern, text):
+    if parameter.allowed_pattern is not None and not matches_whole(parameter.allowed_pattern, text, effort):
         raise RenderError(
             f"parameter {parameter.name}: {text[:80]!r} does not match all of allowedPattern {parameter.allowed_pattern!r}"
         )

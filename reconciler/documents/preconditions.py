@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from reconciler.documents.compact_json import as_text
+from reconciler.documents.effort import Effort
 from reconciler.documents.interpolation import interpolate, parameter_names
 from reconciler.model.known import JsonValue
 
@@ -57,13 +58,14 @@ def decide(
     schema_version: str,
     precondition: Mapping[str, JsonValue] | None,
     values: Mapping[str, JsonValue],
+    effort: Effort | None = None,
 ) -> Decision:
     """Decide about one step by the first rule that holds (SSM's agent, in its order)."""
     if schema_version != "2.2":
         return _decide_old_schema(action, support, schema_version, precondition)
     if support is Support.NOT_HERE:
         return Decision(move=Move.SKIP, reason=f"{action} is not for {PLATFORM}")
-    truth, why = _evaluate(precondition, values)
+    truth, why = _evaluate(precondition, values, Effort() if effort is None else effort)
     if truth is _Truth.FALSE:
         return Decision(move=Move.SKIP, reason=why)
     if support is Support.UNKNOWN:
@@ -89,10 +91,12 @@ def _decide_old_schema(
             return Decision(move=Move.RUN, reason="nothing stands against it")
 
 
-def _evaluate(precondition: Mapping[str, JsonValue] | None, values: Mapping[str, JsonValue]) -> tuple[_Truth, str]:
+def _evaluate(
+    precondition: Mapping[str, JsonValue] | None, values: Mapping[str, JsonValue], effort: Effort
+) -> tuple[_Truth, str]:
     if precondition is None:
         return _Truth.TRUE, "it has no precondition"
-    parts = [_evaluate_one(operator, arguments, values) for operator, arguments in sorted(precondition.items())]
+    parts = [_evaluate_one(operator, arguments, values, effort) for operator, arguments in sorted(precondition.items())]
     for truth in (_Truth.FALSE, _Truth.UNRECOGNISED):
         for found, why in parts:
             if found is truth:
@@ -100,7 +104,9 @@ def _evaluate(precondition: Mapping[str, JsonValue] | None, values: Mapping[str,
     return _Truth.TRUE, "its precondition holds"
 
 
-def _evaluate_one(operator: str, arguments: JsonValue, values: Mapping[str, JsonValue]) -> tuple[_Truth, str]:
+def _evaluate_one(
+    operator: str, arguments: JsonValue, values: Mapping[str, JsonValue], effort: Effort
+) -> tuple[_Truth, str]:
     if operator != "StringEquals":
         return _Truth.UNRECOGNISED, f"unrecognised precondition: there is no operator {operator}, only StringEquals"
     pair = _pair(arguments)
@@ -114,7 +120,7 @@ def _evaluate_one(operator: str, arguments: JsonValue, values: Mapping[str, Json
         return _Truth.UNRECOGNISED, "unrecognised precondition: stored parameters cannot be compared"
     if "platformType" in pair:
         return _evaluate_platform(right if left == "platformType" else left, values)
-    return _evaluate_parameters(left, right, values)
+    return _evaluate_parameters(left, right, values, effort)
 
 
 def _pair(arguments: JsonValue) -> tuple[str, str] | None:
@@ -134,8 +140,8 @@ def _evaluate_platform(wanted: str, values: Mapping[str, JsonValue]) -> tuple[_T
     return _Truth.FALSE, f"its precondition asks for platform {wanted}, this is {PLATFORM}"
 
 
-def _evaluate_parameters(left: str, right: str, values: Mapping[str, JsonValue]) -> tuple[_Truth, str]:
-    new_left, new_right = interpolate(left, values), interpolate(right, values)
+def _evaluate_parameters(left: str, right: str, values: Mapping[str, JsonValue], effort: Effort) -> tuple[_Truth, str]:
+    new_left, new_right = interpolate(left, values, effort), interpolate(right, values, effort)
     if (new_left, new_right) == (left, right):
         return _Truth.UNRECOGNISED, "unrecognised precondition: neither text contains a parameter of the document"
     for new in (new_left, new_right):

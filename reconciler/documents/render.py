@@ -5,7 +5,6 @@ What went before a step on the node (an exit code that demands an end) is not kn
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -30,6 +29,7 @@ from reconciler.documents.content import (
     Unavailable,
 )
 from reconciler.documents.downloads import Downloads, Placed
+from reconciler.documents.effort import Effort, TooLarge
 from reconciler.documents.error import InputError, NotSupportedYet, RenderError
 from reconciler.documents.fetched_document import as_json, read_fetched
 from reconciler.documents.interpolation import interpolate, resolve_stored
@@ -62,11 +62,9 @@ class _Values:
     """Everything a step is filled in from."""
 
     parameters: Mapping[str, JsonValue]
+    resolved: Mapping[str, JsonValue]
+    """The same with stored parameters looked up, where a precondition compares them."""
     environment: Mapping[str, str]
-
-
-class _TooLarge(RenderError):
-    """All of it together is too large: no matter of the one step at which that shows."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,19 +81,18 @@ class _Surroundings:
     """Sources that nobody has looked at: one rendering names them all."""
     steps: int = MOST_STEPS
     bytes: int = MOST_BYTES
+    effort: Effort = field(default_factory=Effort)
 
     def take(self, step: RenderedStep) -> RenderedStep:
         """Count a step; RenderError where there is no room for it."""
         self.steps -= 1
         self.bytes -= len(step.script or b"")
         if self.steps < 0:
-            raise _TooLarge(
+            raise TooLarge(
                 f"the document has too many steps, with those of the documents it runs: at most {MOST_STEPS}"
             )
         if self.bytes < 0:
-            raise _TooLarge(
-                f"the scripts are too large together: at most {MOST_BYTES} bytes; fetch large files instead"
-            )
+            raise TooLarge(f"the scripts are too large together: at most {MOST_BYTES} bytes; fetch large files instead")
         return step
 
 
@@ -141,8 +138,15 @@ def _render_document(
         raise RenderError(f"unsupported schemaVersion {document.schema_version!r}: use '2.2'")
     if not document.steps:
         raise RenderError("the document has no steps: give mainSteps (runtimeConfig in schema 1.2)")
-    parameters = parameter_values(document.parameters, given, around.stored)
-    values = _Values(parameters=parameters, environment=exported(document.parameters, parameters, around.stored))
+    parameters = parameter_values(document.parameters, given, around.stored, around.effort)
+    resolved = parameters
+    if any(step.precondition is not None for step in document.steps):
+        resolved = {name: resolve_stored(value, around.stored, around.effort) for name, value in parameters.items()}
+    values = _Values(
+        parameters=parameters,
+        resolved=resolved,
+        environment=exported(document.parameters, parameters, around.stored, around.effort),
+    )
     if any("\0" in text for text in values.environment.values()):
         raise RenderError("a parameter exported to the environment holds a NUL character: remove it")
     steps = tuple(
@@ -170,7 +174,7 @@ class _StepRendering:
 
     def all(self) -> Iterator[RenderedStep]:
         """Give what the step comes to: one script for each element, or all those of the document it runs."""
-        decision = _decision(self.document, self.step, self.values, self.around.stored, inner=bool(self.within))
+        decision = _decision(self.document, self.step, self.values, self.around, inner=bool(self.within))
         inputs = self.step.inputs
         for number, element in enumerate((inputs,) if isinstance(inputs, Mapping) else inputs, 1):
             yield from self._element(number, element, decision)
@@ -209,7 +213,11 @@ class _StepRendering:
         if not isinstance(self.step.inputs, Mapping) and len(self.step.inputs) != 1:
             # SSM: between the elements of one list nothing is skipped, and a list has no modifiers of its own.
             return Place(group=self.group, element=number)
-        flow = _lower_case(interpolate(element, self.values.parameters), {"onFailure", "onSuccess", "finallyStep"})
+        flow = {
+            key: interpolate(element[key], self.values.parameters, self.around.effort)
+            for key in ("onFailure", "onSuccess", "finallyStep")
+            if key in element
+        }
         last = self.group == len(self.document.steps)
         return Place(
             group=self.group,
@@ -230,7 +238,8 @@ class _StepRendering:
             case Move.FAIL:
                 return RenderedStep(name="", action=action, script=None, fail=decision.reason)
             case Move.RUN:
-                inputs = resolve_stored(interpolate(element, self.values.parameters), self.around.stored)
+                filled = interpolate(element, self.values.parameters, self.around.effort)
+                inputs = resolve_stored(filled, self.around.stored, self.around.effort)
         try:
             read = ACTIONS[action].from_inputs(_lower_case(inputs))
         except InputError as error:
@@ -272,7 +281,7 @@ class _StepRendering:
                 within=(*self.within, place),
                 prefix=f"{self._name(number, element)}/",
             )
-        except (NotSupportedYet, ContentUnknown, ContentUnavailable, _TooLarge):
+        except (NotSupportedYet, ContentUnknown, ContentUnavailable, TooLarge):
             raise
         except RenderError as error:
             return self._failing(f"{named}: {error}")
@@ -385,18 +394,14 @@ class _StepRendering:
         return RenderedStep(name="", action=self.step.action, script=None, fail=f"{self.step.action}: {reason}")
 
 
-def _decision(
-    document: Document, step: Step, values: _Values, stored: Mapping[str, StoredParameter], *, inner: bool
-) -> Decision:
-    resolved = values.parameters
-    if step.precondition is not None:
-        resolved = {name: resolve_stored(value, stored) for name, value in resolved.items()}
+def _decision(document: Document, step: Step, values: _Values, around: _Surroundings, *, inner: bool) -> Decision:
     decision = decide(
         action=step.action,
         support=support_of(step.action),
         schema_version=document.schema_version,
         precondition=step.precondition,
-        values=resolved,
+        values=values.resolved,
+        effort=around.effort,
     )
     if decision.move is Move.RUN and step.action in ALONE and inner:
         return Decision(move=Move.FAIL, reason=f"{step.action}: it cannot stand in a document that another one runs")
@@ -413,11 +418,11 @@ def _element_name(step: Step, number: int, element: Mapping[str, JsonValue]) -> 
     return as_text(named) if named else f"{step.name}.{number}"
 
 
-def _lower_case(inputs: JsonValue, exact: AbstractSet[str] = frozenset()) -> Mapping[str, JsonValue]:
-    """Input keys are read ignoring case (AWS relies on it); those in `exact`, the flow modifiers, are not."""
+def _lower_case(inputs: JsonValue) -> Mapping[str, JsonValue]:
+    """Input keys are read ignoring case (AWS relies on it)."""
     if not isinstance(inputs, Mapping):
         return {}
-    return {key if key in exact else key.lower(): value for key, value in inputs.items()}
+    return {key.lower(): value for key, value in inputs.items()}
 
 
 def _one_of(value: JsonValue, known: tuple[str, ...]) -> str:

@@ -52,11 +52,11 @@ def _lines(value: JsonValue) -> tuple[str, ...]:
         raise InputError("the input runCommand is missing: give a list of lines")
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise InputError("Invalid format in plugin properties: runCommand must be a list (write it as one, with `- `)")
-    lines: list[str] = []
-    for entry in value:
-        # A whole StringList as one element: SSM's agent fails, its guide shows it; flattening is the only useful meaning.
-        nested = entry if isinstance(entry, Sequence) and not isinstance(entry, str) else [entry]
-        lines.extend(as_text(line) for line in nested)
+    if any(isinstance(entry, Sequence) and not isinstance(entry, str) for entry in value):
+        raise InputError(
+            "Invalid format in plugin properties: runCommand holds a list within the list (write one list)"
+        )
+    lines = [as_text(entry) for entry in value]
     if any("\0" in line for line in lines):
         raise InputError("a script cannot hold a NUL character: remove it from runCommand")
     return tuple(lines)

@@ -1,12 +1,13 @@
 """Documents and parameters: what people and other services write, read and rendered without a node."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.commands.request import Typed, read_request
 from reconciler.documents.error import RenderError
 from reconciler.documents.given import given_parameters
 from reconciler.documents.parameters import parameter_values
-from reconciler.documents.render import render
+from reconciler.documents.render import MOST_BYTES, render
 from reconciler.errors import UsageError
 from reconciler.ids import DocumentName
 from reconciler.model.desired import StoredParameter
@@ -63,6 +64,41 @@ def documents(data: bytes) -> str:
     if document is None:
         return outcome("refused", errors[0].message)
     return _rendered(document, {})
+
+
+def _renderings() -> list[bytes]:
+    """Documents with something for what they require: without it, most are refused before anything is pasted."""
+    large = b"x" * 2000
+    return [
+        bound({"document": JSON_DOCUMENT, "text": b"a-b", "stored": b"x,y"}),
+        bound({"document": OLD_DOCUMENT, "text": b"echo {{ commands }} $$ {{ssm:a}}", "stored": large}),
+        bound(
+            {"document": OLD_DOCUMENT.replace(b"commands }}", b"commands }}" + b"{{ commands }}" * 200), "text": large}
+        ),
+        *(bound({"document": data, "text": b"6", "stored": b"x"}) for data in _documents()[3:]),
+    ]
+
+
+def rendering(data: bytes) -> str:
+    """Fill every parameter of a document in, from the bytes alone: steps within bounds, or refused in words."""
+    parts = unbound(data)
+    document = read_document_file("a.yaml", parts.get("document", b""), NAME, "1", Mistakes("a.yaml"))
+    if document is None:
+        return "refused"
+    text = parts.get("text", b"").decode("utf-8", "replace")
+    stored = parts.get("stored", b"").decode("utf-8", "replace")[:8192]
+    given = {name: [text] for name in document.parameters}
+    try:
+        rendered = render(
+            document,
+            given,
+            stored={name: replace(each, values=(stored, stored)) for name, each in STORED.items()},
+        )
+    except RenderError as error:
+        assert str(error)
+        return outcome("not rendered", str(error))
+    assert sum(len(step.script or b"") for step in rendered.steps) <= MOST_BYTES
+    return outcome("steps", " ".join(sorted({step.action for step in rendered.steps})))
 
 
 def _rendered(document: Document, given: dict[str, list[str]]) -> str:
@@ -145,6 +181,24 @@ DOCUMENT_TARGETS = {
             b"\\ud800",
             b"!!binary ",
             b"&a [*a]",
+        ),
+    ),
+    "rendering": Target(
+        seeds=_renderings,
+        probe=rendering,
+        words=(
+            b"#### text\n",
+            b"#### stored\n",
+            b"{{ commands }}",
+            b"{{commands}}{{commands}}",
+            b"{{ssm:a}}",
+            b"{{ssm:l}}",
+            b"$$",
+            b"precondition: {StringEquals: ['{{ commands }}', a]}",
+            b"allowedPattern: '",
+            b"{1000}",
+            b"type: MapList",
+            b"aws:runDocument",
         ),
     ),
     "parameters": Target(

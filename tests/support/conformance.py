@@ -72,7 +72,7 @@ ACTIONS_SAID: Mapping[str, Said] = {
 }
 
 SCRIPT_INPUTS: Mapping[str, Said] = {
-    "runCommand": ("differs: a list inside the list is flattened, where the agent fails the step", SENT),
+    "runCommand": ("differs: a StringList inside the list is flattened, where the agent fails the step", SENT),
     "timeoutSeconds": (
         SAME,
         f"{COMMANDS}::test_too_long_is_an_error_and_a_failure_is_incomplete_where_more_are_tolerated",

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from reconciler.ids import Digest, DocumentName
 from reconciler.model.document import Document, Parameter, Step
+from reconciler.model.java_pattern import PatternError, PatternTooLarge, from_java
 from reconciler.model.known import JsonValue
 from reconciler.model.reading.injection import lint_injections
 from reconciler.model.reading.mistakes import Mistakes
@@ -195,16 +196,33 @@ def _parameter(name: str, value: Table, mistakes: Mistakes) -> Parameter:
         type=kind,
         required=default is None or is_null(default),
         default=None if default is None else plain_json(default, scalar),
+        # Empty ones, as consoles write them, are no rule: nothing could be given.
         allowed_values=tuple(plain_json(item, scalar) for item in allowed.items)
-        if isinstance(allowed, Items)
+        if isinstance(allowed, Items) and allowed.items
         else None,
-        allowed_pattern=value.scalar("allowedPattern"),
+        allowed_pattern=_pattern(value, mistakes),
         min_chars=_limit(value, "minChars", mistakes),
         max_chars=_limit(value, "maxChars", mistakes),
         min_items=_limit(value, "minItems", mistakes),
         max_items=_limit(value, "maxItems", mistakes),
         env_var=interpolation == "ENV_VAR",
     )
+
+
+def _pattern(value: Table, mistakes: Mistakes) -> str | None:
+    """Read a pattern, and say where no value could be held against it."""
+    text = value.scalar("allowedPattern")
+    if not text:
+        return None
+    place = value.entries["allowedPattern"]
+    try:
+        from_java(text)
+    except PatternTooLarge as exc:
+        mistakes.error(place, f"allowedPattern: {exc}", remedy="write it without repetition within repetition")
+    except PatternError as exc:
+        message = f"allowedPattern cannot be read, so any value that is given will be refused: {exc}"
+        mistakes.lint(place, message, remedy="write a Java regular expression")
+    return text
 
 
 def _type(value: Table) -> str:
