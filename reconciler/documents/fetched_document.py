@@ -8,6 +8,7 @@ from reconciler.model.document import Document
 from reconciler.model.reading.documents import read_document
 from reconciler.model.reading.json_text import read_json
 from reconciler.model.reading.mistakes import Mistakes
+from reconciler.model.reading.text import without_mark
 from reconciler.model.reading.values import Value, plain_json
 from reconciler.model.reading.yaml_text import read_yaml
 
@@ -20,7 +21,7 @@ def read_fetched(data: bytes, path: str) -> Document:
     if len(data) > _MOST_DOCUMENT:
         raise InputError(f"{path} holds {len(data)} bytes: that is no document")
     mistakes = Mistakes(path)
-    read = _value(data, mistakes)
+    read = _value(without_mark(data), mistakes)
     document = None
     if read is not None and not mistakes.found_errors:
         document = read_document(read, data, DocumentName(path), "1", mistakes)
@@ -32,9 +33,10 @@ def read_fetched(data: bytes, path: str) -> Document:
 
 def as_json(document: Document) -> bytes:
     """Give a document of the library as JSON text, however its file is written."""
-    if _reads_as_json(document.text):
-        return document.text
-    values = read_yaml(document.text, Mistakes(document.file), escaped_nul=True)
+    text = without_mark(document.text)
+    if _reads_as_json(text):
+        return text
+    values = read_yaml(text, Mistakes(document.file), escaped_nul=True)
     return json.dumps(plain_json(values[0]) if values else None, indent=2).encode() + b"\n"
 
 

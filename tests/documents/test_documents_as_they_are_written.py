@@ -1,14 +1,22 @@
 """Whole documents, as text: what a node would be given, and what their authors are told."""
 
+import hashlib
+import tracemalloc
 from typing import Any
 
 import pytest
 
+from reconciler.documents.error import RenderError
+from reconciler.documents.fetched_document import as_json, read_fetched
 from reconciler.documents.render import Rendered, RenderedStep, render
-from reconciler.ids import DocumentName
-from reconciler.model.document import Document
+from reconciler.ids import Digest, DocumentName
+from reconciler.model.desired import StoredParameter
+from reconciler.model.document import Document, Parameter, Step
 from reconciler.model.reading.document_files import read_document_file
 from reconciler.model.reading.mistakes import Mistakes
+from tests.model.reading import lints, reads
+
+D = Digest("0" * 64)
 
 
 def read(text: str, name: str = "Doc") -> tuple[Document | None, list[str]]:
@@ -38,3 +46,94 @@ def test_a_precondition_in_an_old_document_fails_its_step(platform: str) -> None
     assert "schema 1.2 has no preconditions" in (only(rendered(text)).fail or "")
     (said,) = read(text)[1]
     assert "schema 1.2 has no preconditions: the step will fail" in said
+
+
+LARGE = "x" * 40_000
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param(["{{ a }}" * 8000], id="one line"),
+        pytest.param(["{{ a }}"] * 8000, id="whole commands"),
+        pytest.param(["{{ l }}"] * 8000, id="whole lists"),
+        pytest.param(["-{{ l }}{{ a }}"] * 8000, id="lists within lines"),
+        pytest.param(["{{ssm:s}}" * 4000, "{{ssm:s}}" * 4000], id="stored parameters"),
+        pytest.param(["{{ssm:sl}}"] * 9000, id="stored lists"),
+    ],
+)
+@pytest.mark.parametrize("where", ["runCommand", "onFailure", "sourceInfo"])
+def test_what_would_be_far_too_large_is_refused_before_it_is_made(lines: list[str], where: str) -> None:
+    parameters = {
+        "a": Parameter(name="a", type="String", required=False, default=LARGE),
+        "l": Parameter(name="l", type="StringList", required=False, default=["y" * 10] * 4000),
+    }
+    stored = {
+        "s": StoredParameter(name="s", type="String", values=("z" * 8192,)),
+        "sl": StoredParameter(name="sl", type="StringList", values=("z," * 4096,)),
+    }
+    step = Step(name="a", action="aws:runShellScript", inputs={"runCommand": ["id"], where: list(lines)})
+    document = Document(name=DocumentName("Doc"), schema_version="2.2", parameters=parameters, steps=(step,), digest=D)
+    if where == "onFailure" and "ssm" in lines[0]:
+        return  # read before stored parameters are looked up; the inputs of the same step are counted
+    tracemalloc.start()
+    try:
+        with pytest.raises(RenderError, match="too large"):
+            render(document, {}, stored=stored)
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_precondition_pastes_no_more_than_a_step() -> None:
+    parameters = {"a": Parameter(name="a", type="String", required=False, default=LARGE)}
+    step = Step(name="a", action="aws:x", precondition={"StringEquals": ["{{ a }}-" * 5000, "b"]})
+    document = Document(name=DocumentName("Doc"), schema_version="2.2", parameters=parameters, steps=(step,), digest=D)
+    with pytest.raises(RenderError, match="too large"):
+        render(document, {}, stored={})
+
+
+def test_what_a_document_hands_on_whole_has_its_room() -> None:
+    lines = [f"echo {number} {'x' * 50}" for number in range(800)]
+    text = (
+        "schemaVersion: '2.2'\nparameters: {commands: {type: StringList}}\nmainSteps:\n"
+        "- {name: a, action: 'aws:runShellScript', onFailure: exit, inputs: {runCommand: ['{{ commands }}']}}\n"
+    )
+    assert only(rendered(text, commands=lines)).script == ("\n".join(lines) + "\n").encode()
+
+
+@pytest.mark.parametrize(
+    ("step", "shown"),
+    [
+        ("action: 'aws:runShellScript', inputs: {runCommand: [set -e, '{{ l }}']}", "set -e\nfirst\nsecond\n"),
+        ("action: 'aws:refreshAssociation', inputs: {associationIds: ['{{ l }}']}", "set -- 'first' 'second'\n"),
+        ("action: 'aws:runDockerAction', inputs: {action: Run, image: i, volume: ['{{ l }}']}", "first"),
+    ],
+)
+def test_a_list_as_an_element_of_a_list_is_its_elements_for_every_action(step: str, shown: str) -> None:
+    text = f"schemaVersion: '2.2'\nparameters: {{l: {{type: StringList}}}}\nmainSteps: [{{name: a, {step}}}]\n"
+    found = only(rendered(text, l=["first", "second"]))
+    assert found.fail is None
+    assert shown in (found.script or b"").decode()
+    assert '["' not in (found.script or b"").decode()
+
+
+def test_a_list_that_is_written_within_a_list_fails_its_step() -> None:
+    text = "schemaVersion: '2.2'\nmainSteps: [{name: a, action: 'aws:runShellScript', inputs: {runCommand: [[id]]}}]\n"
+    assert "Invalid format in plugin properties" in (only(rendered(text)).fail or "")
+
+
+@pytest.mark.parametrize("file", ["documents/Abc.yaml", "documents/Abc.json"])
+def test_a_document_with_a_byte_order_mark_is_taken_with_a_lint(file: str) -> None:
+    data = (
+        b"\xef\xbb\xbf"
+        b'{"schemaVersion": "2.2", "mainSteps": [{"action": "aws:runShellScript", "name": "b", "inputs": {"runCommand": ["id"]}}]}'
+    )
+    (problem,) = lints({file: data})
+    assert (problem.line, problem.column) == (1, 1)
+    assert "byte order mark" in problem.message
+    (versions,) = reads({file: data}).documents.values()
+    assert versions.versions["1"].digest == hashlib.sha256(data).hexdigest()
+    assert only(render(versions.versions["1"], {}, stored={})).script == b"id\n"
+    assert as_json(versions.versions["1"]) == data[3:]
+    assert read_fetched(data, "x").steps == versions.versions["1"].steps

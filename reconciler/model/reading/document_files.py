@@ -14,7 +14,7 @@ from reconciler.model.reading.document_versions import Contents, with_earlier
 from reconciler.model.reading.documents import read_document
 from reconciler.model.reading.json_text import read_json
 from reconciler.model.reading.mistakes import Mistakes
-from reconciler.model.reading.text import decode
+from reconciler.model.reading.text import decode, without_mark
 from reconciler.model.reading.values import Value
 from reconciler.model.reading.yaml_text import read_yaml
 
@@ -142,8 +142,12 @@ def _read(
 
 def read_document_file(path: str, data: bytes, name: DocumentName, version: str, mistakes: Mistakes) -> Document | None:
     """Read one file, JSON or YAML by its ending, else by its first character; None after a mistake."""
-    read = read_json if _is_json(path, data) else read_yaml
-    values: list[Value] = read(data, mistakes, escaped_nul=True)
+    text = without_mark(data)
+    if text != data:
+        message = "the document begins with a byte order mark, which is left out"
+        mistakes.lint((1, 1), message, remedy="save it as UTF-8 without BOM")
+    read = read_json if _is_json(path, text) else read_yaml
+    values: list[Value] = read(text, mistakes, escaped_nul=True)
     if len(values) > 1:
         mistakes.error(values[1], "a second YAML document", value="", remedy="one file holds one document")
     if not values and not mistakes.found_errors:
@@ -155,7 +159,7 @@ def read_document_file(path: str, data: bytes, name: DocumentName, version: str,
 def _is_json(path: str, data: bytes) -> bool:
     if path.endswith((".json", ".yaml", ".yml")):
         return path.endswith(".json")
-    return data[:200].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+    return data[:200].lstrip()[:1] == b"{"
 
 
 def _with_default(

@@ -34,6 +34,11 @@ def decode(data: bytes, mistakes: Mistakes, *, allow: str = "", longest: int = L
     return text if _is_clean(text, mistakes, allow) else None
 
 
+def without_mark(data: bytes) -> bytes:
+    """Leave a byte order mark out: documents come from editors and consoles everywhere. State files may not have one."""
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
 def _is_clean(text: str, mistakes: Mistakes, allow: str) -> bool:
     if text.startswith("\ufeff"):
         mistakes.error((1, 1), "the file begins with a byte order mark", remedy="save it as UTF-8 without BOM")
