@@ -24,8 +24,8 @@ from reconciler.drift.definitions import (
     is_about_patches,
 )
 from reconciler.drift.finding import Cause, Finding
-from reconciler.drift.identity import with_traced
-from reconciler.drift.lost_history import guarded, rebuilt
+from reconciler.drift.identity import history_of, renamed, with_traced
+from reconciler.drift.lost_history import guarded, outgrown, rebuilt
 from reconciler.drift.memory import with_findings, with_outcomes, with_seen, with_settled
 from reconciler.drift.patched import PatchBooks, PatchSurvey
 from reconciler.drift.patches import PatchSurveyor, with_installed, with_patches, with_told
@@ -246,9 +246,16 @@ def reconcile(
     now, planned_at = world.clock(), monotonic()
     keys = {node: found.host_key for node, found in before.items()}
     run_of = partial(run_id, desired.fleet.id)
-    history = rebuilt(history, facts, now, run_of) if asked.new_history else guarded(history, facts, now, run_of)
+    believed = rebuilt if asked.new_history else guarded
+    former = {node.id: node.former_ids for node in desired.nodes.values() if node.former_ids}
+    history = believed(renamed(history, desired.nodes.values()), facts, now, run_of, former)
+    behind = _behind(desired, history, facts)
+    # What is not taken into the books may not be forgotten on the node either.
+    settled = tuple(each for each in settled if each.node not in behind or not _is_for_the_books(each))
     # A command's run is in nobody's history: its record is a file of its own.
-    of_associations = [record for record in settled if command_of(record.association) is None]
+    of_associations = [
+        record for record in settled if command_of(record.association) is None and record.node not in behind
+    ]
     history = with_seen(with_traced(with_settled(history, of_associations, now), facts), facts, now, host_keys=keys)
     history = with_told(history, of_associations, facts, base.patched)
     pauses = world.pauses()
@@ -351,6 +358,21 @@ def reconcile(
         pauses=pauses,
         patches=patches,
     )
+
+
+def _behind(desired: DesiredState, history: History, facts: Mapping[NodeId, Facts]) -> frozenset[NodeId]:
+    """Give the nodes that remember more than is reported of them: their reports stay as they are until a person speaks."""
+    fleet = desired.fleet.id
+    return frozenset(
+        name
+        for name, found in facts.items()
+        if outgrown(history_of(history, node := desired.nodes[name]), found, fleet, {name, *node.former_ids})
+        is not None
+    )
+
+
+def _is_for_the_books(record: RunRecord) -> bool:
+    return record.status.ended and command_of(record.association) is None
 
 
 def _brought(plan: Plan, outcomes: tuple[Outcome, ...]) -> Iterator[tuple[NodeId, PatchOrder, datetime]]:

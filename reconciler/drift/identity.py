@@ -7,7 +7,7 @@ has no trace of is not known to be there; expectations decide, and without them 
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TypeGuard
 
@@ -31,6 +31,16 @@ def history_of(history: History, node: Node) -> NodeHistory | None:
     return next((record for record in records if record.applied), records[0] if records else None)
 
 
+def renamed(history: History, nodes: Iterable[Node]) -> History:
+    """Give the history with what it holds under former ids under the new ones: what runs now is booked beside it."""
+    moved = {
+        node.id: replace(found, node=node.id)
+        for node in nodes
+        if node.former_ids and (found := history_of(history, node)) is not None and found.node != node.id
+    }
+    return replace(history, nodes={**history.nodes, **moved}) if moved else history
+
+
 def is_forgotten(applied: Applied) -> bool:
     """Whether it was executed once and nothing is known to be left of it: `detail` says why."""
     return applied.status is None and not applied.adopted
@@ -39,13 +49,13 @@ def is_forgotten(applied: Applied) -> bool:
 def still_counts(known: NodeHistory, facts: Facts) -> NodeHistory:
     """Give the node's history as far as the node it tells of is still there; the same record where nothing changed."""
     machine = _text(facts, "machine_id")
-    if machine is not None and known.machine_id is not None and machine != known.machine_id:
+    if is_another_machine(known, facts):
         why = f"the node was reimaged: its machine id was {known.machine_id} and is {machine}"
         applied = {name: _reset(row, NOTHING, why) for name, row in known.applied.items()}
-        return replace(known, machine_id=machine, acknowledged=_acknowledged(facts) or 0, applied=applied)
+        return replace(known, machine_id=machine, acknowledged=acknowledged_on(facts) or 0, applied=applied)
     if machine is not None and known.machine_id is None:
         known = replace(known, machine_id=machine)
-    acknowledged = _acknowledged(facts)
+    acknowledged = acknowledged_on(facts)
     if acknowledged is None or acknowledged >= known.acknowledged:
         return known
     why = f"the node was rolled back: it holds {acknowledged} acknowledged runs, the reports {known.acknowledged}"
@@ -144,8 +154,14 @@ def _text(facts: Facts, key: str) -> str | None:
     return None
 
 
-def _acknowledged(facts: Facts) -> int | None:
-    """Give the number the node keeps; 0 where it is known to keep none, None where that is not known."""
+def is_another_machine(known: NodeHistory, facts: Facts) -> bool:
+    """Whether the node tells a machine id, and it is not the one that history knows."""
+    machine = _text(facts, "machine_id")
+    return machine is not None and known.machine_id is not None and machine != known.machine_id
+
+
+def acknowledged_on(facts: Facts) -> int | None:
+    """Give the number of acknowledged runs the node keeps; 0 where it is known to keep none, None where that is not known."""
     match facts.section("identity"):
         case Known(rows) if "acknowledged" in rows:
             value = rows["acknowledged"]

@@ -9,6 +9,7 @@ from reconciler.drift.expectations import Verdict
 from reconciler.drift.finding import Cause, Finding, State
 from reconciler.drift.gates import Gate, Running, dependency_gate, held, lost, mode_words, paused, running_on
 from reconciler.drift.identity import history_of, known_as_another
+from reconciler.drift.lost_history import outgrown
 from reconciler.drift.patch_standing import patch_standing
 from reconciler.drift.patched import PatchSurvey
 from reconciler.drift.refreshed import ACTION, is_asked_for, wishes_on
@@ -90,8 +91,12 @@ class Judge:
         if facts is None:
             return "its facts were never collected"
         known = history_of(self.history, node)
+        fleet = self.desired.fleet.id
         return (
-            facts.unreachable or self.twins.get(node.id) or known_as_another(facts, self.desired.fleet.id, node, known)
+            facts.unreachable
+            or self.twins.get(node.id)
+            or known_as_another(facts, fleet, node, known)
+            or outgrown(known, facts, fleet, {node.id, *node.former_ids})
         )
 
     def unknown_finding(self, node: Node, name: AssociationName, reason: str) -> Finding:

@@ -66,6 +66,34 @@ def test_the_host_that_wrote_the_report_notices_that_it_was_rewound(site: Site, 
     assert ran(fleet) == [2, 2]
 
 
+@pytest.mark.parametrize("beat", ["kept", "gone"])
+def test_a_rewound_report_makes_no_host_run_anything_again(site: Site, fleet: Fleet, tmp_path: Path, beat: str) -> None:
+    site.once()
+    site.commit({"state/associations/motd.yaml": ONCE + "Parameters: {text: [another]}\n"})
+    site.once()
+    assert ran(fleet) == [2, 2]
+    newest = site.git("rev-parse", "compliance")
+    site.git("update-ref", "refs/heads/compliance", f"{newest}~1")
+    if beat == "gone":
+        site.git("update-ref", "-d", "refs/reconciler/heartbeat")
+    with site.controller(state_dir=tmp_path / "another-host") as stranger:
+        for _ in range(2):  # a host without memory does not see that the branch was set back; the nodes know
+            result = stranger.one_pass(Request())
+            assert result.outcomes == ()
+            assert {report.status for report in result.reports.values()} == {Status.UNKNOWN}
+            for report in result.reports.values():
+                (found,) = report.findings
+                assert "the report is older than the node: it holds 2 acknowledged runs" in found.finding.reason
+                assert "--new-history" in found.finding.reason
+        if beat == "kept":  # the first remedy: as it was
+            site.git("update-ref", "refs/heads/compliance", newest)
+        else:  # the second: from the nodes' markers
+            assert stranger.one_pass(Request(new_history=True)).all_in_sync
+    with site.controller(state_dir=tmp_path / "third-host") as third:
+        assert third.one_pass(Request()).all_in_sync
+    assert ran(fleet) == [2, 2]
+
+
 def test_a_rewound_state_branch_is_accepted_by_name_alone(site: Site, fleet: Fleet) -> None:
     first = site.git("rev-parse", "HEAD~1")
     site.once()

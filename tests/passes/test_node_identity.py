@@ -146,6 +146,43 @@ def test_a_renamed_node_keeps_what_was_applied(site: Site, fleet: Fleet) -> None
     assert [bodies(node) for node in fleet.nodes] == [1, 1]
 
 
+def test_a_node_renamed_with_a_change_runs_the_change_and_nothing_else(site: Site, fleet: Fleet) -> None:
+    settled(site, fleet)
+    other = ONCE.replace("SECONDS", "0").replace("TEXT", "other").replace("Name: motd", "Name: other")
+    site.commit({"state/associations/other.yaml": other})
+    assert site.once().all_in_sync
+    renamed = nodes_yaml(fleet.nodes, prefix="www", extra="").replace("Role: www", "Role: web")
+    first, second = renamed.split("---\n")
+    site.commit(
+        {
+            "state/nodes/web.yaml": f"{first}FormerIds: [web-01]\n---\n{second}FormerIds: [web-02]\n",
+            "state/known_hosts": by_id(fleet.nodes).replace("web-", "www-"),
+            "state/associations/other.yaml": other.replace("['other']", "['changed']"),
+        }
+    )
+    assert ran(site.once()) == ["www-01", "www-02"]
+    for _ in range(2):
+        assert site.once().all_in_sync
+    assert [bodies(node) for node in fleet.nodes] == [3, 3]
+
+
+def test_a_node_whose_former_name_is_told_late_runs_nothing_again(site: Site, fleet: Fleet) -> None:
+    settled(site, fleet)
+    nodes = nodes_yaml(fleet.nodes).replace("Id: web-01", "Id: www-01")
+    site.commit({"state/nodes/web.yaml": nodes, "state/known_hosts": by_id(fleet.nodes).replace("web-01", "www-01")})
+    for _ in range(2):
+        assert found(site.once(), "www-01")[0] is State.UNKNOWN
+    first, rest = nodes.split("---\n", 1)
+    site.commit({"state/nodes/web.yaml": f"{first}FormerIds: [web-01]\n---\n{rest}"})
+    for _ in range(2):
+        assert site.once().all_in_sync
+    write(site, fleet, nodes=f"{first}FormerIds: [web-01]\n---\n{rest}", text="second")
+    site.commit({"state/known_hosts": by_id(fleet.nodes).replace("web-01", "www-01")})
+    for _ in range(2):
+        assert site.once().all_in_sync
+    assert [bodies(node) for node in fleet.nodes] == [2, 2]
+
+
 def test_a_node_under_another_name_without_a_word_is_named_before_anything_runs(site: Site, fleet: Fleet) -> None:
     settled(site, fleet)
     nodes = nodes_yaml(fleet.nodes).replace("Id: web-01", "Id: www-01")
