@@ -9,7 +9,7 @@ from reconciler.drift.expectations import Verdict
 from reconciler.drift.finding import Cause, Finding, State
 from reconciler.drift.gates import Gate, Running, dependency_gate, held, lost, mode_words, paused, running_on
 from reconciler.drift.identity import history_of, known_as_another
-from reconciler.drift.lost_history import outgrown
+from reconciler.drift.lost_history import outgrown, unread
 from reconciler.drift.patch_standing import patch_standing
 from reconciler.drift.patched import PatchSurvey
 from reconciler.drift.refreshed import ACTION, is_asked_for, wishes_on
@@ -34,6 +34,7 @@ class Around:
     """What is the same for every association of one node."""
 
     node: Node
+    facts: Facts
     view: View
     known: NodeHistory | None
     held: Observed[Gate | None]
@@ -71,6 +72,7 @@ class Judge:
         """Look once at what all associations of a node share."""
         return Around(
             node=node,
+            facts=facts,
             view=view,
             known=known,
             held=held(facts, self.now),
@@ -199,6 +201,8 @@ class Judge:
             reason = f"not supported yet: {', '.join(association.unsupported)}"
         elif run is not None:
             state = State.WAITING
+        elif found.act and (why := self._unread(rule, around)) is not None:
+            state, cause, reason = State.UNKNOWN, Cause.UNKNOWN, why
         elif found.act and mode is not Mode.ENFORCE:
             reason = f"{reason} (mode {mode.value}: {mode_words(mode)})"
         elif found.act:
@@ -227,6 +231,11 @@ class Judge:
             forced=forced and wanted,
             patches=self._order(rule, around.node.id) if wanted else None,
         )
+
+    @staticmethod
+    def _unread(rule: Rule, around: Around) -> str | None:
+        name = rule.association.name
+        return unread(around.facts, name) if around.known is None or name not in around.known.applied else None
 
     def _gate(
         self, rule: Rule, around: Around, found: Standing, states: Mapping[AssociationName, State]

@@ -16,7 +16,7 @@ from reconciler.ids import AssociationName, Digest, FleetId, NodeId, RunId
 from reconciler.inventory.canonical import CommittedSections
 from reconciler.inventory.observed import Facts
 from reconciler.model.history import Applied, History, NodeHistory, RunStatus
-from reconciler.model.known import Known
+from reconciler.model.known import Known, Unknown
 
 NAMED = 3
 """Nodes named in the reason; the rest is counted."""
@@ -86,6 +86,24 @@ def outgrown(known: NodeHistory | None, facts: Facts, fleet: FleetId, ids: Abstr
         if ours and is_count(executions) and executions > row.executions:
             told = f"it remembers run {executions} of {name}, the report run {row.executions}"
             return f"the report is older than the node: {told}: {REMEDY}"
+    return None
+
+
+def unread(facts: Facts, name: AssociationName) -> str | None:
+    """Say why it is not known whether an association without a row ever ran on a node: what does not read is not "never".
+
+    A section that was not asked for, as in committed facts, says nothing here: nothing is run by those.
+    """
+    whether = "whether it ever ran here is not known"
+    for section in ("markers", "runs"):
+        match facts.sections.get(section):
+            case Unknown(why=why):
+                return f"{whether}: {section} of the node: {why}"
+            case Known(rows) if section == "markers" and name in rows:
+                if isinstance(value := rows[name], Mapping):
+                    return f"{whether}: its marker on the node: {value.get('unknown')}"
+            case _:
+                pass
     return None
 
 

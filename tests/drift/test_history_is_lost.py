@@ -4,11 +4,15 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
+from reconciler.drift.finding import State
 from reconciler.drift.lost_history import guarded, rebuilt
 from reconciler.ids import AssociationName, CommitId, NodeId, RunId
 from reconciler.inventory.observed import Facts
 from reconciler.model.history import History, NodeHistory, RunStatus
 from reconciler.model.known import JsonValue, Known
+from tests.drift.builders import a_state, an_association, find, plan, some_facts
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
 
@@ -71,6 +75,34 @@ def test_history_is_rebuilt_from_what_the_nodes_remember() -> None:
     row = node.applied[AssociationName("motd")]
     assert (row.executions, row.status, row.definition) == (4, RunStatus.SUCCESS, "d" * 64)
     assert node.acknowledged == 7
+
+
+@pytest.mark.parametrize(
+    ("sections", "why"),
+    [
+        pytest.param(
+            {"markers": "more than 200000 lines"}, "markers of the node: more than 200000 lines", id="markers"
+        ),
+        pytest.param({"runs": "garbled"}, "runs of the node: garbled", id="run folders"),
+        pytest.param({"markers": {"motd": {"unknown": "cut off"}}}, "its marker on the node: cut off", id="one marker"),
+    ],
+)
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_what_a_node_remembers_and_cannot_be_read_is_not_never_applied(
+    sections: dict[str, object], why: str, *, by_hand: bool
+) -> None:
+    state, found = a_state(an_association()), some_facts(**sections)
+    for report in (None, CommitId("c" * 40)):  # without a report, and with one that knows nothing of the node
+        history = guarded(History(commit=report), {found.node: found}, NOON, run_of)
+        (finding,) = find(state, found, history=history, forced=lambda _name, _node: by_hand)
+        assert finding.state is State.UNKNOWN
+        assert finding.reason.startswith(f"whether it ever ran here is not known: {why}")
+        assert not plan(state, found, history=history).items
+
+
+def test_another_associations_marker_that_does_not_read_is_in_nobodys_way() -> None:
+    (finding,) = find(a_state(an_association()), some_facts(markers={"other": {"unknown": "cut off"}}))
+    assert finding.wanted
 
 
 def test_a_marker_that_does_not_read_is_no_memory() -> None:
