@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from reconciler.commands.output_place import OutputPlace, read_place
+from reconciler.documents.actions.run_document import REFERENCE
 from reconciler.documents.error import RenderError
 from reconciler.documents.given import Given, given_parameters, shorthand, strict_json
 from reconciler.errors import UsageError
@@ -86,6 +87,7 @@ def read_request(typed: Typed) -> Request:
         raise UsageError(f"--timeout-seconds {typed.timeout_seconds}: from {SHORTEST} to {LONGEST}")
     if len(typed.comment) > LONGEST_COMMENT:
         raise UsageError(f"--comment: {len(typed.comment)} characters, at most {LONGEST_COMMENT} are taken")
+    document, version = _reference(typed)
     ids, targets = _instance_ids(typed.instance_ids), _targets(typed.targets)
     if bool(ids) == bool(targets):
         raise UsageError("give one of --instance-ids and --targets: which nodes are meant")
@@ -94,8 +96,8 @@ def read_request(typed: Typed) -> Request:
     except RenderError as exc:
         raise UsageError(f"InvalidParameters: {exc}") from exc
     return Request(
-        document=DocumentName(typed.document_name),
-        version=typed.document_version,
+        document=document,
+        version=version,
         hash=None if typed.document_hash is None else typed.document_hash.lower(),
         targets=targets,
         instance_ids=ids,
@@ -106,6 +108,21 @@ def read_request(typed: Typed) -> Request:
         comment=typed.comment,
         output=read_place(typed.output_s3_bucket_name, typed.output_s3_key_prefix),
     )
+
+
+def _reference(typed: Typed) -> tuple[DocumentName, str]:
+    """Give the document's name and version; a name may be an ARN, and bring its version along."""
+    found = REFERENCE.fullmatch(typed.document_name)
+    if found is None:
+        raise UsageError(
+            f"InvalidDocument: --document-name {typed.document_name!r} is not NAME, NAME:VERSION or a document's ARN"
+        )
+    name, version = DocumentName(found[1]), found[2]
+    if version is not None and typed.document_version not in ("$DEFAULT", version):
+        raise UsageError(
+            f"InvalidDocumentVersion: --document-name says version {version}, --document-version {typed.document_version}"
+        )
+    return name, version or typed.document_version
 
 
 def id_words(words: Sequence[str]) -> Iterator[str]:

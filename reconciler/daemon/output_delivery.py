@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.commands.command import Command
-from reconciler.commands.output_place import OutputPlace, key_of
+from reconciler.commands.output_place import OutputPlace, key_of, names_apart
 from reconciler.commands.record import Invocation
 from reconciler.errors import UsageError
 from reconciler.rollout.output import NAMES
@@ -68,11 +68,13 @@ def deliver(put: Put, place: OutputPlace, command: Command, ended: Iterable[Invo
 
 
 def _files(place: OutputPlace, command: Command, invocation: Invocation, outputs: Path) -> Iterator[tuple[str, Path]]:
-    for number, step in enumerate(command.definition.rendered.steps, 1):
+    steps = command.definition.rendered.steps
+    names = names_apart([(step.action, step.name) for step in steps])
+    for number, (step, name) in enumerate(zip(steps, names, strict=True), 1):
         for stream in NAMES.values():
             file = outputs / str(invocation.run) / str(number) / stream
             if file.is_file() and file.stat().st_size > 0:
-                yield key_of(place, command.id, invocation.node, step.action, step.name, stream), file
+                yield key_of(place, command.id, invocation.node, step.action, name, stream), file
 
 
 def _folder(folder: Path) -> Put:

@@ -60,6 +60,8 @@ def a_command(**fields: Any) -> Command:
     ("fields", "said"),
     [
         ({"document_name": "a b"}, "--document-name"),
+        ({"document_name": "a/b/Doc"}, "InvalidDocument: .* or a document's ARN"),
+        ({"document_name": "Secret:1", "document_version": "2"}, "InvalidDocumentVersion: .* says version 1"),
         ({"document_version": "0"}, "InvalidDocumentVersion"),
         ({"document_version": "$NEWEST"}, "InvalidDocumentVersion"),
         ({"document_hash": "abc"}, "64 hexadecimal digits"),
@@ -162,6 +164,26 @@ def test_ids_as_the_aws_cli_takes_them(ids: list[str]) -> None:
 def test_a_list_of_ids_that_is_none_is_refused(ids: list[str]) -> None:
     with pytest.raises(UsageError, match="nstance"):
         a_command(instance_ids=ids)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Secret",
+        "Secret:1",
+        "Secret:$DEFAULT",
+        "arn:aws:ssm:eu-central-1:123456789012:document/Secret",
+        "arn:aws-cn:ssm:cn-north-1:123456789012:document/Secret:1",
+    ],
+)
+def test_a_document_goes_by_its_name_or_its_arn(name: str) -> None:
+    wanted = typed(document_name=name, parameters=[])
+    if "$" in name:
+        with pytest.raises(UsageError, match="--document-name"):
+            read_request(wanted)
+    else:
+        command = prepare(read_request(wanted), a_state(), command=ID, login="ann", now=NOW)
+        assert (command.document.name, command.document.version) == ("Secret", "1")
 
 
 def test_targets_are_kept_as_they_were_written() -> None:

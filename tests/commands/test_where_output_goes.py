@@ -6,12 +6,14 @@ from uuid import UUID
 
 import pytest
 
-from reconciler.commands.output_place import OutputPlace, key_of, read_place
+from reconciler.commands.command import prepare
+from reconciler.commands.output_place import OutputPlace, key_of, names_apart, read_place
 from reconciler.commands.record import Invocation
+from reconciler.commands.request import read_request
 from reconciler.daemon.output_delivery import MOST_FAILURES, WORKERS, deliver, ready
 from reconciler.errors import UsageError
 from reconciler.ids import NodeId, RunId
-from tests.commands.test_requests import a_command
+from tests.commands.test_requests import NOW, a_command, a_state, typed
 
 ID = UUID("11111111-0000-4000-8000-000000000001")
 
@@ -37,6 +39,7 @@ def test_the_layout_is_ssm_s_and_stays_below(action: str, step: str, key: str) -
         ("", "", None),
         ("my-bucket", "", OutputPlace(bucket="my-bucket")),
         ("my.bucket", "/a//b/", OutputPlace(bucket="my.bucket", prefix="a/b")),
+        ("my-bucket", "year=2026/a+b(c)", OutputPlace(bucket="my-bucket", prefix="year=2026/a+b(c)")),
         ("/srv/out", "x", OutputPlace(folder=Path("/srv/out"), prefix="x")),
     ],
 )
@@ -48,12 +51,55 @@ def test_what_has_a_slash_is_a_folder(name: str, prefix: str, place: OutputPlace
     ("name", "prefix"),
     [
         ("ab", ""), ("A-Bucket", ""), ("x" * 64, ""), ("out/rel", ""), ("", "logs"),
-        ("bucket", "../up"), ("bucket", "a/../b"), ("bucket", "x" * 501), ("bucket", "a b"), ("/srv\0/x", ""),
+        ("bucket", "../up"), ("bucket", "a/../b"), ("bucket", "x" * 501), ("bucket", "a b"), ("bucket", "a\nb"), ("bucket", "a\\b"), ("/srv", "a=1/.."), ("/srv\0/x", ""),
     ],
 )  # fmt: skip
 def test_what_is_neither_is_refused(name: str, prefix: str) -> None:
     with pytest.raises(UsageError):
         read_place(name, prefix)
+
+
+@pytest.mark.parametrize(
+    ("steps", "names"),
+    [
+        (["Install", "Check"], ("Install", "Check")),
+        (["four", "four", "four"], ("four", "four.2", "four.3")),
+        (["four.1", "four", "four.1"], ("four.1", "four", "four.1.3")),
+        (["four", "four", "four.2"], ("four", "four.2", "four.2.3")),
+        (["a b", "a_b"], ("a b", "a_b.2")),
+        (["x" * 200, "x" * 300], ("x" * 200, "x" * 100 + ".2")),
+    ],
+)
+def test_no_step_s_output_stands_where_another_one_s_does(steps: list[str], names: tuple[str, ...]) -> None:
+    assert names_apart([("aws:runShellScript", step) for step in steps]) == names
+    assert names_apart([("aws:runShellScript", "a"), ("aws:runPowerShellScript", "a")]) == ("a", "a")
+
+
+def test_two_elements_of_one_id_are_both_brought(tmp_path: Path) -> None:
+    text = """\
+schemaVersion: '1.2'
+runtimeConfig:
+  aws:runShellScript:
+    properties:
+      - {id: four, runCommand: ['echo first']}
+      - {id: four, runCommand: ['echo second']}
+"""
+    state = a_state(**{"documents/Twice.yaml": text})
+    request = read_request(typed(document_name="Twice", parameters=[]))
+    command = prepare(request, state, command=ID, login="ann", now=NOW)
+    run = RunId("0" * 64)
+    for number, said in enumerate(("first", "second"), 1):
+        (tmp_path / run / str(number)).mkdir(parents=True)
+        (tmp_path / run / str(number) / "stdout").write_text(said)
+    brought: dict[str, str] = {}
+
+    def put(key: str, file: Path) -> None:
+        brought[key] = file.read_text()
+
+    ended = [Invocation(node=NodeId("n1"), run=run)]
+    assert deliver(put, OutputPlace(bucket="bucket"), command, ended, tmp_path) == []
+    below = f"{ID}/n1/awsrunShellScript"
+    assert brought == {f"{below}/four/stdout": "first", f"{below}/four.2/stdout": "second"}
 
 
 def test_a_bucket_without_its_client_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
