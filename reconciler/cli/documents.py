@@ -92,11 +92,21 @@ def show_document(
     for name, parameter in filled.document.parameters.items():
         say(shown(f"  {name} ({parameter.type}): {as_text(filled.values[name])}", 2000))
     for fetched in filled.rendered.fetched:
-        say(shown(f"downloads {fetched.source} (a pass or a plan fetches it; this command does not)", 1000))
+        say(
+            shown(
+                f"downloads {filled.masked(fetched.source)} (a pass or a plan fetches it; this command does not)", 1000
+            )
+        )
     for step in filled.rendered.steps:
-        say(colour(shown(f"step {step.name}: {step.action}, at most {int(step.timeout.total_seconds())} s"), "1"))
+        say(
+            colour(
+                shown(f"step {filled.masked(step.name)}: {step.action}, at most {int(step.timeout.total_seconds())} s"),
+                "1",
+            )
+        )
         if step.skip is not None or step.fail is not None:
-            say(shown(f"  skipped: {step.skip}" if step.skip is not None else f"  fails: {step.fail}", 1000))
+            said = f"  skipped: {step.skip}" if step.skip is not None else f"  fails: {step.fail}"
+            say(shown(filled.masked(said), 1000))
         for line in filled.masked((step.script or b"").decode("utf-8", "replace")).splitlines():
             say(f"  | {shown(line, 10_000)}")
     return Exit.DONE

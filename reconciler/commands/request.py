@@ -210,13 +210,17 @@ def ordinal(number: int) -> str:
 
 MASK: Final = "[masked]"
 _HIDDEN = re.compile(
-    r"pass(word|wd|phrase)?$|^pass|secret|token|credential|private_?key|api_?key|access_?key", re.IGNORECASE
+    r"password|passwd|passphrase|passcode|pwd|secret|token|credential|(private|api|access|ssh|auth|encryption|signing|master)_?key",
+    re.IGNORECASE,
 )
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_NO_PASS = frozenset({"bypass", "compass", "encompass", "overpass", "surpass", "trespass", "underpass"})
 
 
 def looks_secret(name: str) -> bool:
     """Tell whether a parameter's name says that its value is not for everybody."""
-    return _HIDDEN.search(name) is not None
+    words = {word.lower() for word in _WORD.findall(name)}
+    return _HIDDEN.search(name) is not None or any(word.endswith("pass") for word in words - _NO_PASS)
 
 
 def masked(parameters: Given) -> Mapping[str, tuple[str, ...]]:

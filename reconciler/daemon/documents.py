@@ -1,27 +1,31 @@
 """Documents as they lie on disk or in a checkout: read, judged, and shown as what a node would be given."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reconciler.commands.request import MASK, looks_secret
 from reconciler.daemon.accepting import file_content, read_folder
-from reconciler.documents.compact_json import as_text
+from reconciler.documents.compact_json import as_text, compact_json
 from reconciler.documents.content import NotFetched
 from reconciler.documents.error import RenderError
 from reconciler.documents.given import Given
+from reconciler.documents.interpolation import resolve_stored
 from reconciler.documents.parameters import parameter_values
 from reconciler.documents.render import Rendered, RenderedStep, render
 from reconciler.errors import DesiredStateError, UsageError
 from reconciler.ids import DocumentName
 from reconciler.model.desired import DesiredState
 from reconciler.model.document import Document
+from reconciler.model.known import JsonValue
 from reconciler.model.reading.document_files import read_document_file
 from reconciler.model.reading.mistakes import Mistakes
 from reconciler.problem import Gravity, Problem
 
 ENDINGS = (".yaml", ".yml", ".json")
+_QUOTE = "'\\''"
+"""How a quote stands within a quoted word of sh."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +85,7 @@ class Shown:
 
     def masked(self, text: str) -> str:
         """Give a text without the values of parameters that look secret."""
-        for value in self.hidden:
-            text = text.replace(value, MASK)
-        return text
+        return _without(text, self.hidden)
 
     def as_json(self) -> Mapping[str, Any]:
         """Give it as a JSON value."""
@@ -94,7 +96,7 @@ class Shown:
             "sha256": self.document.digest,
             # What is downloaded is in the digest, and nothing was fetched to show this.
             "rendered": None if self.rendered.fetched else self.rendered.digest,
-            "downloads": [each.source for each in self.rendered.fetched],
+            "downloads": [self.masked(each.source) for each in self.rendered.fetched],
             "parameters": {
                 name: {"type": parameter.type, "required": parameter.required, "value": self.values[name]}
                 for name, parameter in self.document.parameters.items()
@@ -105,13 +107,13 @@ class Shown:
 
 def _step_json(step: RenderedStep, masked: Callable[[str], str]) -> Mapping[str, Any]:
     return {
-        "name": step.name,
+        "name": masked(step.name),
         "action": step.action,
-        "skipped": step.skip,
-        "fails": step.fail,
+        "skipped": None if step.skip is None else masked(step.skip),
+        "fails": None if step.fail is None else masked(step.fail),
         "interpreter": list(step.interpreter),
         "timeout_seconds": int(step.timeout.total_seconds()),
-        "working_directory": step.working_directory or None,
+        "working_directory": masked(step.working_directory) or None,
         "environment": {name: masked(value) for name, value in step.environment.items()},
         "on_failure": step.on_failure or None,
         "on_success": step.on_success or None,
@@ -152,15 +154,42 @@ def show_document(named: str, version: str, given: Given, repo: Path) -> Shown:
             contents=NotFetched(),
         )
     except RenderError as exc:
-        raise UsageError(f"{document.name}: {exc}") from exc
+        secrets = (spelling for name, value in wanted.items() if looks_secret(name) for spelling in _spellings(value))
+        raise UsageError(_without(f"{document.name}: {exc}", _longest_first(secrets))) from exc
     secret = {name: value for name, value in values.items() if looks_secret(name)}
-    texts = {as_text(one) for value in secret.values() for one in (value if isinstance(value, list) else [value])}
+    looked_up = (resolve_stored(value, library.parameters) for value in secret.values())
+    texts = {spelling for value in (*secret.values(), *looked_up) for spelling in _spellings(value)}
     return Shown(
         document=document,
         values={**values, **dict.fromkeys(secret, MASK)},
         rendered=rendered,
-        hidden=tuple(sorted((text for text in texts if text), key=len, reverse=True)),
+        hidden=_longest_first(texts),
     )
+
+
+def _longest_first(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({text for text in texts if text}, key=lambda text: (-len(text), text)))
+
+
+def _without(text: str, hidden: tuple[str, ...]) -> str:
+    for value in hidden:
+        text = text.replace(value, MASK)
+    return text
+
+
+def _spellings(value: JsonValue) -> Iterator[str]:
+    """Give a value and its parts in every way in which rendering writes them."""
+    if isinstance(value, Mapping):
+        for part in value.values():
+            yield from _spellings(part)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for part in value:
+            yield from _spellings(part)
+    text = as_text(value)
+    for written in {text, text[:80]}:  # reasons quote the first 80 characters
+        for plain in (written, written.replace("$$", "$")):
+            # As it is pasted; as text within JSON, as Python and as the shell quote it, without their quotes.
+            yield from (plain, compact_json(plain)[1:-1], repr(plain)[1:-1], plain.replace("'", _QUOTE))
 
 
 def is_named_by_file(named: str) -> bool:

@@ -1,5 +1,6 @@
 """`document validate` and `document show`: what a document says, and what a node would be given."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -110,6 +111,40 @@ def test_what_a_name_calls_secret_is_shown_nowhere(host: Host) -> None:
         )  # fmt: skip
         assert "hunter2" not in answer.out
         assert "login [masked] now" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "line", "secret"),
+    [
+        pytest.param("String", "se$$kwert", "login -{{ dbPassword2 }}-", "kwert", id="two dollars become one"),
+        pytest.param("StringList", 'one"<two', "login {{ dbPassword2 }}", "two", id="json within a line"),
+        pytest.param("StringMap", '{"k": "hun\\"zzq"}', "login {{ dbPassword2 }}", "zzq", id="a map within a line"),
+    ],
+)
+def test_a_secret_is_hidden_however_it_is_spelled(host: Host, kind: str, value: str, line: str, secret: str) -> None:
+    (host.folder / "secret.yaml").write_text(
+        f"schemaVersion: '2.2'\nparameters: {{dbPassword2: {{type: {kind}}}}}\nmainSteps:\n"
+        f"- {{name: a, action: 'aws:runShellScript', inputs: {{runCommand: ['{line}']}}}}\n"
+        "- {name: b, precondition: {StringEquals: ['{{ dbPassword2 }}', x]}, action: 'aws:runShellScript',"
+        " inputs: {runCommand: [id]}}\n"
+    )
+    given = json.dumps({"dbPassword2": [value]})
+    for output in ("text", "json"):
+        answer = host.run(
+            "document", "show", str(host.folder / "secret.yaml"), "--parameters", given, "--format", output, code=0
+        )
+        assert secret not in answer.out
+        assert "[masked]" in answer.out
+
+
+def test_a_secret_that_breaks_its_rule_is_not_repeated(host: Host) -> None:
+    (host.folder / "secret.yaml").write_text(
+        "schemaVersion: '2.2'\nparameters: {userPwd: {type: String, allowedPattern: '[a-z]+'}}\nmainSteps:\n"
+        "- {name: a, action: 'aws:runShellScript', inputs: {runCommand: [id]}}\n"
+    )
+    answer = host.run("document", "show", str(host.folder / "secret.yaml"), "--parameters", "userPwd=Hunter2", code=64)
+    assert "does not match" in answer.err
+    assert "Hunter2" not in answer.err
 
 
 def test_a_bundled_document_is_shown_by_its_name(host: Host) -> None:

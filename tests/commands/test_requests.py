@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.commands.command import Command, prepare
 from reconciler.commands.record import Invocation, begin_record, command_in, decode_record, encode_record
-from reconciler.commands.request import Typed, ordinal, read_request, stop_in_words
+from reconciler.commands.request import Typed, looks_secret, ordinal, read_request, stop_in_words
 from reconciler.commands.statuses import Detail
 from reconciler.errors import UsageError
 from reconciler.ids import CommitId, NodeId
@@ -306,3 +306,34 @@ def test_a_hash_of_the_right_document_is_taken() -> None:
     assert document is not None
     command = prepare(replace(read_request(typed()), hash=document.digest), a_state(), command=ID, login="ann", now=NOW)
     assert command.document == document
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dbPassword",
+        "dbPassword2",
+        "adminPasswordOld",
+        "userPwd",
+        "pwd",
+        "sshKey",
+        "ssh_key",
+        "dbPass",
+        "dbpass",
+        "PASS",
+        "passphrase",
+        "apiKey",
+        "accessKeyId",
+        "authToken2",
+        "clientSecret",
+        "privateKey",
+        "credentials",
+    ],
+)
+def test_names_of_secrets_are_known(name: str) -> None:
+    assert looks_secret(name)
+
+
+@pytest.mark.parametrize("name", ["bypass", "compass", "passive", "passenger", "keyName", "hostKeys", "commands"])
+def test_names_that_only_sound_like_secrets_are_none(name: str) -> None:
+    assert not looks_secret(name)
