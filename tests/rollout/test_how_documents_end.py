@@ -60,6 +60,12 @@ def test_every_shell_counts_ssms_examples_alike(node: HomeNode, case: str) -> No
     assert (found.status.value, found.exit_code) == ended
 
 
+def test_168_takes_back_what_the_script_said_went_wrong(node: HomeNode) -> None:
+    found = run(node, a_step("echo well; echo odd >&2; exit 168\n"), a_step("echo never\n"))
+    assert found.steps[0].stderr == b""
+    assert found.steps[0].stdout.startswith(b"well\nthe script ended with 168")
+
+
 def test_elements_of_one_step_all_run_and_count_as_one(node: HomeNode) -> None:
     elements = [a_step(f"exit {code}\n", group=1) for code in (0, 169, 5)]
     found = run(node, *elements, a_step("echo never\n", group=2))

@@ -44,6 +44,11 @@ TYPES = f"{INPUTS}::test_every_type_of_parameter_is_what_its_caller_gave"
 ELSEWHERE = f"{DOWNLOADS}::test_the_bundled_document_for_documents_that_lie_elsewhere"
 INSTALLED = f"{DOCKER}::test_docker_is_installed_and_removed_from_the_distributions_packages"
 
+HELD = (
+    "a child that holds the output is waited for about 1 s, where the agent waits until the time-out; each output is cut"
+    " at 10 MiB"
+)
+
 ACTIONS_SAID: Mapping[str, Said] = {
     "aws:configureDocker": ("differs: the distribution's own package, on more systems", INSTALLED),
     "aws:downloadContent": (
@@ -56,8 +61,11 @@ ACTIONS_SAID: Mapping[str, Said] = {
         "differs: the outputs of inner steps stand in the order of steps, and a cancel reaches them",
         INNER,
     ),
-    "aws:runPowerShellScript": (SAME, POWERSHELL),
-    "aws:runShellScript": (SAME, f"{REAL}::test_a_document_runs_as_root_in_clean_surroundings"),
+    "aws:runPowerShellScript": (f"differs: {HELD}", POWERSHELL),
+    "aws:runShellScript": (
+        f"differs: {HELD}; HOME is set, where the agent has none",
+        f"{REAL}::test_a_document_runs_as_root_in_clean_surroundings",
+    ),
     "aws:softwareInventory": (
         "differs: files and custom types are added to the inventory that every pass makes",
         LISTED,
@@ -255,7 +263,7 @@ PRECONDITIONS: Mapping[str, tuple[str, Mapping[str, JsonValue] | None, str, str,
 
 EXITS: Mapping[str, tuple[str, str, str]] = {
     "0": ("Success", SAME, SENT),
-    "168": ("Success, and the steps after it are skipped", SAME, MODEL),
+    "168": ("Success without its stderr, and the steps after it are skipped", SAME, MODEL),
     "169": ("Failed, and the steps after it are skipped", SAME, MODEL),
     "194": (
         f"the node reboots and the step runs again, at most {MOST_REBOOTS} times; then Failed",
@@ -266,6 +274,11 @@ EXITS: Mapping[str, tuple[str, str, str]] = {
         "TimedOut; Cancelled after a cancel",
         SAME,
         f"{REAL}::test_a_running_script_is_cancelled_with_its_children",
+    ),
+    "death by another signal than KILL": (
+        "Failed, with 128 and the signal's number: 143 for TERM",
+        "differs: the agent says -1; here it cannot be told from a script that ends with that number",
+        "",
     ),
     "any other": ("Failed", SAME, f"{COMMANDS}::test_the_dispatch_stops_where_it_said"),
     "3010": (
