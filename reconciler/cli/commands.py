@@ -65,6 +65,9 @@ def send_command(
     timeout_seconds: Annotated[
         int, typer.Option("--timeout-seconds", help="What has not started by then does not start: 30 to 2592000.")
     ] = 3600,
+    ramp: Annotated[
+        str, typer.Option("--ramp", help="exponential: first 1 node, then 2, 4, 8 ... at a time; none: all at once.")
+    ] = "exponential",
     comment: Annotated[str, typer.Option("--comment", help="Kept with the command; at most 100 characters.")] = "",
     output_s3_bucket_name: Annotated[
         str, typer.Option("--output-s3-bucket-name", help="A folder (with a /) or a bucket for the whole output.")
@@ -105,6 +108,7 @@ def send_command(
         if "/" in output_s3_bucket_name
         else output_s3_bucket_name,
         output_s3_key_prefix=output_s3_key_prefix,
+        ramp=ramp,
     )
     with interruptible() as stop:
         sent = send_from(repo, state_dir, host_settings, typed, stop=stop, tell=_teller(), confirm=_confirmer(yes=yes))

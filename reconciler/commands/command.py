@@ -81,7 +81,22 @@ class Command:
         at_once = min(self.at_once, max(1, count))
         return (
             f"{self.document.name}, version {self.document.version}, on {count} {'node' if count == 1 else 'nodes'}, "
-            f"at most {at_once} at a time; {stop_in_words(self.threshold, count, self.request.max_errors)}"
+            f"at most {at_once} at a time; {stop_in_words(self.threshold, count, self.request.max_errors)}{self._too_late}"
+        )
+
+    @property
+    def _too_late(self) -> str:
+        """Say where its nodes may not all get to start in time (SSM: the wait for one's turn counts)."""
+        longest = self.expires - self.deliver_until
+        if not longest:
+            return ""
+        turns = -(self.request.timeout // -longest)
+        in_time = self.at_once * turns
+        if in_time >= len(self.nodes):
+            return ""
+        return (
+            f"; if each takes as long as it may ({int(longest.total_seconds())} s), only {in_time} of {len(self.nodes)} start "
+            f"within --timeout-seconds {int(self.request.timeout.total_seconds())}"
         )
 
     @property

@@ -155,6 +155,7 @@ def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> 
         target_counts={association.name: len(command.nodes)},
         outputs=around.outputs,
         pauses=around.pauses,
+        ramp=command.request.ramp,
         read=around.read,
         delivery=Delivery(
             until=command.deliver_until,

@@ -13,11 +13,13 @@ from reconciler.documents.given import Given, given_parameters, shorthand, stric
 from reconciler.errors import UsageError
 from reconciler.ids import DocumentName, NodeId
 from reconciler.model.association import Target
+from reconciler.rollout.progress import Ramp
 from reconciler.targets.match import GROUP, INSTANCE_IDS, TAG, TAG_KEY
 
 DEFAULT_TIMEOUT: Final = 3600
 DEFAULT_CONCURRENCY: Final = "50"
 DEFAULT_ERRORS: Final = "0"
+DEFAULT_RAMP: Final = Ramp.EXPONENTIAL
 SHORTEST, LONGEST = 30, 2_592_000
 MOST_IDS, MOST_TARGETS, MOST_VALUES, LONGEST_COMMENT = 50, 5, 50, 100
 MOST_BYTES: Final = 64 * 1024
@@ -47,6 +49,7 @@ class Typed:
     comment: str = ""
     output_s3_bucket_name: str = ""
     output_s3_key_prefix: str = ""
+    ramp: str = DEFAULT_RAMP.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,7 @@ class Request:
     comment: str
     output: OutputPlace | None = None
     """Where the whole output goes besides this host."""
+    ramp: Ramp = DEFAULT_RAMP
 
 
 def read_request(typed: Typed) -> Request:
@@ -106,8 +110,16 @@ def read_request(typed: Typed) -> Request:
         max_errors=typed.max_errors,
         timeout=timedelta(seconds=typed.timeout_seconds),
         comment=typed.comment,
+        ramp=_ramp(typed.ramp),
         output=read_place(typed.output_s3_bucket_name, typed.output_s3_key_prefix),
     )
+
+
+def _ramp(word: str) -> Ramp:
+    try:
+        return Ramp(word)
+    except ValueError as exc:
+        raise UsageError(f"--ramp {word!r}: write {Ramp.EXPONENTIAL.value} or {Ramp.NONE.value}") from exc
 
 
 def _reference(typed: Typed) -> tuple[DocumentName, str]:

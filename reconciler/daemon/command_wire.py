@@ -30,7 +30,7 @@ from reconciler.model.reading.document_files import read_document_file
 from reconciler.model.reading.mistakes import Mistakes
 
 NAME = "daemon.sock"
-VERSION = 1
+VERSION = 2
 
 MOST_ASKED = 512 * 1024
 """Bytes of a request: 64 KB of parameters, escaped, targets, and a document of 64 KB."""
@@ -51,6 +51,7 @@ _TEXTS = (
     "comment",
     "output_s3_bucket_name",
     "output_s3_key_prefix",
+    "ramp",
 )
 _LISTS = ("targets", "instance_ids", "parameters")
 

@@ -78,6 +78,7 @@ def a_command(**fields: Any) -> Command:
         ({"timeout_seconds": 29}, "--timeout-seconds"),
         ({"timeout_seconds": 2_592_001}, "--timeout-seconds"),
         ({"comment": "x" * 101}, "--comment"),
+        ({"ramp": "linear"}, "--ramp"),
         ({"instance_ids": []}, "give one of"),
         ({"targets": ["Key=tag:Role,Values=Web"], "instance_ids": ["n1"]}, "give one of"),
         ({"instance_ids": ["n1,n2", "n1"]}, "DuplicateInstanceId: n1"),
@@ -225,6 +226,34 @@ def test_where_the_state_allows_no_changes_nobody_is_touched(files: dict[str, st
 )
 def test_it_says_beforehand_at_which_failure_it_stops(targets: int, expression: str, words: str) -> None:
     assert stop_in_words(error_threshold(expression, targets), targets, expression).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "timeout", "execution", "words"),
+    [
+        ("1", 30, 10, ""),
+        ("1", 30, 15, "; if each takes as long as it may (15 s), only 2 of 3 start within --timeout-seconds 30"),
+        (
+            "1",
+            3600,
+            3600,
+            "; if each takes as long as it may (3600 s), only 1 of 3 start within --timeout-seconds 3600",
+        ),
+        ("2", 30, 30, "; if each takes as long as it may (30 s), only 2 of 3 start within --timeout-seconds 30"),
+        ("3", 30, 3600, ""),
+        ("1", 2_592_000, 3600, ""),
+    ],
+)
+def test_it_says_beforehand_where_not_all_may_start_in_time(
+    concurrency: str, timeout: int, execution: int, words: str
+) -> None:
+    command = a_command(
+        targets=["Key=InstanceIds,Values=*"],
+        parameters=["commands=id", f"executionTimeout={execution}"],
+        max_concurrency=concurrency,
+        timeout_seconds=timeout,
+    )
+    assert command.in_words.rpartition("on 3 nodes")[2] == words
 
 
 def test_ordinals() -> None:

@@ -18,7 +18,7 @@ from reconciler.daemon import command_socket
 from reconciler.daemon.callers import caller
 from reconciler.daemon.command_client import DaemonLine, daemon_of
 from reconciler.daemon.command_socket import CommandSocket
-from reconciler.daemon.command_wire import MOST_ASKED, encode_typed, refusal
+from reconciler.daemon.command_wire import MOST_ASKED, VERSION, encode_typed, refusal
 from reconciler.daemon.passing import Request
 from reconciler.errors import CommitError, LeaseLost, UsageError
 from tests.support.site import Site
@@ -67,7 +67,7 @@ def line(site: Site) -> Iterator[DaemonLine]:
 
 
 def asked(site: Site, **other: object) -> dict[str, object]:
-    return {"version": 1, "do": "send", "repository": str(site.repo), "options": encode_typed(NOOP), **other}
+    return {"version": VERSION, "do": "send", "repository": str(site.repo), "options": encode_typed(NOOP), **other}
 
 
 def send(site: Site) -> str:
@@ -82,11 +82,11 @@ MALFORMED = {
     "no object": b"[1]\n",
     "nothing asked": b"{}\n",
     "deep": b"[" * 100_000 + b"\n",
-    "another version": b'{"version": 2, "do": "send"}\n',
-    "no UTF-8": b'{"version": 1, "do": "\xff"}\n',
-    "no verb": b'{"version": 1}\n',
-    "a verb that is no text": b'{"version": 1, "do": {}}\n',
-    "too long": b'{"version": 1, "do": "' + b"x" * (MOST_ASKED + 10) + b'"}\n',
+    "another version": b'{"version": 9, "do": "send"}\n',
+    "no UTF-8": b'{"version": 2, "do": "\xff"}\n',
+    "no verb": b'{"version": 2}\n',
+    "a verb that is no text": b'{"version": 2, "do": {}}\n',
+    "too long": b'{"version": 2, "do": "' + b"x" * (MOST_ASKED + 10) + b'"}\n',
     "endless": b"x" * (MOST_ASKED + 100_000),
 }
 
