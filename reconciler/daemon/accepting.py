@@ -111,6 +111,10 @@ class StateBranch:
             allow_shrink=shrink,
         )
 
+    def vouches(self, accepted: CommitId, later: CommitId) -> bool:
+        """Whether a commit counts as signed for a host that accepted `accepted`, by whose signers it goes."""
+        return not self._unsigned(later, self._trust(accepted))
+
     def _read_head(self, head: CommitId) -> tuple[DesiredState | None, tuple[Problem, ...]]:
         """Read a commit that is not accepted yet: what cannot be read at all is a mistake of it, like any other."""
         try:

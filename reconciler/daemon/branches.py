@@ -116,17 +116,30 @@ class Branches:
         self._repository.update_refs({ACCEPTED_REF: (None, commit)}, checked=False)
 
     def agree(self, reports: Reports, accepted: Accepted, base: Ground) -> tuple[Reports, Accepted, Ground]:
-        """Hold what we accepted against what the fleet's history says was accepted last: it may know of a later commit."""
+        """Hold what we accepted against what the fleet's history says was accepted last: it may know of a later commit.
+
+        Then that one decides what is a rewind, whose signature counts and which trailers are new, as on the host that
+        accepted it. Where we accepted something ourselves, only a descendant of it is later.
+        """
         remembered = reports.read.history.state_commit
         if reports.standing.lost is not None:
             return reports, accepted, base  # a history that is not believed says nothing of what was accepted either
-        if remembered is None or self._repository.ref(ACCEPTED_REF) is not None or remembered == base.desired.commit:
+        ours = self._repository.ref(ACCEPTED_REF)
+        if remembered is None or remembered == ours or not self._is_later(remembered, ours):
             return reports, accepted, base
-        again = self._state.look(remembered, accept_rewind=self._rewind, received=False)
+        if remembered == base.desired.commit:
+            return reports, replace(accepted, allow_shrink=frozenset()), base  # what it allows has been made use of
+        received = ours is not None and self._state.vouches(CommitId(ours), remembered)
+        again = self._state.look(remembered, accept_rewind=self._rewind, received=received)
         if again.desired is None:
             raise SourceError("; ".join(again.problems))
         base = self._ground_of(again.desired)
         return self.look(base.desired), again, base
+
+    def _is_later(self, remembered: CommitId, ours: str | None) -> bool:
+        if ours is None:
+            return True
+        return self._repository.has_commit(remembered) and self._repository.is_ancestor(CommitId(ours), remembered)
 
     def _ground_of(self, desired: DesiredState) -> Ground:
         if self._ground is None or self._ground.desired.commit != desired.commit:

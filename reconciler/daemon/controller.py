@@ -370,6 +370,7 @@ class Controller:
             made, words = self._clone.kept_sound(report, lambda _: self._reporter.unpublished)
             problems += [*(each for each in self._clone.told() if each not in repaired), *met]
             self._clone.forget()
+            self._accept(base, done)
             self._ask_rights(base, reports)
             files = self._keep_files(done)
         return PassResult(
@@ -526,6 +527,9 @@ class Controller:
         forget_before(self.outputs, self.clock() - OUTPUTS_KEPT)
         before = {name: found.facts for name, found in done.before.items()}
         self._replays.keep(done.plan, before, done.pauses, base.downloads, kept)
+
+    def _accept(self, base: Ground, done: Pass) -> None:
+        """Remember the commit as accepted: only once it is reported, or an `Allow-Shrink` it carries is lost with us."""
         if base.desired.commit is not None and done.history.lost is None:
             self.branches.accept(CommitId(base.desired.commit))
 
