@@ -4,6 +4,7 @@ import ast
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from uuid import UUID
 import pytest
 import yaml
 
+from reconciler.commands.answers import plugin_name, step_number
 from reconciler.commands.command import prepare
 from reconciler.commands.output_place import OutputPlace, key_of
-from reconciler.commands.record import Invocation, begin_record
+from reconciler.commands.record import CommandRecord, Invocation, StepRecord, begin_record
 from reconciler.commands.request import Typed, read_request
 from reconciler.commands.statuses import Detail, aggregate
 from reconciler.daemon.recording import as_of
@@ -28,10 +30,13 @@ from reconciler.errors import UsageError
 from reconciler.ids import Digest, DocumentName, NodeId
 from reconciler.model.desired import StoredParameter
 from reconciler.model.document import Document, DocumentVersions, Parameter, Step
+from reconciler.model.outcome import RunRecord
 from reconciler.plan.rates import error_threshold, in_flight_limit
-from reconciler.rollout.output import LIMITS, SUFFIX, truncated
+from reconciler.rollout.output import ERROR_CUT, ERROR_TITLE, LIMITS, OUTPUT_CUT, SUFFIX, combined, truncated
+from reconciler.rollout.progress import Ending, Rollout
 from tests.commands.three_nodes import three_nodes
-from tests.documents.reference_model import expected
+from tests.rollout.a_node import HomeNode, run
+from tests.rollout.conftest import a_folder
 
 ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).parent / "cases"
@@ -118,31 +123,38 @@ def test_run_command(case: Mapping[str, Any]) -> None:
         assert made.script == case["script"].encode()
 
 
+@pytest.fixture
+def node() -> Iterator[HomeNode]:
+    with a_folder() as folder:
+        yield HomeNode(folder / "home")
+
+
+def run_here(node: HomeNode, *inputs: Mapping[str, Any]) -> RunRecord:
+    """Render a document with these inputs of its steps, and run it by our own runner. 194 would reboot this machine."""
+    assert not any("194" in line for each in inputs for line in each["runCommand"])
+    steps = [Step(name=f"s{number}", action="aws:runShellScript", inputs=each) for number, each in enumerate(inputs, 1)]
+    return run(node, *render(a_document(*steps), {}, stored={}).steps)
+
+
 @pytest.mark.parametrize("case", [*params("exits"), *params("script")])
-def test_exit_codes(case: Mapping[str, Any]) -> None:
-    """By the model that documents on real nodes are held against; a whole script's own code is that of its end."""
+def test_exit_codes(case: Mapping[str, Any], node: HomeNode) -> None:
     if "run_command" in case:
         return
-    code = case["exits"] if "exits" in case else subprocess.run(["sh", "-c", case["script"]], check=False).returncode
-    steps = [
-        {"name": name, "action": "aws:runShellScript", "inputs": {"runCommand": [name]}} for name in ("first", "second")
-    ]
-    results, _ = expected({"schemaVersion": "2.2", "mainSteps": steps}, {"first": code, "second": 0}, {})
-    assert [status for status, _ in results] == [case["status"], case.get("then", "Success")]
+    script = f"exit {case['exits']}" if "exits" in case else case["script"]
+    found = run_here(node, {"runCommand": [script]}, {"runCommand": ["true"]})
+    assert [step.status for step in found.steps] == [case["status"], case.get("then", "Success")]
 
 
 @pytest.mark.parametrize("case", params("statuses"))
-def test_control_flow(case: Mapping[str, Any]) -> None:
-    steps, codes = [], {}
-    for number, step in enumerate(case["steps"]):
-        line = f"line {number}"
-        codes[line] = step["exits"]
-        modifiers = {key: value for key, value in step.items() if key != "exits"}
-        steps.append(
-            {"name": f"s{number}", "action": "aws:runShellScript", "inputs": {"runCommand": [line], **modifiers}}
-        )
-    results, document = expected({"schemaVersion": "2.2", "mainSteps": steps}, codes, {})
-    assert ([status for status, _ in results], document) == (case["statuses"], case["document"])
+def test_control_flow(case: Mapping[str, Any], node: HomeNode) -> None:
+    found = run_here(
+        node,
+        *(
+            {"runCommand": [f"exit {step['exits']}"], **{key: value for key, value in step.items() if key != "exits"}}
+            for step in case["steps"]
+        ),
+    )
+    assert ([step.status for step in found.steps], found.status.value) == (case["statuses"], case["document"])
 
 
 @pytest.mark.parametrize("case", params("move"))
@@ -161,6 +173,14 @@ def test_preconditions(case: Mapping[str, Any]) -> None:
 def test_output(case: Mapping[str, Any]) -> None:
     kept = truncated(b"x" * case["stdout"], LIMITS["out"])
     assert (len(kept), kept.endswith(SUFFIX)) == (case["kept"], case["is_cut"])
+
+
+@pytest.mark.parametrize("case", params("both"))
+def test_the_field_for_both_streams(case: Mapping[str, Any]) -> None:
+    out, err = case["both"]
+    field = combined(b"x" * out, b"y" * err)
+    assert (len(field), ERROR_TITLE in field) == (case["kept"], err > 0)
+    assert (OUTPUT_CUT in field, ERROR_CUT in field) == tuple(case["cut"])
 
 
 @pytest.mark.parametrize("case", params("lines"))
@@ -208,6 +228,48 @@ def test_errors(case: Mapping[str, Any]) -> None:
     assert (stops if stops <= case["targets"] else None) == case["stops_at"]
 
 
+def a_record(*invocations: Invocation) -> CommandRecord:
+    command = prepare(read_request(typed()), three_nodes(), command=ID, login="ann", now=NOW)
+    return begin_record(command, None).with_invocations(invocations)
+
+
+@pytest.mark.parametrize("case", params("timeline"))
+def test_a_whole_dispatch(case: Mapping[str, Any]) -> None:
+    """Each event by number of node, and whom it has sent to at once."""
+    count = case["targets"]
+    names = tuple(NodeId(f"n{number:02}") for number in range(1, count + 1))
+    limit, threshold = in_flight_limit(case["concurrency"], count), error_threshold(case["errors"], count)
+    rollout = Rollout(limit=limit, threshold=threshold, waiting=names)
+    ended: list[Detail] = []
+    for event in case["timeline"]:
+        if "acknowledged" in event:
+            rollout = rollout.acknowledged(names[event["acknowledged"] - 1])
+        elif "ended" in event:
+            detail = Detail(event["as"])
+            ending = Ending.ERROR if detail.is_error else Ending.SUCCESS
+            rollout = rollout.ended(names[event["ended"] - 1], ending)
+            ended.append(detail)
+        rollout, sent = rollout.release(frozenset(rollout.waiting))
+        assert [names.index(each) + 1 for each in sent] == event.get("sends", []), event
+    assert rollout.in_flight == frozenset()
+    details = [*ended, *(Detail.TERMINATED for _ in rollout.waiting)]
+    assert dict(Counter(each.value for each in details)) == case["come"]
+    assert sum(each.is_error for each in details) == case["error_count"]
+    assert sum(each.is_completed for each in details) == case["completed_count"]
+
+
+@pytest.mark.parametrize("case", params("plugin"))
+def test_plugin_names(case: Mapping[str, Any]) -> None:
+    steps = tuple(StepRecord(name=name, status="Success", exit_code=0) for name in case["steps"])
+    invocation = Invocation(node=NodeId("n1"), detail=Detail.SUCCESS, steps=steps)
+    record = replace(a_record(invocation), plugins=tuple(case["plugins"]))
+    if "refused" in case:
+        with pytest.raises(UsageError, match=case["refused"]):
+            step_number(record, invocation, case["plugin"])
+    else:
+        assert plugin_name(record, invocation, step_number(record, invocation, case["plugin"])) == case["told"]
+
+
 @pytest.mark.parametrize("case", params("is_error"))
 def test_what_counts_as_an_error(case: Mapping[str, Any]) -> None:
     assert Detail(case["name"]).is_error is case["is_error"]
@@ -215,7 +277,11 @@ def test_what_counts_as_an_error(case: Mapping[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", params("small"))
 def test_the_small_words(case: Mapping[str, Any]) -> None:
-    assert (Detail(case["name"]).status, Detail(case["name"]).ended) == (case["small"], case["ends"])
+    detail = Detail(case["name"])
+    assert (detail.status, detail.ended) == (case["small"], case["ends"])
+    known = a_record(Invocation(node=NodeId("n1"), detail=detail))
+    late = known.with_invocations([Invocation(node=NodeId("n1"), detail=Detail.FAILED, reason="late")])
+    assert (late == known) is case["ends"], "what has ended never changes; a late report is dropped"
 
 
 @pytest.mark.parametrize("case", params("tolerated"))
