@@ -4,7 +4,7 @@ What went before a step on the node (an exit code that demands an end) is not kn
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -152,7 +152,8 @@ def _render_document(
     steps = tuple(
         rendered
         for group, step in enumerate(document.steps, 1)
-        for rendered in _StepRendering(document, step, group, values, around, within, prefix).all()
+        for unrolled, own in (_unrolled(document, step, values, around),)
+        for rendered in _StepRendering(document, unrolled, group, own, around, within, prefix).all()
     )
     if not steps:
         raise RenderError("the document has no steps: every list of properties in it is empty")
@@ -392,6 +393,21 @@ class _StepRendering:
 
     def _failing(self, reason: str) -> RenderedStep:
         return RenderedStep(name="", action=self.step.action, script=None, fail=f"{self.step.action}: {reason}")
+
+
+def _unrolled(document: Document, step: Step, values: _Values, around: _Surroundings) -> tuple[Step, _Values]:
+    """Put a map or a list of maps in the place of schema 1.x's `properties: "{{ name }}"`; what it holds is not filled in again."""
+    written = step.inputs.get("properties") if isinstance(step.inputs, Mapping) and len(step.inputs) == 1 else None
+    if isinstance(written, str) and document.schema_version.startswith("1"):
+        found = interpolate(written, values.parameters, around.effort)
+        filled = replace(values, parameters={})
+        if isinstance(found, Mapping):
+            return replace(step, inputs=found), filled
+        if isinstance(found, Sequence) and not isinstance(found, str):
+            elements = tuple(each for each in found if isinstance(each, Mapping))
+            if len(elements) == len(found):
+                return replace(step, inputs=elements), filled
+    return step, values
 
 
 def _decision(document: Document, step: Step, values: _Values, around: _Surroundings, *, inner: bool) -> Decision:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.documents import actions
 from reconciler.documents.error import RenderError
 from reconciler.documents.fetched_document import as_json, read_fetched
 from reconciler.documents.render import Rendered, RenderedStep, render
@@ -14,6 +15,7 @@ from reconciler.model.desired import StoredParameter
 from reconciler.model.document import Document, Parameter, Step
 from reconciler.model.reading.document_files import read_document_file
 from reconciler.model.reading.mistakes import Mistakes
+from reconciler.model.reading.step_lints import KNOWN_ACTIONS
 from tests.model.reading import lints, reads
 
 D = Digest("0" * 64)
@@ -137,3 +139,63 @@ def test_a_document_with_a_byte_order_mark_is_taken_with_a_lint(file: str) -> No
     assert only(render(versions.versions["1"], {}, stored={})).script == b"id\n"
     assert as_json(versions.versions["1"]) == data[3:]
     assert read_fetched(data, "x").steps == versions.versions["1"].steps
+
+
+STEP = "- {{name: a, action: 'aws:runShellScript', inputs: {}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ("- {name: a, action: 'aws:runShelScript', inputs: {runCommand: [id]}}\n", "did you mean aws:runShellScript?"),
+        ("- {name: a, action: 'aws:RunShellScript', inputs: {runCommand: [id]}}\n", "did you mean aws:runShellScript?"),
+        ("- {name: a, action: 'aws:createStack'}\n", "there is no such action: the step will fail"),
+        (STEP.format("{timeoutSeconds: 5}"), "runCommand is missing"),
+        (STEP.format("{}"), "runCommand is missing"),
+        ("- {name: a, action: 'aws:runShellScript'}\n", "runCommand is missing"),
+        (STEP.format("{runCommand: echo hi}"), "runCommand is no list"),
+        (STEP.format("[]"), "an empty list: the step does nothing"),
+        (
+            STEP.format("{runCommand: [a], RunCommand: [b]}"),
+            "this key stands here as runCommand, too: the last one counts",
+        ),
+    ],
+)
+def test_a_step_that_will_fail_or_do_nothing_is_told(steps: str, words: str) -> None:
+    document, said = read(f"schemaVersion: '2.2'\nmainSteps:\n{steps}")
+    assert document is not None
+    assert [words in each for each in said] == [True]
+    assert said[0].startswith("lint: Doc.yaml:3:") or "Doc.yaml:3:" in said[0]
+
+
+def test_steps_that_are_right_are_not_told() -> None:
+    steps = STEP.format("{RunCommand: '{{ p }}'}") + "- {name: b, action: 'aws:psModule', inputs: {id: x}}\n"
+    text = f"schemaVersion: '2.2'\nparameters: {{p: {{type: StringList}}}}\nmainSteps:\n{steps}"
+    assert read(text)[1] == []
+
+
+def test_the_actions_that_are_not_told_are_those_of_the_tables() -> None:
+    assert {*actions.ACTIONS, *actions.LEFT_OUT, *actions.NOT_ON_LINUX} == KNOWN_ACTIONS
+
+
+def test_properties_may_be_a_list_of_maps_that_a_caller_gives() -> None:
+    text = (
+        "schemaVersion: '1.2'\nparameters: {p: {type: MapList}, q: {type: String, default: x}}\n"
+        "runtimeConfig: {'aws:runShellScript': {properties: '{{ p }}'}}\n"
+    )
+    found = rendered(text, p=[{"id": "one", "runCommand": ["echo {{ q }}"]}, {"runCommand": ["b"]}])
+    assert [(step.name, step.script, step.group) for step in found.steps] == [
+        ("one", b"echo {{ q }}\n", 1),
+        ("aws:runShellScript.2", b"b\n", 1),
+    ]
+    assert only(rendered(text.replace("MapList", "StringMap"), p={"runCommand": ["c"]})).script == b"c\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["AWSSupport-Mine", "AWSEC2-Mine", "awsfoo", "amazonX", "amzn", "AWSConfigRemediation-X"]
+)
+def test_names_that_aws_keeps_for_itself_are_told(name: str) -> None:
+    (problem,) = lints(
+        {f"documents/{name}.yaml": "schemaVersion: '2.2'\nmainSteps:\n" + STEP.format("{runCommand: [id]}")}
+    )
+    assert "AWS's own" in problem.message

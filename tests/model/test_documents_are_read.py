@@ -140,9 +140,9 @@ def test_a_precondition_is_kept_as_written() -> None:
 
 
 def test_keys_in_another_case_are_taken_with_a_lint() -> None:
-    text = "SchemaVersion: '2.2'\nMainSteps: [{Action: a, name: b, Inputs: {RunCommand: [c]}}]\n"
+    text = "SchemaVersion: '2.2'\nMainSteps: [{Action: 'aws:runShellScript', name: b, Inputs: {RunCommand: [c]}}]\n"
     (step,) = document(text).steps
-    assert (step.action, step.inputs) == ("a", {"RunCommand": ["c"]})
+    assert (step.action, step.inputs) == ("aws:runShellScript", {"RunCommand": ["c"]})
     assert {problem.value for problem in lints({"documents/Abc.yaml": text})} == {
         "SchemaVersion",
         "MainSteps",
@@ -152,7 +152,7 @@ def test_keys_in_another_case_are_taken_with_a_lint() -> None:
 
 
 def test_flow_control_beside_the_inputs_is_a_lint() -> None:
-    text = "schemaVersion: '2.2'\nmainSteps: [{action: a, name: b, onFailure: exit, timeoutSeconds: '3', maxAttempts: 2}]\n"
+    text = "schemaVersion: '2.2'\nmainSteps: [{action: 'aws:runDocument', name: b, onFailure: exit, timeoutSeconds: '3', maxAttempts: 2}]\n"
     assert {problem.remedy for problem in lints({"documents/Abc.yaml": text})} == {
         "move onFailure into inputs",
         "move timeoutSeconds into inputs",

@@ -19,7 +19,7 @@ from reconciler.model.reading.values import Value
 from reconciler.model.reading.yaml_text import read_yaml
 
 _NAME = re.compile(r"[a-zA-Z0-9_.-]{3,128}")
-_RESERVED = ("aws-", "amazon-", "amzn-")
+_RESERVED = ("aws", "amazon", "amzn")
 _DEFAULT = "default"
 
 

@@ -17,6 +17,7 @@ from reconciler.model.reading.mistakes import Mistakes
 from reconciler.model.reading.runbooks import SCHEMA_VERSION as RUNBOOK
 from reconciler.model.reading.runbooks import check_runbook
 from reconciler.model.reading.schema import check
+from reconciler.model.reading.step_lints import lint_steps
 from reconciler.model.reading.values import Items, Scalar, Table, Value, as_written, is_null, plain_json, resolve
 
 SCHEMA_VERSIONS = ("1.0", "1.2", "2.0", "2.0.1", "2.0.2", "2.0.3", "2.2")
@@ -65,6 +66,7 @@ def read_document(value: Value, data: bytes, name: DocumentName, version: str, m
         _refuse_nul(value.entries.get(key), mistakes)
     if not fits:
         return None
+    lint_steps(value, mistakes)
     lint_injections(value, parameters, mistakes)
     return Document(
         name=name,
