@@ -131,9 +131,15 @@ def _look_up(reference: str, stored: Mapping[str, StoredParameter]) -> tuple[str
         raise RenderError(f"the stored parameter {name} is a SecureString: type SecureString is not supported here")
     if not colon:
         return parameter.type, parameter.values[-1]
-    if not version.isdecimal() or not version.isascii():
-        raise RenderError(f"{reference}: a version is a number, labels are not supported (write {name}:1)")
-    number = int(version)
+    # SSM's agent knows numbers alone; the service knows labels, too, and so do we.
+    number = parameter.labels.get(version, 0)
+    if version.isdecimal() and version.isascii():
+        number = int(version)
+    elif not number:
+        known = ", ".join(sorted(parameter.labels)) or "none"
+        raise RenderError(
+            f"the stored parameter {name} has no label {version[:100]} (it has: {known}): add it to its Labels"
+        )
     if not 1 <= number <= len(parameter.values):
         raise RenderError(f"the stored parameter {name} has versions 1 to {len(parameter.values)}, not {version}")
     return parameter.type, parameter.values[number - 1]

@@ -42,6 +42,8 @@ class StoredParameter:
     name: str
     type: str
     values: tuple[str, ...]
+    labels: Mapping[str, int] = field(default_factory=dict)
+    """Label -> the version that bears it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

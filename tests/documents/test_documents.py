@@ -23,7 +23,7 @@ from reconciler.model.known import JsonValue
 
 CASES = Path(__file__).parent / "cases"
 STORED = {
-    "/a/st": StoredParameter(name="/a/st", type="String", values=("first", "stored")),
+    "/a/st": StoredParameter(name="/a/st", type="String", values=("first", "stored"), labels={"before": 1, "now": 2}),
     "st": StoredParameter(name="st", type="String", values=("stored",)),
     "sl": StoredParameter(name="sl", type="StringList", values=("id,date",)),
     "secret": StoredParameter(name="secret", type="SecureString", values=("hunter2",)),

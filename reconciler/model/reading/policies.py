@@ -63,4 +63,6 @@ def read_parameter(value: Value, mistakes: Mistakes) -> StoredParameter | None:
         )
     if len(text.encode()) > _SMALL:
         mistakes.lint(value.entries["Value"], f"more than {_SMALL} bytes: an Advanced parameter on AWS", value="")
-    return StoredParameter(name=name, type=value.scalar("Type") or "String", values=(text,))
+    # There is one version here: git keeps the others.
+    labels = {label.text: 1 for label in value.texts("Labels")}
+    return StoredParameter(name=name, type=value.scalar("Type") or "String", values=(text,), labels=labels)
