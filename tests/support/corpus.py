@@ -3,7 +3,8 @@
 DIR is one that an extraction left, with `index.json` naming each file's kind and what is expected of it (`live`: the
 service gave it out, `accept`: published as working, `template`, `doubtful`, `reject`), or any folder of documents.
 Besides documents and runbooks these are associations, baselines, windows and calendars, each as far as one file tells:
-what it names elsewhere is not looked at. Calls that register a target or a task of a window, or change what is there, are
+what it names elsewhere is not looked at. Command documents are
+filled in as well, with what their rules allow; where that cannot be guessed (a pattern, a stored parameter), it says so. Calls that register a target or a task of a window, or change what is there, are
 no whole and stand as `window-part` and `association-part`. Exit status 1 where a live file is refused, or more than two in a hundred published ones.
 Nothing is run or fetched.
 """
@@ -17,6 +18,11 @@ from pathlib import Path
 
 from reconciler.cli.output import shown
 from reconciler.daemon.documents import judge_document, judge_documents
+from reconciler.documents.compact_json import as_text
+from reconciler.documents.content import NotFetched
+from reconciler.documents.error import RenderError
+from reconciler.documents.render import RUNBOOK, render
+from reconciler.model.document import Document
 from reconciler.model.reading.associations import read_association
 from reconciler.model.reading.baselines import read_baseline
 from reconciler.model.reading.json_text import read_json
@@ -29,6 +35,7 @@ from reconciler.problem import Gravity, Problem
 PARTS = ("window-part", "association-part")
 HELD = ("command", "automation", "baseline", "window", "calendar")
 """Kinds of which too few must not be refused. Associations of runbooks are refused: runbooks do not run here."""
+_SAMPLES: Mapping[str, str] = {"Boolean": "true", "Integer": "1", "StringMap": "{}", "MapList": "[{}]"}
 LEAST_ACCEPTED: Mapping[str, float] = {"live": 1.0, "accept": 0.98}
 """Of what the service gave out, and of what was published as working."""
 
@@ -39,6 +46,8 @@ class Judged:
 
     accepted: bool
     problems: tuple[Problem, ...]
+    not_rendered: str | None = None
+    """Why a Command document could not be filled in with its defaults, or with what its rules allow."""
 
 
 def judged(folder: Path) -> Iterator[tuple[str, str, Judged]]:
@@ -46,17 +55,35 @@ def judged(folder: Path) -> Iterator[tuple[str, str, Judged]]:
     index = folder / "index.json"
     if not index.is_file():
         for found in judge_documents([folder]):
-            yield "document", "unknown", Judged(accepted=found.document is not None, problems=found.problems)
+            yield "document", "unknown", _of_document(found.document, found.problems)
         return
     for entry in json.loads(index.read_text(encoding="utf-8")):
         file = folder / entry["file"]
         kind = entry["kind"]
         if kind in ("command", "automation"):
             document = judge_document(file)
-            yield kind, entry["expect"], Judged(accepted=document.document is not None, problems=document.problems)
+            yield kind, entry["expect"], _of_document(document.document, document.problems)
         else:
             kind, found = _judge(kind, entry["file"], file.read_bytes())
             yield kind, entry["expect"], found
+
+
+def _of_document(document: Document | None, problems: tuple[Problem, ...]) -> Judged:
+    """Judge a document, and fill it in: whatever is raised then but a refusal in words ends the program."""
+    why = None
+    if document is not None and document.schema_version != RUNBOOK:
+        given = {
+            name: [
+                as_text(parameter.allowed_values[0]) if parameter.allowed_values else _SAMPLES.get(parameter.type, "x")
+            ]
+            for name, parameter in document.parameters.items()
+            if parameter.required
+        }
+        try:
+            render(document, given, stored={}, contents=NotFetched())
+        except RenderError as exc:
+            why = str(exc)
+    return Judged(accepted=document is not None, problems=problems, not_rendered=why)
 
 
 def _judge(kind: str, name: str, data: bytes) -> tuple[str, Judged]:
@@ -100,6 +127,8 @@ def main(folder: Path) -> int:
     for kind, expected, found in judged(folder):
         all_of[kind, expected] += 1
         accepted[kind, expected] += found.accepted
+        if found.not_rendered is not None:
+            sys.stdout.write(f"not rendered ({expected}): {shown(found.not_rendered, 400)}\n")
         if not found.accepted and kind not in PARTS:
             first = next(problem for problem in found.problems if problem.gravity is Gravity.ERROR)
             sys.stdout.write(f"refused ({expected}): {shown(str(first), 400)}\n")
