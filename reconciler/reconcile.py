@@ -50,7 +50,7 @@ from reconciler.plan.plan import Plan, PlanItem
 from reconciler.plan.run_id import command_of, run_id
 from reconciler.plan.shrink import refused
 from reconciler.rollout.events import SecondLook
-from reconciler.rollout.fencing import announce, epoch_on
+from reconciler.rollout.fencing import Heard, announce, heard_from, without_refusing
 from reconciler.rollout.run import roll_out
 from reconciler.rollout.settle import Unsettled, settle
 from reconciler.rollout.staging import Read, no_store
@@ -148,8 +148,8 @@ class World:
     clock: Callable[[], datetime]
     patience: timedelta
     """How long after its plan was made a pass waits for its runs."""
-    lead: Callable[[int], Leading | None]
-    """From the highest epoch that nodes know to ours, which is not below it; None: somebody else leads, and we only look."""
+    lead: Callable[[Heard], Leading | None]
+    """From the epochs that nodes know to ours, above what can be believed of them; None: somebody else leads, and we only look."""
     outputs: Path
     """Where full outputs of runs are kept on this host."""
     stop: Event = field(default_factory=Event)
@@ -224,8 +224,7 @@ def reconcile(
         latecomers=world.latecomers,
     )
     facts = {node: found.facts for node, found in before.items()}
-    seen = max((epoch_on(found, desired.fleet.id) for found in facts.values()), default=0)
-    leading = None if asked.dry_run else world.lead(seen)
+    leading = None if asked.dry_run else world.lead(heard_from(facts, desired))
     if leading is not None:
         announce(facts, desired, leading.epoch, connect=world.connect, stragglers=world.stragglers)
     settled = (
@@ -261,13 +260,16 @@ def reconcile(
     pauses = world.pauses()
     patches = _look_at_patches(base, before, history, books, now, world)
     history = with_patches(history, patches)
-    findings = _find(base, facts, history, now, asked, keys, pauses, patches)
+    # What they tell of themselves counts in the books; nothing is begun on a node that takes nothing from us.
+    judged = facts if leading is None else without_refusing(facts, desired.fleet.id, leading.epoch)
+    planned_from = {node: _seen_as(found, judged[node]) for node, found in before.items()}
+    findings = _find(base, judged, history, now, asked, keys, pauses, patches)
     plan = build_plan(
         findings,
         desired=desired,
         targets=base.targets,
         definitions=base.definitions,
-        facts=facts,
+        facts=judged,
         history=history,
         now=now,
         allow_shrink=asked.allow_shrink,
@@ -352,12 +354,16 @@ def reconcile(
         outcomes=outcomes,
         settled=settled,
         findings=left,
-        before=before,
+        before=planned_from,
         collected=collected,
         history=history,
         pauses=pauses,
         patches=patches,
     )
+
+
+def _seen_as(found: Collected, facts: Facts) -> Collected:
+    return found if found.facts is facts else replace(found, facts=facts)
 
 
 def _behind(desired: DesiredState, history: History, facts: Mapping[NodeId, Facts]) -> frozenset[NodeId]:

@@ -11,12 +11,11 @@ from pathlib import Path
 from reconciler.commit.json_blob import Held as HeldBlob
 from reconciler.commit.json_blob import instant_of, read_held, swap
 from reconciler.errors import CommitError, LeaseLost, SourceError
+from reconciler.model.epoch import MOST_EPOCHS
 from reconciler.source.records import Remote
 from reconciler.source.repository import LEASE_REF, Repository
 
 NOBODY = ""
-_MOST_EPOCHS = 10**9
-"""More changes of leaders than there are: the next one must still be a number for every shell that compares it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +67,8 @@ class LeaseKeeper:
         """Take or renew the lease until `now + ttl`.
 
         `at_least` is the highest epoch seen on nodes: ours is never lower. `take_over` takes it from whoever has it,
-        with a new epoch. A remote that cannot be reached leaves the lease to who last had it, unconfirmed.
+        with a new epoch. A remote that cannot be reached leaves the lease to who last had it, unconfirmed. Raises
+        `CommitError` where no epoch is left: nothing is written that nobody could read.
         """
         try:
             seen = read_held(self.repository, self.remote, LEASE_REF)
@@ -78,6 +78,11 @@ class LeaseKeeper:
         if current is not None and not take_over and not current.is_free_for(self.holder, now):
             return self._somebody_else(current)
         wanted = self._wanted(current, now + ttl, at_least, take_over=take_over)
+        if wanted.epoch > MOST_EPOCHS:
+            raise CommitError(
+                f"no epoch is left above {MOST_EPOCHS}: stop every daemon of this fleet, remove the file of its name in "
+                f"/var/lib/reconciler/epochs on its nodes, and the lease: git update-ref -d {LEASE_REF}"
+            )
         try:
             result = swap(self.repository, self.remote, LEASE_REF, _json(wanted), seen.blob)
         except CommitError as exc:
@@ -188,7 +193,7 @@ def lease_of(held: HeldBlob) -> Lease | None:
     holder, epoch, expires = (held.value.get(key) for key in ("holder", "epoch", "expires"))
     try:
         until = instant_of(expires)
-        if not isinstance(holder, str) or until is None or type(epoch) is not int or not 1 <= epoch <= _MOST_EPOCHS:
+        if not isinstance(holder, str) or until is None or type(epoch) is not int or not 1 <= epoch <= MOST_EPOCHS:
             raise ValueError(held.trouble or "a field is missing or wrong")  # noqa: TRY301  one message for every way to be wrong
     except ValueError as exc:
         remedy = f"see who writes there, then remove it: git update-ref -d {LEASE_REF}"

@@ -47,6 +47,7 @@ from reconciler.daemon.sent_commands import cancel_command
 from reconciler.errors import LeaseLost, ReconcilerError, SettingsError, UsageError
 from reconciler.ids import NodeId
 from reconciler.model.desired import DesiredState
+from reconciler.rollout.fencing import Heard
 from reconciler.source.repository import Repository
 
 log = structlog.get_logger()
@@ -263,13 +264,13 @@ class CommandSocket:
             known=controller.last_facts,
         )
 
-    def _lead(self, _command: Command, _desired: DesiredState, seen: int) -> Leads:
+    def _lead(self, _command: Command, _desired: DesiredState, heard: Heard) -> Leads:
         """Act under the daemon's own lease, for as long as it has it."""
         match self._standing():
             case Held(lease=lease, confirmed=confirmed, reason=reason):
-                if seen > lease.epoch:
+                if heard.of_most > lease.epoch:
                     raise LeaseLost(
-                        f"nothing was sent: nodes know a leader with epoch {seen}, this daemon has {lease.epoch}; "
+                        f"nothing was sent: nodes know a leader with epoch {heard.of_most}, this daemon has {lease.epoch}; "
                         "its next pass finds out who leads"
                     )
                 if confirmed and lease.expires <= self._controller.clock():

@@ -46,7 +46,7 @@ from reconciler.model.patch_order import PatchOrder
 from reconciler.model.pause import Pauses
 from reconciler.model.questions import Questions
 from reconciler.plan.run_id import run_id
-from reconciler.rollout.fencing import announce, epoch_on
+from reconciler.rollout.fencing import Heard, announce, heard_from
 from reconciler.rollout.settle import forget
 
 WORKERS = 32
@@ -78,8 +78,8 @@ class Office:
     pauses: Callable[[], Pauses]
     alone: Callable[[], AbstractContextManager[None]]
     """Keeps other writers of the state folder away while a command is under way, where they must be."""
-    lead: Callable[[Command, DesiredState, int], Leads]
-    """From the highest epoch that nodes know; raises LeaseLost where somebody else leads."""
+    lead: Callable[[Command, DesiredState, Heard], Leads]
+    """From the epochs that nodes know; raises LeaseLost where somebody else leads."""
     known: Callable[[], Mapping[NodeId, Facts]] = dict
     """What nodes last said to this process, or to the one before it."""
 
@@ -103,10 +103,10 @@ def office_of(controller: Controller) -> Office:
             "version, or about to end; start it again, and send the command then"
         )
 
-    def lead(command: Command, desired: DesiredState, seen: int) -> Leads:
+    def lead(command: Command, desired: DesiredState, heard: Heard) -> Leads:
         verdict = controller.lead(desired, command.expires - command.requested)
         if isinstance(verdict, Held):
-            verdict = controller.lead_above(seen) or verdict
+            verdict = controller.lead_above(heard) or verdict
         if not isinstance(verdict, Held):
             raise LeaseLost(
                 f"nothing was sent: {verdict.reason}; send it from that host, or lead from here with "
@@ -266,20 +266,16 @@ def _leading(office: Office, command: Command, desired: DesiredState, reports: R
     nodes, history = [desired.nodes[node] for node in command.nodes], reports.read.history
     known = office.known()
     if history.commit is not None and all(node.id in known for node in nodes):
-        leads = office.lead(command, desired, _highest({node.id: known[node.id] for node in nodes}, desired.fleet.id))
+        leads = office.lead(command, desired, heard_from({node.id: known[node.id] for node in nodes}, desired))
         if leads.until() is not None:
             return leads
     facts = _asked(nodes, desired.fleet.id, connect)
     lost = guarded(history, facts, command.requested, partial(run_id, desired.fleet.id)).lost
     if lost is not None:
         raise CommitError(f"nothing was sent: {lost}")
-    leads = office.lead(command, desired, _highest(facts, desired.fleet.id))
+    leads = office.lead(command, desired, heard_from(facts, desired))
     announce(facts, desired, leads.epoch, connect=connect)
     return leads
-
-
-def _highest(facts: Mapping[NodeId, Facts], fleet: FleetId) -> int:
-    return max((epoch_on(found, fleet) for found in facts.values()), default=0)
 
 
 def _asked(nodes: list[Node], fleet: FleetId, connect: Connect) -> Mapping[NodeId, Facts]:

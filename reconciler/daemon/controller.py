@@ -54,6 +54,7 @@ from reconciler.plan.difference import PlanDifference
 from reconciler.plan.digest import FactsDigest
 from reconciler.plan.run_id import command_of
 from reconciler.reconcile import Asked, Ground, Leading, Pass, World, reconcile
+from reconciler.rollout.fencing import Heard
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper, forget_before
 from reconciler.rollout.settle import Unsettled
@@ -188,9 +189,9 @@ class Controller:
         places = self.branches.look(desired).branch.places
         return self._leadership.lead(places, replace(desired.fleet, pass_wait=duration))
 
-    def lead_above(self, seen: int) -> Held | HeldBy | None:
-        """Lead with an epoch that nodes which have heard of epoch `seen` do not refuse."""
-        return self._leadership.above(seen)
+    def lead_above(self, heard: Heard) -> Held | HeldBy | None:
+        """Lead with an epoch that nodes do not refuse, as far as they can be believed."""
+        return self._leadership.above(heard)
 
     @property
     def leads(self) -> Held | HeldBy | None:
@@ -318,8 +319,8 @@ class Controller:
                 self._clone.kept_sound(lambda: self._leadership.lead(places, fleet, take_over=request.take_over))
             )
 
-        def lead(seen: int) -> Leading | None:
-            leading.take(self._leadership.above(seen))
+        def lead(heard: Heard) -> Leading | None:
+            leading.take(self._leadership.above(heard))
             return leading.terms
 
         orphans = () if leading.lease is None else self._commands.orphans(reports.standing.tip, self.clock())
@@ -438,7 +439,7 @@ class Controller:
         self,
         base: Ground,
         *,
-        lead: Callable[[int], Leading | None] = lambda _: None,
+        lead: Callable[[Heard], Leading | None] = lambda _: None,
         stop: Event | None = None,
         on_unsettled: Callable[[Unsettled], None] = lambda _: None,
         latecomers: Latecomers[Collected] | None = None,

@@ -10,6 +10,7 @@ from reconciler.commit.lease import Held, HeldBy, LeaseKeeper, holder_name
 from reconciler.commit.places import Places
 from reconciler.commit.state_folder import is_served
 from reconciler.model.fleet import Fleet
+from reconciler.rollout.fencing import Heard
 from reconciler.source.repository import Repository
 
 LEASE_INTERVALS = 3
@@ -55,20 +56,26 @@ class Leadership:
         self._terms = terms
         return self._taken(self.keeper(places).acquire(now, terms.ttl, take_over=take_over))
 
-    def above(self, seen: int) -> Held | HeldBy | None:
-        """Lead with an epoch that nodes which have heard of epoch `seen` do not refuse; None: we do not lead at all.
+    def above(self, heard: Heard) -> Held | HeldBy | None:
+        """Lead with an epoch that nodes do not refuse, as far as they can be believed; None: we do not lead at all.
 
         They have heard of a higher one than ours where the remote was rebuilt without its lease, and where somebody leads
-        whom we have not heard of.
+        whom we have not heard of. With the remote away the word of most of them makes us observe, and not that of a few:
+        those refuse us themselves.
         """
         held, terms = self._lease, self._terms
-        if held is None or terms is None or seen <= held.lease.epoch:
+        if held is None or terms is None:
+            return held
+        seen = heard.above(held.lease.epoch)
+        if seen <= held.lease.epoch:
             return held
         verdict = self.keeper(terms.places).acquire(self._clock(), terms.ttl, at_least=seen + 1)
         if isinstance(verdict, Held) and not verdict.confirmed:
+            if heard.of_most <= held.lease.epoch:
+                return held
             self._lease = None
-            lease = replace(held.lease, holder="somebody", epoch=seen)
-            reason = f"nodes know a leader with epoch {seen}, ours is {held.lease.epoch}"
+            lease = replace(held.lease, holder="somebody", epoch=heard.of_most)
+            reason = f"nodes know a leader with epoch {heard.of_most}, ours is {held.lease.epoch}"
             self._other = HeldBy(lease=lease, reason=reason)
             return self._other
         return self._taken(verdict)

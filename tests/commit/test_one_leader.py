@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.commit.lease import Held, HeldBy
 from reconciler.errors import CommitError, LeaseLost
+from reconciler.model.epoch import MOST_EPOCHS
 from tests.commit.builders import NOON, Host, a_host
 from tests.support.git_remote import GitRemote, make_remote
 
@@ -98,6 +99,13 @@ def test_epoch_is_never_below_what_nodes_have_seen(one: Host, repo: GitRemote) -
     assert held(one.keeper.acquire(NOON, TTL, at_least=7)).lease.epoch == 7
     repo.git("update-ref", "-d", "refs/reconciler/lease")
     assert held(one.keeper.acquire(NOON, TTL, at_least=9)).lease.epoch == 9
+
+
+def test_no_lease_is_written_that_nobody_could_read(one: Host, two: Host) -> None:
+    assert held(one.keeper.acquire(NOON, TTL, at_least=MOST_EPOCHS)).lease.epoch == MOST_EPOCHS
+    with pytest.raises(CommitError, match="no epoch is left"):
+        two.keeper.acquire(LATER, TTL)
+    assert held(one.keeper.acquire(NOON, TTL)).lease.epoch == MOST_EPOCHS
 
 
 def test_of_two_at_the_same_moment_exactly_one_leads(repo: GitRemote, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from reconciler.inventory.fact import Asked, Fact, Rows, always, number
 from reconciler.inventory.texts import files
+from reconciler.model.epoch import MOST_EPOCHS
 from reconciler.model.known import JsonValue, Known
 
 _READS = r"""
@@ -26,12 +27,20 @@ def parse(stdout: str, _: Asked) -> Rows:
             case Known(text):
                 told = "\n".join(text or ())
                 try:
-                    rows[name] = number(told)
+                    rows[name] = _epoch(told)
                 except ValueError as exc:
                     rows[name] = {"unknown": str(exc)}
             case unknown:
                 rows[name] = {"unknown": unknown.why}
     return rows
+
+
+def _epoch(told: str) -> int:
+    """Read an epoch that a leader can still be above."""
+    epoch = number(told)
+    if epoch >= MOST_EPOCHS:
+        raise ValueError(f"not an epoch of a leader: {epoch}")
+    return epoch
 
 
 FACT = Fact(section="epochs", reads=always(_READS), parse=parse)
