@@ -10,7 +10,7 @@ ROOT/runs/RUN/            the claim, once it has a manifest, which is written la
     state                 its last whole line counts: lines are appended
     steps/N/{out,err,exit,pid,timedout}
     cancel                somebody wants it ended
-ROOT/runs/.done/RUN, ROOT/runs/.done.before/RUN
+ROOT/done/RUN, ROOT/done.before/RUN
                       never starts (again): its end is known elsewhere, or it was cancelled before its start came
 ROOT/markers/FLEET@ASSOCIATION, ROOT/acknowledged@FLEET
                       what was last applied, and how many runs are known to be reported: of this fleet alone
@@ -303,16 +303,16 @@ remove_run() { # never half: a folder without its `begun` would look like one th
     printf 'absent\nend\n'
 }
 mark_done() { # before anybody is told that it is not there: a start of it may still be on its way to us
-    printf '' 2>/dev/null >"$root/runs/.done/$run" && return
-    mkdir "$root/runs/.done" 2>/dev/null
-    printf '' 2>/dev/null >"$root/runs/.done/$run"
+    printf '' 2>/dev/null >"$root/done/$run" && return
+    mkdir "$root/done" 2>/dev/null
+    printf '' 2>/dev/null >"$root/done/$run"
 }
 is_done() {
-    [ -e "$root/runs/.done/$run" ] || [ -e "$root/runs/.done.before/$run" ]
+    [ -e "$root/done/$run" ] || [ -e "$root/done.before/$run" ]
 }
 turn_done() { # needs the door: the last thousand marks stay, and those of the thousand before
-    set -- "$root"/runs/.done/*
-    [ "$#" -lt 1000 ] || { rm -rf "$root/runs/.done.before" && mv "$root/runs/.done" "$root/runs/.done.before"; }
+    set -- "$root"/done/*
+    [ "$#" -lt 1000 ] || { rm -rf "$root/done.before" && mv "$root/done" "$root/done.before"; }
 }
 remove_known() { # what it came to is known, and nobody starts it again: cut anywhere, the rest has ended, or is no run
     # On a full disk its files make room for the mark; without one it stays, and is settled again.

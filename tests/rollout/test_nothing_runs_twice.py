@@ -210,7 +210,7 @@ def test_a_node_killed_while_it_forgets_never_runs_it_again(node: HomeNode, cut:
 
 def test_marks_of_what_is_done_are_bounded_in_number(node: HomeNode) -> None:
     order = an_order(a_step(f"echo ran >>{node.log}\n"))
-    marks, before = node.root / "runs/.done", node.root / "runs/.done.before"
+    marks, before = node.root / "done", node.root / "done.before"
     for _ in range(3):
         start(HomeSession(node), order)
         HomeSession(node).run(noted(order))
