@@ -38,6 +38,9 @@ WAIT = 3
 TICK = 0.2
 """Seconds between looks at `stop` and the clock while nothing is reported."""
 
+CROWDED = 2.0
+"""Seconds before a run is looked at again where there are more of them than threads."""
+
 RETURN_PATIENCE = 300.0
 """Seconds that a node may be away for a reboot before no other one is rebooted: servers with much memory take minutes."""
 
@@ -343,7 +346,7 @@ class _RollOut:
     def _delay(self, flight: Flight) -> float:
         if flight.failures:
             return BACKOFF[min(flight.failures, len(BACKOFF)) - 1]
-        return 0.0 if len(self._flights) <= self._manner.workers else 2.0
+        return 0.0 if len(self._flights) <= self._manner.workers else CROWDED
 
     def _land(self, item: PlanItem, outcome: Outcome) -> None:
         """Note an item's outcome, and free its node and its slot."""
