@@ -28,7 +28,7 @@ def step_number(record: CommandRecord, invocation: Invocation, wanted: str | Non
 
     SSM: a step's name with schema 2.x; the plugin's with 1.2, where ours may be named by its id, too.
     """
-    names = [step.name for step in invocation.steps]
+    names = _names(invocation)
     if wanted is None:
         if len(names) > 1:
             raise UsageError(
@@ -47,6 +47,14 @@ def step_number(record: CommandRecord, invocation: Invocation, wanted: str | Non
     raise UsageError(f"InvalidPluginName: there is no step {wanted!r} (there are: {', '.join(known) or 'none'})")
 
 
+def _names(invocation: Invocation) -> list[str]:
+    """Name each step so that one is meant: elements of schema 1.2 may share an `id`, and the second gets its number."""
+    names: list[str] = []
+    for number, step in enumerate(invocation.steps, 1):
+        names.append(f"{step.name}.{number}" if step.name in names else step.name)
+    return names
+
+
 def _plugin(record: CommandRecord, number: int) -> str:
     return record.plugins[number - 1] if number <= len(record.plugins) else ""
 
@@ -54,7 +62,7 @@ def _plugin(record: CommandRecord, number: int) -> str:
 def plugin_name(record: CommandRecord, invocation: Invocation, number: int) -> str:
     """Give what SSM calls a step: the plugin with schema 1.2, where it has one element; else the step's own name."""
     plugin = _plugin(record, number)
-    return plugin if plugin and record.plugins.count(plugin) == 1 else invocation.steps[number - 1].name
+    return plugin if plugin and record.plugins.count(plugin) == 1 else _names(invocation)[number - 1]
 
 
 def plugin_answer(

@@ -1,5 +1,6 @@
 """What get-command-invocation and list-command-invocations answer about steps, and which commands list-commands means."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,6 +69,15 @@ def test_a_wrong_plugin_is_refused_and_the_right_ones_are_named() -> None:
         UsageError, match=r"InvalidPluginName: .*\(there are: 0.aws:runShellScript, aws:runShellScript\)"
     ):
         step_number(record, invocation, "aws:runPowerShellScript")
+
+
+def test_two_elements_of_one_id_are_both_reached() -> None:
+    record, invocation = a_record(Detail.FAILED, ("four", "Success", 0), ("four", "Failed", 7))
+    assert [step_number(record, invocation, name) for name in ("four", "four.2")] == [1, 2]
+    assert [row["Name"] for row in invocation_answer(replace(record, plugins=()), invocation)["Plugins"]] == [
+        "four",
+        "four.2",
+    ]
 
 
 def test_status_and_code_are_both_of_the_step_that_is_meant() -> None:
