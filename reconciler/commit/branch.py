@@ -70,6 +70,8 @@ class ReportsBranch:
     _believed: set[CommitId] = field(default_factory=set, init=False)
     _known: tuple[CommitId, dict[str, str]] | None = field(default=None, init=False)
     """The files of the last tip we committed upon."""
+    _anew: tuple[datetime, CommitId | None] | None = field(default=None, init=False)
+    """When a person had history begin anew, and upon what: until that is written, our clone knows nothing of it."""
 
     def __post_init__(self) -> None:
         branch_name(self.branch)
@@ -87,6 +89,9 @@ class ReportsBranch:
                 self.repository.fetch(place, (self.ref, HEARTBEAT_REF, LEASE_REF))
             except SourceError as exc:
                 unreachable.append(str(exc))
+        if self._anew is not None:
+            self.start_anew(self._anew[0])
+            return Standing(tip=self.tip(), unreachable=tuple(unreachable))
         lost = self._lost(self.places.home)
         if lost is None:
             self._join()
@@ -94,6 +99,8 @@ class ReportsBranch:
 
     def tip(self) -> CommitId | None:
         """Give the branch with what waits, as of the last look; asks nobody."""
+        if self._anew is not None:
+            return self._anew[1]
         return self._commit(self._queue) or self._commit(self.places.home.tracking(self.ref))
 
     def write(
@@ -113,13 +120,14 @@ class ReportsBranch:
         there = self._files(tip)
         news = {path: content for path, content in changes.items() if _differs(there.get(path), content)}
         if not news:
+            self._move_queue(tip)
             return None
         tied = message.trailers if epoch is None else {**message.trailers, EPOCH: str(epoch)}
         text = Message(subject=message.subject, body=message.body, trailers=tied).text()
         parents = () if tip is None else (tip,)
         request = WriteRequest(parents=parents, changes=news, message=text, person=self.person, when=now)
         made = self.repository.write_commit(request)
-        self.repository.update_refs({self._queue: (self.repository.ref(self._queue), made)})
+        self._move_queue(made)
         self._known = (made, _with(there, news))
         return made
 
@@ -143,19 +151,32 @@ class ReportsBranch:
         return Publication(tip=self.tip(), waiting=self._waiting(), reasons=refused)
 
     def start_anew(self, now: datetime) -> None:
-        """Take the places as they are now for the truth: for `--new-history`, by a person's word.
+        """Take the places as they are for the truth: for `--new-history`, by a person's word.
 
-        What we had is kept in our clone under `refs/abandoned/`.
+        Only what is written next makes it so, in one move: who is ended before, or does not lead, believes what it believed.
+        What we had is then kept in our clone under `refs/abandoned/`.
         """
+        tips = [self._commit(place.tracking(self.ref)) for place in self.places.all]
+        self._anew = now, join(self.repository, None, tips, self.person)
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether a new history was asked for, and nothing is written of it yet."""
+        return self._anew is not None
+
+    def _move_queue(self, made: CommitId | None) -> None:
+        """Let what waits end at `made`; where history begins anew, that becomes true with it."""
         old = self.repository.ref(self._queue)
-        if old is not None:
-            kept = f"refs/abandoned/{self.branch}/{int(now.timestamp())}"
-            self.repository.update_refs({kept: (None, old), self._queue: (old, None)}, checked=False)
-        for place in self.places.all:
-            seen = self.repository.ref(self._published(place))
-            if seen is not None:
-                self.repository.update_refs({self._published(place): (seen, None)})
-            self._remember(place)
+        moved: dict[str, tuple[str | None, str | None]] = {self._queue: (old, made)}
+        if self._anew is not None:
+            if old is not None:
+                kept = f"refs/abandoned/{self.branch}/{int(self._anew[0].timestamp())}"
+                moved[kept] = (self.repository.ref(kept), old)
+            for place in self.places.all:
+                published = self._published(place)
+                moved[published] = (self.repository.ref(published), self._commit(place.tracking(self.ref)))
+        self.repository.update_refs({ref: (held, new) for ref, (held, new) in moved.items() if held != new})
+        self._anew = None
 
     @property
     def _queue(self) -> str:

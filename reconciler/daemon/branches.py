@@ -232,7 +232,10 @@ class Branches:
         return read if standing.lost is None else replace(read, history=replace(read.history, lost=standing.lost))
 
     def begin_history_anew(self, accepted: Accepted, base: Ground) -> tuple[Accepted, Ground]:
-        """Forget the reports as they were; which commit they knew was accepted still counts, if they can be read."""
+        """Leave the reports as they were out; which commit they knew was accepted still counts, if they can be read.
+
+        They are forgotten once the rebuilt report is written.
+        """
         try:
             reports = self.look(base.desired)
         except SourceError:
@@ -250,6 +253,11 @@ class Branches:
             forgotten=tuple(path for path in there if path.startswith(("nodes/", "inventory/"))),
         )
         return accepted, base
+
+    def give_up_beginning_anew(self) -> None:
+        """Go by the reports as they are again, where a new history was asked for and nothing was written of it."""
+        if self._reports is not None and self._reports.branch.begins_anew:
+            self._reports = None
 
     def _only_the_ledger(self, standing: Standing) -> Branch:
         """Give what a person's word leaves of the reports: when versions were first seen is no matter of any node's history."""

@@ -71,6 +71,10 @@ LEDGER_BEGINS = (
     "package versions were seen for the first time: their waits begin now, however old they are; "
     "`reconciler ledger seed` writes older dates into a file for review"
 )
+NOT_BEGUN_ANEW = (
+    "--new-history was not followed: only the host that leads begins a new history; ask for it there, or here with "
+    "--take-over once that host is gone"
+)
 OUTPUTS_KEPT = timedelta(days=14)
 """SSM keeps the output of commands on a node for 336 hours."""
 
@@ -323,6 +327,8 @@ class Controller:
             leading.take(self._leadership.above(heard))
             return leading.terms
 
+        if request.new_history and leading.lease is None and not request.dry_run:
+            return self._not_begun_anew(request, stop)
         orphans = () if leading.lease is None else self._commands.orphans(reports.standing.tip, self.clock())
         books = self._books(reports)
         done = reconcile(
@@ -346,6 +352,8 @@ class Controller:
             ),
             books,
         )
+        if request.new_history and leading.lease is None and not request.dry_run:  # the nodes knew better
+            return self._not_begun_anew(request, stop)
         if not done.patches.clock:  # a clock that jumped is doubted until it is back, or somebody starts us anew
             self._clock_before = self._clock_now
         problems[:0] = leading.words
@@ -388,6 +396,11 @@ class Controller:
             seconds=monotonic() - began,
         )
 
+    def _not_begun_anew(self, request: Request, stop: Event | None) -> PassResult:
+        """Only look, by the history there is: who does not lead writes none."""
+        looked = self._one_pass(replace(request, new_history=False), stop)
+        return replace(looked, problems=(NOT_BEGUN_ANEW, *looked.problems))
+
     def _books(self, reports: Reports) -> PatchBooks:
         """Give what patches are judged by, and what the clocks said when that was last asked."""
         before, now = self._clock_before, (self.clock(), self._ticks())
@@ -428,6 +441,7 @@ class Controller:
     def _synced(self, request: Request) -> tuple[Reports, Accepted, Ground]:
         """Fetch both branches, and decide what is in force and what was reported; no node is asked yet."""
         self.branches.read_ahead()
+        self.branches.give_up_beginning_anew()
         base, accepted = self.branches.in_force(request.accept_rewind)
         _asked(request, base)  # a request that means nothing is refused before anything is touched
         if request.new_history:

@@ -226,6 +226,23 @@ def test_person_may_begin_a_new_history(repo: GitRemote, host: Host) -> None:
     assert list(host.repository.refs("refs/abandoned/").values()) == [old]
 
 
+def test_a_new_history_is_begun_by_what_is_written_and_by_nothing_else(repo: GitRemote, host: Host) -> None:
+    first = host.report({"a": b"1"}, "One")
+    second = host.report({"a": b"2"}, "Two")
+    assert first is not None
+    assert second is not None
+    repo.git("update-ref", "refs/heads/compliance", first)
+    assert host.reports.look().lost is not None
+    before = host.repository.refs("refs/")
+    host.reports.start_anew(NOON)
+    assert host.reports.look().lost is None
+    assert host.repository.refs("refs/") == before  # a process that begins here knows of nothing
+    assert host.report({"a": b"1"}, "The same") is None
+    assert host.reports.look().lost is None
+    assert host.reports.tip() == repo.tip("compliance") == first
+    assert list(host.repository.refs("refs/abandoned/").values()) == [second]
+
+
 def test_person_may_accept_a_rewound_history(repo: GitRemote, host: Host) -> None:
     first = host.report({"a": b"1"}, "One")
     host.report({"a": b"2"}, "Two")

@@ -12,6 +12,7 @@ from reconciler.compliance.report import Status
 from reconciler.compliance.write import lines, node_path
 from reconciler.daemon.controller import Controller
 from reconciler.daemon.passing import PassResult, Request
+from reconciler.daemon.reporting import Reporter
 from reconciler.ids import NodeId
 from reconciler.settings import read_host_settings
 from tests.support.nodes import Fleet
@@ -173,6 +174,34 @@ def test_a_planted_run_that_no_node_remembers_is_not_believed_even_unsigned(site
     (finding,) = result.reports[NodeId("web-01")].findings
     assert "no trace" in finding.finding.reason
     assert result.reports[NodeId("web-02")].status is Status.COMPLIANT
+
+
+def dies(*_: object, **__: object) -> None:
+    """End a pass as a kill does, before anything of it is reported."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("how", ["killed", "another host leads"])
+def test_a_new_history_that_was_not_written_makes_no_planted_report_believed(
+    site: Site, fleet: Fleet, host_key: TestSigner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
+) -> None:
+    assert site.once().all_in_sync
+    plant(site, already_applied)
+    site.commit({"state/associations/motd.yaml": ONCE + "Parameters: {text: [another]}\n"})
+    is_unknown(site.once(), "--new-history")
+    if how == "killed":
+        with monkeypatch.context() as killed:
+            killed.setattr(Reporter, "report", dies)
+            with pytest.raises(KeyboardInterrupt):
+                site.once(Request(new_history=True, limit=("web-02",)))
+    else:
+        with site.controller(state_dir=tmp_path / "leader") as leader:
+            is_unknown(leader.one_pass(Request()), "--new-history")
+            is_unknown(site.once(Request(new_history=True)), "only the host that leads begins a new history")
+    is_unknown(site.once(), "--new-history")
+    assert site.once(Request(new_history=True)).all_in_sync
+    assert site.once().all_in_sync
+    assert ran(fleet) == [2, 2]
 
 
 def test_a_planted_file_of_nonsense_stops_nothing_but_belief(site: Site, fleet: Fleet, host_key: TestSigner) -> None:

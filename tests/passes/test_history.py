@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.compliance.report import Status
 from reconciler.daemon.passing import Request
+from reconciler.daemon.reporting import Reporter
 from tests.support.nodes import Fleet
 from tests.support.site import Site, bodies
 
@@ -63,6 +64,29 @@ def test_the_host_that_wrote_the_report_notices_that_it_was_rewound(site: Site, 
     result = site.once()
     assert any("rewound" in problem for problem in result.problems)
     assert {report.status for report in result.reports.values()} == {Status.UNKNOWN}
+    assert ran(fleet) == [2, 2]
+
+
+def test_a_new_history_killed_before_it_was_written_leaves_a_rewound_report_unknown(
+    site: Site, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.once()
+    site.commit({"state/associations/motd.yaml": ONCE + "Parameters: {text: [another]}\n"})
+    site.once()
+    site.git("update-ref", "refs/heads/compliance", site.git("rev-parse", "compliance~1"))
+
+    def dies(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(Reporter, "report", dies)
+        with pytest.raises(KeyboardInterrupt):
+            site.once(Request(new_history=True))
+    result = site.once()
+    assert any("rewound" in problem for problem in result.problems)
+    assert {report.status for report in result.reports.values()} == {Status.UNKNOWN}
+    assert site.once(Request(new_history=True)).all_in_sync
+    assert site.once().all_in_sync
     assert ran(fleet) == [2, 2]
 
 
