@@ -82,7 +82,7 @@ def outgrown(known: NodeHistory | None, facts: Facts, fleet: FleetId, ids: Abstr
             continue
         marker = json_object(text)
         executions = marker.get("n")
-        ours = marker.get("fleet") == fleet and marker.get("node") in ids
+        ours = marker.get("fleet") == fleet and any(marker.get("node") == each for each in ids)  # it may say any JSON
         if ours and is_count(executions) and executions > row.executions:
             told = f"it remembers run {executions} of {name}, the report run {row.executions}"
             return f"the report is older than the node: {told}: {REMEDY}"
@@ -150,7 +150,7 @@ def _markers(
     ours: dict[AssociationName, Mapping[str, object]] = {}
     for name, marker in read.items():
         executions = marker.get("n")
-        if is_count(executions) and marker.get("run") in {run_of(node, name, executions) for node in ids}:
+        if is_count(executions) and any(marker.get("run") == run_of(node, name, executions) for node in ids):
             ours[name] = marker
     return ours
 

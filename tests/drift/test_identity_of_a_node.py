@@ -71,9 +71,10 @@ def test_a_node_that_counts_more_runs_than_its_report_is_unknown() -> None:
         pytest.param(8, {}, State.UNKNOWN, id="one more than reported"),
         pytest.param(8, {"fleet": "another"}, State.PENDING, id="another fleet's"),
         pytest.param(8, {"node": "web-02"}, State.PENDING, id="another node's"),
+        pytest.param(8, {"node": [WEB]}, State.PENDING, id="nobody's"),
     ],
 )
-def test_a_node_that_remembers_a_later_run_than_its_report_is_unknown(n: int, of: dict[str, str], state: State) -> None:
+def test_a_node_that_remembers_a_later_run_than_its_report_is_unknown(n: int, of: dict[str, Any], state: State) -> None:
     told = {**json.loads(marker(n)["motd"]), "fleet": PLAIN.fleet.id, "node": WEB, **of}
     facts = some_facts(identity=identity(None), markers={"motd": json.dumps(told)})
     (found,) = find(PLAIN, facts, history=known(PLAIN, definition="old"))
