@@ -24,13 +24,14 @@ from reconciler.drift.definitions import (
     is_about_patches,
 )
 from reconciler.drift.finding import Cause, Finding
-from reconciler.drift.identity import history_of, renamed, with_traced
-from reconciler.drift.lost_history import guarded, outgrown, rebuilt
-from reconciler.drift.memory import with_findings, with_outcomes, with_seen, with_settled
+from reconciler.drift.identity import history_of
+from reconciler.drift.lost_history import OfThisFleet, outgrown
+from reconciler.drift.memory import with_findings, with_outcomes, with_seen
 from reconciler.drift.patched import PatchBooks, PatchSurvey
-from reconciler.drift.patches import PatchSurveyor, with_installed, with_patches, with_told
+from reconciler.drift.patches import PatchSurveyor, with_installed, with_patches
 from reconciler.drift.questions import questions
 from reconciler.drift.recheck import recheck
+from reconciler.drift.recollection import Basis, believed, recollected
 from reconciler.drift.refreshes import with_refreshes
 from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.collect import Collected, collect
@@ -198,8 +199,8 @@ class Pass:
     """What the plan was made from: with `plan.at` it makes the same plan again."""
     collected: Mapping[NodeId, Collected]
     history: History
-    pauses: Pauses = field(default_factory=Pauses)
-    """As they stood when the plan was made."""
+    basis: Basis = field(default_factory=Basis)
+    """What the plan stands on beside facts and commits."""
     patches: PatchSurvey = field(default_factory=PatchSurvey)
     """As they stand after looking again, with the ledger as it is now."""
 
@@ -244,38 +245,26 @@ def reconcile(
     )
     now, planned_at = world.clock(), monotonic()
     keys = {node: found.host_key for node, found in before.items()}
-    run_of = partial(run_id, desired.fleet.id)
-    believed = rebuilt if asked.new_history else guarded
-    former = {node.id: node.former_ids for node in desired.nodes.values() if node.former_ids}
-    history = believed(renamed(history, desired.nodes.values()), facts, now, run_of, former)
+    history = believed(history, facts, now, desired, new_history=asked.new_history, run_of=_run_of(desired))
     behind = _behind(desired, history, facts)
     # What is not taken into the books may not be forgotten on the node either.
     settled = tuple(each for each in settled if each.node not in behind or not _is_for_the_books(each))
-    # A command's run is in nobody's history: its record is a file of its own.
-    of_associations = [
-        record for record in settled if command_of(record.association) is None and record.node not in behind
-    ]
-    history = with_seen(with_traced(with_settled(history, of_associations, now), facts), facts, now, host_keys=keys)
-    history = with_told(history, of_associations, facts, base.patched)
     pauses = world.pauses()
-    patches = _look_at_patches(base, before, history, books, now, world)
-    history = with_patches(history, patches)
-    # What they tell of themselves counts in the books; nothing is begun on a node that takes nothing from us.
-    judged = facts if leading is None else without_refusing(facts, desired.fleet.id, leading.epoch)
-    planned_from = {node: _seen_as(found, judged[node]) for node, found in before.items()}
-    findings = _find(base, judged, history, now, asked, keys, pauses, patches)
-    plan = build_plan(
-        findings,
-        desired=desired,
-        targets=base.targets,
-        definitions=base.definitions,
-        facts=judged,
-        history=history,
-        now=now,
+    basis = Basis(
+        forced=asked.apply,
         allow_shrink=asked.allow_shrink,
-        facts_digest=world.facts_digest,
+        new_history=asked.new_history,
+        # A command's run is in nobody's history: its record is a file of its own.
+        settled=tuple(
+            record for record in settled if command_of(record.association) is None and record.node not in behind
+        ),
+        host_keys=keys,
+        skews=_skews(before),
+        epoch=None if leading is None else leading.epoch,
         pauses=pauses,
     )
+    decided = decide(base, facts, history, now, basis, books, world.patches, world.facts_digest)
+    history, patches, findings, plan = decided.history, decided.patches, decided.findings, decided.plan
     if leading is None:
         return Pass(
             plan=plan,
@@ -285,7 +274,7 @@ def reconcile(
             before=before,
             collected=before,
             history=history,
-            pauses=pauses,
+            basis=basis,
             patches=patches,
         )
     outcomes = roll_out(
@@ -335,9 +324,7 @@ def reconcile(
         then = replace(books, ledger=patches.ledger, reported={**books.reported, **facts})
         looked = _look_at_patches(base, again, history, then, world.clock(), world)
         history = with_patches(history, looked)
-        again_found = _find(
-            base, after, history, world.clock(), replace(asked, apply=None), keys, world.pauses(), looked
-        )
+        again_found = _find(base, after, history, world.clock(), None, keys, world.pauses(), looked)
         patches = patches.with_later(looked)
         left = tuple(finding for finding in findings if finding.node not in after) + again_found
         left = tuple(sorted(left, key=lambda finding: (finding.node, finding.association)))
@@ -354,16 +341,12 @@ def reconcile(
         outcomes=outcomes,
         settled=settled,
         findings=left,
-        before=planned_from,
+        before=before,
         collected=collected,
         history=history,
-        pauses=pauses,
+        basis=basis,
         patches=patches,
     )
-
-
-def _seen_as(found: Collected, facts: Facts) -> Collected:
-    return found if found.facts is facts else replace(found, facts=facts)
 
 
 def _behind(desired: DesiredState, history: History, facts: Mapping[NodeId, Facts]) -> frozenset[NodeId]:
@@ -379,6 +362,65 @@ def _behind(desired: DesiredState, history: History, facts: Mapping[NodeId, Fact
 
 def _is_for_the_books(record: RunRecord) -> bool:
     return record.status.ended and command_of(record.association) is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A plan, with what it came from."""
+
+    history: History
+    patches: PatchSurvey
+    findings: tuple[Finding, ...]
+    plan: Plan
+
+
+def decide(
+    base: Ground,
+    facts: Mapping[NodeId, Facts],
+    history: History,
+    now: datetime,
+    basis: Basis,
+    books: PatchBooks,
+    surveyor: PatchSurveyor,
+    facts_digest: FactsDigest,
+) -> Decided:
+    """Find drift and plan from a history that is believed, in a pass or later from what it kept: pure, always the same bytes."""
+    known = recollected(history, facts, now, basis, patched=base.patched)
+    patches = PatchSurvey(ledger=books.ledger)
+    if base.patched:
+        patches = surveyor.survey(base.desired, base.patched, facts, known, books, now, node_skews=basis.skews)
+    known = with_patches(known, patches)
+    # What they tell of themselves counts in the books; nothing is begun on a node that takes nothing from us.
+    judged = facts if basis.epoch is None else without_refusing(facts, base.desired.fleet.id, basis.epoch)
+    findings = _find(base, judged, known, now, basis.forced, basis.host_keys, basis.pauses, patches)
+    plan = build_plan(
+        findings,
+        desired=base.desired,
+        targets=base.targets,
+        definitions=base.definitions,
+        facts=judged,
+        history=known,
+        now=now,
+        allow_shrink=basis.allow_shrink,
+        facts_digest=facts_digest,
+        pauses=basis.pauses,
+    )
+    return Decided(history=known, patches=patches, findings=findings, plan=plan)
+
+
+def believed_again(
+    base: Ground, history: History, facts: Mapping[NodeId, Facts], at: datetime, basis: Basis
+) -> History:
+    """Give what a pass believed of the history on the branch, from what it kept."""
+    return believed(history, facts, at, base.desired, new_history=basis.new_history, run_of=_run_of(base.desired))
+
+
+def _run_of(desired: DesiredState) -> OfThisFleet:
+    return partial(run_id, desired.fleet.id)
+
+
+def _skews(collected: Mapping[NodeId, Collected]) -> tuple[float, ...]:
+    return tuple(found.skew_seconds for found in collected.values() if found.skew_seconds is not None)
 
 
 def _brought(plan: Plan, outcomes: tuple[Outcome, ...]) -> Iterator[tuple[NodeId, PatchOrder, datetime]]:
@@ -401,9 +443,8 @@ def _look_at_patches(
     """Take what nodes show into the ledger, and judge by it what they have."""
     if not base.patched:
         return PatchSurvey(ledger=books.ledger)
-    skews = [found.skew_seconds for found in collected.values() if found.skew_seconds is not None]
     facts = {node: found.facts for node, found in collected.items()}
-    return world.patches.survey(base.desired, base.patched, facts, history, books, now, node_skews=skews)
+    return world.patches.survey(base.desired, base.patched, facts, history, books, now, node_skews=_skews(collected))
 
 
 class Planner:
@@ -478,7 +519,7 @@ def _find(
     facts: Mapping[NodeId, Facts],
     history: History,
     now: datetime,
-    asked: Asked,
+    apply: AssociationName | None,
     host_keys: Mapping[NodeId, str | None],
     pauses: Pauses,
     patches: PatchSurvey,
@@ -491,7 +532,7 @@ def _find(
         history,
         now,
         definitions=base.definitions,
-        forced=None if asked.apply is None else lambda name, _node: name == asked.apply,
+        forced=None if apply is None else lambda name, _node: name == apply,
         host_keys=host_keys,
         pauses=pauses,
         patches=patches,

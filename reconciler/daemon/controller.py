@@ -281,7 +281,7 @@ class Controller:
         reports = self.branches.look(base.desired)
         kept = None if inventory is None else self._replays.find(inventory)
         if kept is not None:
-            return self._offline.again(kept, at or kept.at)
+            return self._offline.again(kept, at)
         if inventory is not None:
             commit = self.branches.commit_of(inventory)
             branch = self.branches.committed_at(commit) or self._offline.branch_at(commit)
@@ -366,7 +366,7 @@ class Controller:
         files: tuple[str, ...] = ()
         made, words = (None, "nothing was committed")
         if lease is not None:
-            self._keep(base, done, books.kept)
+            self._keep(base, done, books)
             told = Told(base=base, done=done, everyone=everyone, summary=summary, lease=lease.lease, orphans=orphans)
             connect = self.connections.pool(base.desired).connect
             met: list[str] = []
@@ -530,18 +530,18 @@ class Controller:
             state_commit=base.desired.commit,
             target_counts=done.history.target_counts,
             problems=accepted.problems,
-            pauses=tuple(done.pauses.in_words(self.clock())),
+            pauses=tuple(done.basis.pauses.in_words(self.clock())),
         )
         return everyone, summary
 
-    def _keep(self, base: Ground, done: Pass, kept: frozenset[str]) -> None:
+    def _keep(self, base: Ground, done: Pass, books: PatchBooks) -> None:
         """Keep what spares the next pass work, and what this one was made from; let go of what is old."""
         fleet = base.desired.nodes
         self._held = {n: c for n, c in {**self._collected(), **done.collected}.items() if n in fleet}
         self._cache.save(self._held)
         forget_before(self.outputs, self.clock() - OUTPUTS_KEPT)
         before = {name: found.facts for name, found in done.before.items()}
-        self._replays.keep(done.plan, before, done.pauses, base.downloads, kept)
+        self._replays.keep(done.plan, before, done.basis, books, base.downloads)
 
     def _accept(self, base: Ground, done: Pass) -> None:
         """Remember the commit as accepted: only once it is reported, or an `Allow-Shrink` it carries is lost with us."""

@@ -9,15 +9,16 @@ from reconciler.compliance.read import Branch, read_branch_files
 from reconciler.compliance.report import Status, item_status
 from reconciler.daemon.replay import Kept
 from reconciler.drift.patched import PatchBooks
+from reconciler.drift.patches import PatchSurveyor
 from reconciler.errors import DesiredStateError, SourceError, UsageError
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
-from reconciler.model.pause import Pauses
 from reconciler.plan.difference import PlanDifference, difference
+from reconciler.plan.digest import FactsDigest
 from reconciler.plan.plan import Plan
 from reconciler.problem import Gravity, Problem
-from reconciler.reconcile import Ground, Planner, ground
+from reconciler.reconcile import Ground, Planner, believed_again, decide, ground
 from reconciler.source.repository import Repository
 
 Read = Callable[[CommitId], tuple[DesiredState | None, tuple[Problem, ...]]]
@@ -66,16 +67,35 @@ class OfflinePlans:
         facts = {node: known.get(node, Facts(node=node, unreachable="never collected")) for node in nodes}
         return self._planned(base, facts, branch, now, allow_shrink)
 
-    def again(self, kept: Kept, at: datetime) -> Planned:
-        """Make a plan of an earlier pass again, from what that pass kept."""
+    def again(self, kept: Kept, at: datetime | None = None) -> Planned:
+        """Make a plan of an earlier pass again, from what that pass kept; `at`: of what it knew, for another instant.
+
+        Raises SourceError where another plan comes of it: what is shown would not be what ran.
+        """
         desired = None if kept.commit is None else self._read(kept.commit)[0]
         if desired is None:
             raise SourceError(f"commit {kept.commit}, which that plan was made of, cannot be read any more")
         history = () if kept.history is None else read_branch(self._repository, kept.history)
         branch = replace(read_branch_files(history, kept.history), downloads=kept.downloads)
-        return self._planned(
-            ground(self._narrowed(desired)), kept.facts, branch, at, frozenset(), kept.pauses, kept.kept
+        books = PatchBooks(
+            ledger=branch.ledger,
+            committed_at=branch.committed_at,
+            reported=branch.facts,
+            keeps_files=kept.keeps_files,
+            kept=kept.kept,
+            clock_before=kept.clock_before,
+            elapsed=kept.elapsed,
         )
+        base = self._recalled(ground(self._narrowed(desired)), branch.downloads)
+        known = believed_again(base, branch.history, kept.facts, at or kept.at, kept.basis)
+        done = decide(base, kept.facts, known, at or kept.at, kept.basis, books, PatchSurveyor(), FactsDigest())
+        if at in (None, kept.at) and done.plan.digest != kept.digest:
+            raise SourceError(
+                f"plan {kept.digest[:12]} cannot be made again: from what was kept of it comes {done.plan.digest[:12]}. "
+                "The host settings, the release or the history may be others since then"
+            )
+        left = any(item_status(finding) is not Status.COMPLIANT for finding in done.findings)
+        return Planned(plan=done.plan, nothing_left=not left)
 
     def _planned(
         self,
@@ -84,8 +104,6 @@ class OfflinePlans:
         branch: Branch,
         now: datetime,
         allow_shrink: frozenset[AssociationName],
-        pauses: Pauses | None = None,
-        kept: frozenset[str] = frozenset(),
     ) -> Planned:
         survey, plan = self._planner.plan(
             self._recalled(base, branch.downloads),
@@ -93,8 +111,7 @@ class OfflinePlans:
             branch.history,
             now,
             allow_shrink=allow_shrink,
-            pauses=pauses,
-            books=PatchBooks(ledger=branch.ledger, committed_at=branch.committed_at, reported=branch.facts, kept=kept),
+            books=PatchBooks(ledger=branch.ledger, committed_at=branch.committed_at, reported=branch.facts),
         )
         left = any(item_status(finding) is not Status.COMPLIANT for finding in survey.noteworthy)
         return Planned(plan=plan, nothing_left=not left)

@@ -4,23 +4,28 @@ import gzip
 import secrets
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 import structlog
 
-from reconciler.daemon.pause_file import decode_pauses, encode_pauses
+from reconciler.daemon.basis_text import decode_basis, encode_basis
+from reconciler.drift.patched import PatchBooks
+from reconciler.drift.recollection import Basis
 from reconciler.errors import SourceError, UsageError
-from reconciler.ids import CommitId, NodeId
+from reconciler.ids import CommitId, Digest, NodeId
 from reconciler.inventory.canonical import canonical, read_canonical
-from reconciler.inventory.observed import Facts
-from reconciler.model.pause import Pauses
+from reconciler.inventory.observed import VOLATILE, VOLATILE_ROWS, Facts
+from reconciler.model.known import JsonValue, Known, Unknown
 from reconciler.plan.plan import Plan
 
 log = structlog.get_logger()
+
+VERSION = 2
+"""Of what is kept: what another release kept is as good as not kept."""
 
 KEPT = 50
 """Plans with items whose facts are kept; older ones go."""
@@ -30,14 +35,20 @@ KEPT = 50
 class Kept:
     """What one plan stood on."""
 
+    digest: Digest
     commit: CommitId | None
     history: CommitId | None
     at: datetime
     facts: Mapping[NodeId, Facts]
-    pauses: Pauses
+    """With their volatile sections: run folders and markers on nodes say what may run next."""
+    basis: Basis
     downloads: bytes | None = None
+    keeps_files: bool = False
     kept: frozenset[str] = frozenset()
     """Checksums of the files of patches that this host held."""
+    clock_before: datetime | None = None
+    elapsed: timedelta | None = None
+    """What the clocks had said since the pass before, as in `PatchBooks`."""
 
 
 class Replays:
@@ -50,21 +61,27 @@ class Replays:
         self,
         plan: Plan,
         facts: Mapping[NodeId, Facts],
-        pauses: Pauses,
+        basis: Basis,
+        books: PatchBooks,
         downloads: bytes | None = None,
-        kept: frozenset[str] = frozenset(),
     ) -> None:
         """Keep what `plan` was made from; a plan without items has nothing to be asked about."""
         if not plan.items:
             return
         value = {
+            "version": VERSION,
+            "digest": plan.digest,
             "commit": plan.commit,
             "history": plan.history,
             "at": plan.at.isoformat(),
-            "pauses": encode_pauses(pauses.all).decode(),
             "downloads": None if downloads is None else downloads.decode(),
-            "kept": sorted(kept),
+            "keeps_files": books.keeps_files,
+            "kept": sorted(books.kept),
+            "clock_before": None if books.clock_before is None else books.clock_before.isoformat(),
+            "elapsed": None if books.elapsed is None else books.elapsed.total_seconds(),
+            "basis": encode_basis(basis),
             "facts": {node: canonical(found).decode() for node, found in facts.items()},
+            "volatile": {node: _volatile(found) for node, found in facts.items()},
         }
         try:
             self._write(f"{plan.digest}.json.gz", gzip.compress(orjson.dumps(value), compresslevel=1))
@@ -107,12 +124,55 @@ class Replays:
 
 
 def _kept(value: Mapping[str, Any]) -> Kept:
+    if value.get("version") != VERSION:
+        raise ValueError("another release kept it")
+    before, elapsed = value["clock_before"], value["elapsed"]
     return Kept(
+        digest=Digest(value["digest"]),
         commit=value["commit"],
         history=value["history"],
         at=datetime.fromisoformat(value["at"]),
-        pauses=Pauses(all=decode_pauses(value["pauses"].encode())) if "pauses" in value else Pauses(),
-        downloads=value["downloads"].encode() if value.get("downloads") is not None else None,
-        kept=frozenset(value.get("kept", ())),
-        facts={NodeId(node): read_canonical(NodeId(node), text.encode()) for node, text in value["facts"].items()},
+        basis=decode_basis(value["basis"]),
+        downloads=None if value["downloads"] is None else value["downloads"].encode(),
+        keeps_files=value["keeps_files"],
+        kept=frozenset(value["kept"]),
+        clock_before=None if before is None else datetime.fromisoformat(before),
+        elapsed=None if elapsed is None else timedelta(seconds=elapsed),
+        facts={
+            NodeId(node): _with_volatile(read_canonical(NodeId(node), text.encode()), value["volatile"][node])
+            for node, text in value["facts"].items()
+        },
     )
+
+
+def _volatile(facts: Facts) -> Mapping[str, Any]:
+    """Give what the committed form leaves out: sections, and rows of others; of those that are unknown, why."""
+    known: dict[str, dict[str, JsonValue]] = {}
+    unknown: dict[str, str] = {}
+    for name in sorted(VOLATILE & facts.sections.keys()):
+        match facts.sections[name]:
+            case Known(rows):
+                known[name] = dict(rows.items())
+            case Unknown(why=why):
+                unknown[name] = why
+    rows = {}
+    for name in {section for section, _ in VOLATILE_ROWS} & facts.sections.keys():
+        match facts.sections[name]:
+            case Known(whole):
+                rows[name] = {row: whole[row] for of, row in VOLATILE_ROWS if of == name and row in whole}
+            case _:
+                pass
+    return {"known": known, "unknown": unknown, "rows": rows}
+
+
+def _with_volatile(facts: Facts, volatile: Mapping[str, Any]) -> Facts:
+    sections = {name: facts.sections[name] for name in facts.sections}
+    for name, rows in volatile["rows"].items():
+        match sections.get(name):
+            case Known(committed):
+                sections[name] = Known({**committed, **rows})
+            case _:
+                pass
+    sections |= {name: Known(rows) for name, rows in volatile["known"].items()}
+    sections |= {name: Unknown(why) for name, why in volatile["unknown"].items()}
+    return replace(facts, sections=sections)

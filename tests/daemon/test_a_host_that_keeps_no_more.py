@@ -8,9 +8,10 @@ import pytest
 from reconciler.daemon.host_errors import host_errors
 from reconciler.daemon.replay import Replays
 from reconciler.drift.finding import Cause
+from reconciler.drift.patched import PatchBooks
+from reconciler.drift.recollection import Basis
 from reconciler.errors import HostError, SourceError
 from reconciler.ids import AssociationName, Digest, NodeId, RunId
-from reconciler.model.pause import Pauses
 from reconciler.plan.plan import Plan, PlanItem
 from tests.drift.builders import NOW
 
@@ -37,7 +38,7 @@ PLAN = Plan(
 
 def kept_in(folder: Path) -> Path:
     """Keep the plan; gives its file."""
-    Replays(folder).keep(PLAN, {}, Pauses())
+    Replays(folder).keep(PLAN, {}, Basis(), PatchBooks())
     (file,) = folder.iterdir()
     return file
 
@@ -71,5 +72,5 @@ def test_a_kept_plan_that_was_cut_counts_as_not_kept(tmp_path: Path, share: int)
 def test_a_plan_that_finds_no_place_ends_no_pass(tmp_path: Path) -> None:
     folder = tmp_path / "plans"
     folder.write_text("a file where the folder should be")
-    Replays(folder).keep(PLAN, {}, Pauses())
+    Replays(folder).keep(PLAN, {}, Basis(), PatchBooks())
     assert Replays(folder).find(PLAN.digest) is None
