@@ -52,6 +52,7 @@ from reconciler.model.questions import Questions
 from reconciler.patching.needed_files import files_to_keep
 from reconciler.plan.difference import PlanDifference
 from reconciler.plan.digest import FactsDigest
+from reconciler.plan.notes import waiting_windows
 from reconciler.plan.run_id import command_of
 from reconciler.reconcile import Asked, Ground, Leading, Pass, World, reconcile
 from reconciler.rollout.fencing import Heard
@@ -423,12 +424,13 @@ class Controller:
         return GoingRuns(left, base.desired, connect, NodeRuns(OutputKeeper(self.outputs)))
 
     def warnings(self, base: Ground) -> tuple[str, ...]:
-        """Give what should be otherwise with the key that pushes reports, as found last; asks nobody."""
+        """Give what should be otherwise with the key that pushes reports, as found last, and what git asks for in vain."""
         return self._warnings(base, find_places(self.repository, base.desired.fleet.reports_remote))
 
     def _warnings(self, base: Ground, places: Places) -> tuple[str, ...]:
         branch = self.branches.state_branch(base) if self._rights.concern(places) else None
-        return () if branch is None else self._rights.warnings(places, branch)
+        rights = () if branch is None else self._rights.warnings(places, branch)
+        return (*rights, *waiting_windows(base.desired))
 
     def _ask_rights(self, base: Ground, reports: Reports) -> None:
         places = reports.branch.places

@@ -17,10 +17,21 @@ _TEENS = range(11, 14)
 
 
 def notes(desired: DesiredState, targets: Targets, items: tuple[PlanItem, ...]) -> tuple[str, ...]:
-    """Give every note, by association."""
+    """Give every note, by association, and behind them what windows would do."""
     counts = Counter(item.association for item in items)
-    return tuple(
+    of_associations = (
         note for name in sorted(desired.associations) for note in _notes(desired.associations[name], targets, counts)
+    )
+    return (*of_associations, *waiting_windows(desired))
+
+
+def waiting_windows(desired: DesiredState) -> tuple[str, ...]:
+    """Say of each window that has tasks that they wait: whoever reads "in sync" must not take them for done."""
+    return tuple(
+        f"window {name} ({window.file}): Waiting, not supported yet: its {len(tasks)} task{'s' if len(tasks) != 1 else ''} "
+        "never run; what must run belongs to an association"
+        for name, window in sorted(desired.windows.items())
+        if isinstance(tasks := window.body.get("Tasks"), (list, tuple)) and tasks
     )
 
 

@@ -45,6 +45,33 @@ def test_before_the_first_pass_nobody_says_that_all_is_well(tmp_path: Path) -> N
     assert host.run("inventory", "show", "this-machine", "--repo", "fleet", code=64).out == ""
 
 
+WINDOW = """\
+Name: {name}
+Schedule: cron(0 2 ? * SUN *)
+Duration: 2
+Cutoff: 1
+"""
+
+
+def test_tasks_of_a_window_wait_in_every_plan_pass_and_status(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.run("init", "fleet", code=0)
+    host.commit(
+        {
+            "state/windows/sunday.yaml": WINDOW.format(name="sunday-night") + "Targets: [{}]\nTasks: [{}, {}]\n",
+            "state/windows/empty.yaml": WINDOW.format(name="without-tasks"),
+        }
+    )
+    said = (
+        "window sunday-night (state/windows/sunday.yaml:1): Waiting, not supported yet: its 2 tasks never run; "
+        "what must run belongs to an association"
+    )
+    for command in ("plan", "once", "status"):
+        told = host.run(command, "fleet").out
+        assert said in " ".join(told.split()), told
+        assert "without-tasks" not in told
+
+
 def test_after_a_pass_every_reading_command_answers(host: Host) -> None:
     assert "1 compliant" in host.run("status", "fleet", code=0).out
     assert "this-machine  COMPLIANT" in host.run("nodes", "fleet", code=0).out
