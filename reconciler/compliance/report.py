@@ -1,6 +1,6 @@
 """What is reported about a node and about the fleet."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -126,3 +126,19 @@ class FleetSummary:
     """By patch group; `*`: all nodes whose patches are looked at."""
     pauses: tuple[str, ...] = field(default=())
     """What people paused on the management host, a line each: shown whatever stands beside it."""
+
+
+class ReportedFacts(Mapping[NodeId, Facts]):
+    """The facts of reports, which are made where one is asked for."""
+
+    def __init__(self, reports: Mapping[NodeId, NodeReport]) -> None:
+        self._reports = reports
+
+    def __getitem__(self, node: NodeId) -> Facts:
+        return self._reports[node].facts
+
+    def __iter__(self) -> Iterator[NodeId]:
+        return iter(self._reports)
+
+    def __len__(self) -> int:
+        return len(self._reports)

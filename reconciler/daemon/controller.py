@@ -13,8 +13,7 @@ from time import CLOCK_BOOTTIME, clock_gettime, monotonic
 from reconciler.commit.lease import Held, HeldBy, LeaseKeeper
 from reconciler.commit.places import Places, find_places
 from reconciler.commit.state_folder import writing_from
-from reconciler.compliance.judge import judge, summarise
-from reconciler.compliance.report import FleetSummary, NodeReport, Status, item_status
+from reconciler.compliance.report import ReportedFacts, Status, item_status
 from reconciler.content.fetches import PATIENCE
 from reconciler.daemon.accepting import Accepted
 from reconciler.daemon.branches import Branches, believed_reporters
@@ -25,15 +24,15 @@ from reconciler.daemon.contents import Contents
 from reconciler.daemon.examination import Examination
 from reconciler.daemon.going import GoingRuns
 from reconciler.daemon.host_errors import host_errors
-from reconciler.daemon.leadership import Leadership
+from reconciler.daemon.leadership import Leadership, PassLead
 from reconciler.daemon.offline import OfflinePlans, Planned
-from reconciler.daemon.passing import PassResult, Request
+from reconciler.daemon.passing import PassResult, Request, asked_nodes, limited
 from reconciler.daemon.patch_files import PatchFiles
 from reconciler.daemon.pause_file import PauseFile
 from reconciler.daemon.push_rights import PushRights
 from reconciler.daemon.recording import OpenCommands
 from reconciler.daemon.replay import Replays
-from reconciler.daemon.reporting import Reporter, Reports, Told, ledger_words
+from reconciler.daemon.reporting import Reporter, Reports, Told, judged, ledger_words
 from reconciler.daemon.starting import scanned
 from reconciler.daemon.telling import unkept_words
 from reconciler.doctor.check import Check
@@ -48,7 +47,6 @@ from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
 from reconciler.model.known import JsonValue, Observed
 from reconciler.model.node import Transport
-from reconciler.model.questions import Questions
 from reconciler.patching.needed_files import files_to_keep
 from reconciler.plan.difference import PlanDifference
 from reconciler.plan.digest import FactsDigest
@@ -65,7 +63,6 @@ from reconciler.source.address import parse_address
 from reconciler.source.git_process import GitOptions
 from reconciler.source.local import git_folder
 from reconciler.source.repository import Repository
-from reconciler.targets.selector import parse_selectors
 from reconciler.transport.known_hosts import parse as parse_known_hosts
 
 LEDGER_BEGINS = (
@@ -129,7 +126,6 @@ class Controller:
         self._facts_digest = FactsDigest()
         self._replays = Replays(state_dir / "plans")
         self._cache = Cache(state_dir / "facts" / self.repository.folder.stem)
-        self._asked_more: tuple[Mapping[NodeId, Questions], Mapping[NodeId, Questions]] | None = None
         self._reporter = Reporter(self.repository, clock, on_lost=self._leadership.drop, stragglers=self._stragglers)
         self._offline = OfflinePlans(
             self.repository, self.branches.read_state, self.branches.narrowed, self.contents.recalled
@@ -227,12 +223,12 @@ class Controller:
     def limited(self, limit: tuple[str, ...]) -> tuple[NodeId, ...]:
         """Give the nodes that `--limit` means. Raises UsageError where it means none."""
         base, _ = self.branches.in_force()
-        return _limited(base, limit)
+        return limited(base, limit)
 
     def collect(self, limit: tuple[str, ...]) -> Mapping[NodeId, Collected]:
         """Ask nodes now; nothing is kept."""
         base, _ = self.branches.in_force()
-        nodes = [base.desired.nodes[name] for name in _limited(base, limit)]
+        nodes = [base.desired.nodes[name] for name in limited(base, limit)]
         connect = self.connections.pool(base.desired).connect
         return collect(nodes, base.questions, connect, before={}, clock=self.clock)
 
@@ -240,7 +236,7 @@ class Controller:
         """Ask nodes' servers for their host keys: (line, '') for each key, ('', trouble) where one did not answer."""
         base, _ = self.branches.in_force()
         desired = base.desired
-        named = [desired.nodes[name] for name in _limited(base, limit)]
+        named = [desired.nodes[name] for name in limited(base, limit)]
         nodes = [node for node in named if node.transport is Transport.SSH]
         if only_unpinned:
             known = parse_known_hosts(desired.known_hosts)
@@ -278,7 +274,7 @@ class Controller:
         """Plan without writing anything: from live facts, or from the facts of a commit of the compliance branch."""
         self.branches.read_ahead()
         base, accepted = self.branches.in_force()
-        nodes = _limited(base, limit)
+        nodes = limited(base, limit)
         reports = self.branches.look(base.desired)
         kept = None if inventory is None else self._replays.find(inventory)
         if kept is not None:
@@ -290,7 +286,7 @@ class Controller:
         asked = Asked(
             nodes=self.connections.warm_first(base.desired, nodes), dry_run=True, allow_shrink=accepted.allow_shrink
         )
-        base, _ = self.contents.settled(self._asking(base), self.clock())
+        base, _ = self.contents.settled(self.patch_files.asking(base), self.clock())
         books = self._books(reports)
         done = reconcile(base, reports.read.history, self._collected(), self._world(base), asked, books)
         return Planned(plan=done.plan, nothing_left=_nothing_left(done))
@@ -315,9 +311,9 @@ class Controller:
         began = monotonic()
         reports, accepted, base = self._clone.kept_sound(lambda: self._synced(request), _trouble)
         repaired = self._clone.told()
-        base, unfetched = self.contents.settled(self._asking(base), self.clock(), patience=PATIENCE)
+        base, unfetched = self.contents.settled(self.patch_files.asking(base), self.clock(), patience=PATIENCE)
         problems = [*repaired, *accepted.problems, *reports.standing.unreachable, *unfetched]
-        leading = _Leading()
+        leading = PassLead()
         if not request.dry_run:
             places, fleet = reports.branch.places, base.desired.fleet
             leading.take(
@@ -345,7 +341,7 @@ class Controller:
                 stragglers=self._stragglers,
             ),
             Asked(
-                nodes=self.connections.warm_first(base.desired, _asked(request, base)),
+                nodes=self.connections.warm_first(base.desired, asked_nodes(request, base)),
                 dry_run=leading.lease is None,
                 apply=None if request.apply is None else AssociationName(request.apply),
                 allow_shrink=accepted.allow_shrink,
@@ -363,7 +359,7 @@ class Controller:
         begins = not reports.read.ledger.archives and bool(done.patches.ledger.archives)
         lease = leading.lease
         self._going = self._left_going(base, done)
-        everyone, summary = self._judged(base, reports, accepted, done)
+        everyone, summary = judged(base, reports, accepted.problems, done, self.clock())
         files: tuple[str, ...] = ()
         made, words = (None, "nothing was committed")
         if lease is not None:
@@ -410,7 +406,7 @@ class Controller:
         return PatchBooks(
             ledger=read.ledger,
             committed_at=read.committed_at,
-            reported=_Reported(read.reports),
+            reported=ReportedFacts(read.reports),
             keeps_files=self.patch_files.keeps,
             kept=self.patch_files.kept(),
             clock_before=None if before is None else before[0],
@@ -445,7 +441,7 @@ class Controller:
         self.branches.read_ahead()
         self.branches.give_up_beginning_anew()
         base, accepted = self.branches.in_force(request.accept_rewind)
-        _asked(request, base)  # a request that means nothing is refused before anything is touched
+        asked_nodes(request, base)  # a request that means nothing is refused before anything is touched
         if request.new_history:
             accepted, base = self.branches.begin_history_anew(accepted, base)
         reports = self.branches.look(base.desired)
@@ -480,18 +476,6 @@ class Controller:
             patches=self._patches,
         )
 
-    def _asking(self, base: Ground) -> Ground:
-        """Ask nodes where their repositories lie, too, where this host keeps files of patches."""
-        if not self.patch_files.keeps:
-            return base
-        if self._asked_more is None or self._asked_more[0] is not base.questions:
-            more = {
-                node: replace(asked, addresses=True) if asked.patches else asked
-                for node, asked in base.questions.items()
-            }
-            self._asked_more = base.questions, more
-        return replace(base, questions=self._asked_more[1])
-
     def _keep_files(self, done: Pass) -> tuple[str, ...]:
         """Begin to fetch the files that nodes may need; gives what people should hear of it."""
 
@@ -504,37 +488,6 @@ class Controller:
         """Whether a command of that name has its sender on this host: a daemon's client, or another process."""
         command = command_of(association)
         return command is not None and is_being_sent(self.state_dir, command)
-
-    def _judged(
-        self, base: Ground, reports: Reports, accepted: Accepted, done: Pass
-    ) -> tuple[Mapping[NodeId, NodeReport], FleetSummary]:
-        """Give every node's report, those outside the limit as last reported, and the fleet's summary."""
-        known = reports.read.reports
-        facts = {name: found.facts for name, found in done.collected.items()}
-        judged = judge(
-            done.findings,
-            facts,
-            done.history,
-            known,
-            self.clock(),
-            done.outcomes,
-            done.plan.left_out,
-            done.patches,
-        )
-        everyone = {
-            name: judged.get(name) or known[name]
-            for name in sorted(base.desired.nodes)
-            if name in judged or name in known
-        }
-        summary = summarise(
-            everyone,
-            fleet=base.desired.fleet.id,
-            state_commit=base.desired.commit,
-            target_counts=done.history.target_counts,
-            problems=accepted.problems,
-            pauses=tuple(done.basis.pauses.in_words(self.clock())),
-        )
-        return everyone, summary
 
     def _keep(self, base: Ground, done: Pass, books: PatchBooks) -> None:
         """Keep what spares the next pass work, and what this one was made from; let go of what is old."""
@@ -551,74 +504,11 @@ class Controller:
             self.branches.accept(CommitId(base.desired.commit))
 
 
-class _Reported(Mapping[NodeId, Facts]):
-    """The facts of reports, which are made where one is asked for."""
-
-    def __init__(self, reports: Mapping[NodeId, NodeReport]) -> None:
-        self._reports = reports
-
-    def __getitem__(self, node: NodeId) -> Facts:
-        return self._reports[node].facts
-
-    def __iter__(self) -> Iterator[NodeId]:
-        return iter(self._reports)
-
-    def __len__(self) -> int:
-        return len(self._reports)
-
-
 def _trouble(synced: tuple[Reports, Accepted, Ground]) -> tuple[str, ...]:
     """Give what both branches are in trouble with: it may be our clone that is."""
     reports, accepted, _ = synced
     lost = reports.standing.lost
     return (*accepted.problems, *reports.standing.unreachable, *(() if lost is None else (lost,)))
-
-
-class _Leading:
-    """Whether one pass leads: nobody does so before the lease was taken, and the nodes may know better."""
-
-    def __init__(self) -> None:
-        self.lease: Held | None = None
-        self.words: tuple[str, ...] = ()
-        """What a person should hear of it."""
-
-    def take(self, verdict: Held | HeldBy | None) -> None:
-        """Note what the lease, or the nodes, say."""
-        match verdict:
-            case HeldBy(reason=reason):
-                self.lease, self.words = None, (f"{reason}: this pass only observes",)
-            case Held() as lease:
-                self.lease, self.words = lease, () if lease.confirmed else (lease.reason,)
-            case None:
-                pass
-
-    @property
-    def terms(self) -> Leading | None:
-        """What a pass may act under; None: it only looks."""
-        if self.lease is None:
-            return None
-        return Leading(epoch=self.lease.lease.epoch, until=self.lease.lease.expires if self.lease.confirmed else None)
-
-
-def _limited(base: Ground, limit: tuple[str, ...]) -> tuple[NodeId, ...]:
-    wanted = parse_selectors(limit, base.desired.groups)
-    found = tuple(name for name in sorted(base.desired.nodes) if wanted(base.desired.nodes[name]))
-    if limit and not found:
-        raise UsageError(f"no node of this fleet is meant by {', '.join(limit)}; `reconciler nodes` lists them")
-    return found
-
-
-def _asked(request: Request, base: Ground) -> tuple[NodeId, ...]:
-    """Give the nodes a pass is asked for. Raises UsageError where the request means nothing."""
-    nodes = _limited(base, request.limit)
-    if request.apply is None:
-        return nodes
-    name = AssociationName(request.apply)
-    if name not in base.desired.associations:
-        raise UsageError(f"no association is named {name!r}; state/associations holds them")
-    if not any(target.node in nodes for target in base.targets.by_association.get(name, ())):
-        raise UsageError(f"association {name!r} means none of these nodes: see its Targets")
-    return nodes
 
 
 def _nothing_left(done: Pass) -> bool:

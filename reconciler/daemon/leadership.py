@@ -10,6 +10,7 @@ from reconciler.commit.lease import Held, HeldBy, LeaseKeeper, holder_name
 from reconciler.commit.places import Places
 from reconciler.commit.state_folder import is_served
 from reconciler.model.fleet import Fleet
+from reconciler.reconcile import Leading
 from reconciler.rollout.fencing import Heard
 from reconciler.source.repository import Repository
 
@@ -102,3 +103,29 @@ class Leadership:
     def keeper(self, places: Places) -> LeaseKeeper:
         """Give who takes and releases the lease for us."""
         return LeaseKeeper(repository=self._repository, remote=places.lease, holder=self.holder)
+
+
+class PassLead:
+    """Whether one pass leads: nobody does so before the lease was taken, and the nodes may know better."""
+
+    def __init__(self) -> None:
+        self.lease: Held | None = None
+        self.words: tuple[str, ...] = ()
+        """What a person should hear of it."""
+
+    def take(self, verdict: Held | HeldBy | None) -> None:
+        """Note what the lease, or the nodes, say."""
+        match verdict:
+            case HeldBy(reason=reason):
+                self.lease, self.words = None, (f"{reason}: this pass only observes",)
+            case Held() as lease:
+                self.lease, self.words = lease, () if lease.confirmed else (lease.reason,)
+            case None:
+                pass
+
+    @property
+    def terms(self) -> Leading | None:
+        """What a pass may act under; None: it only looks."""
+        if self.lease is None:
+            return None
+        return Leading(epoch=self.lease.lease.epoch, until=self.lease.lease.expires if self.lease.confirmed else None)

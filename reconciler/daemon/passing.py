@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reconciler.compliance.report import FleetSummary, NodeReport, Status
-from reconciler.ids import CommitId, NodeId
+from reconciler.errors import UsageError
+from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.model.outcome import Outcome
 from reconciler.plan.plan import Plan
+from reconciler.reconcile import Ground
+from reconciler.targets.selector import parse_selectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +52,25 @@ class PassResult:
     def all_in_sync(self) -> bool:
         """Nothing pending, waiting, drifted, failed or unknown."""
         return self.lost is None and all(report.status is Status.COMPLIANT for report in self.reports.values())
+
+
+def limited(base: Ground, limit: tuple[str, ...]) -> tuple[NodeId, ...]:
+    """Give the nodes that a `--limit` means, all without one. Raises UsageError where it means none."""
+    wanted = parse_selectors(limit, base.desired.groups)
+    found = tuple(name for name in sorted(base.desired.nodes) if wanted(base.desired.nodes[name]))
+    if limit and not found:
+        raise UsageError(f"no node of this fleet is meant by {', '.join(limit)}; `reconciler nodes` lists them")
+    return found
+
+
+def asked_nodes(request: Request, base: Ground) -> tuple[NodeId, ...]:
+    """Give the nodes a pass is asked for. Raises UsageError where the request means nothing."""
+    nodes = limited(base, request.limit)
+    if request.apply is None:
+        return nodes
+    name = AssociationName(request.apply)
+    if name not in base.desired.associations:
+        raise UsageError(f"no association is named {name!r}; state/associations holds them")
+    if not any(target.node in nodes for target in base.targets.by_association.get(name, ())):
+        raise UsageError(f"association {name!r} means none of these nodes: see its Targets")
+    return nodes

@@ -6,7 +6,7 @@ decides, and its size is a bound. A file goes only to nodes whose own index show
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,10 @@ from reconciler.content.kept_files import MOST_OF_ONE_FILE, Held, KeptFiles, Wan
 from reconciler.content.web import HttpFetcher, HttpLimits
 from reconciler.documents.content import Content, ContentFile, HttpSource, Source, Unavailable
 from reconciler.errors import SourceError
+from reconciler.ids import NodeId
+from reconciler.model.questions import Questions
 from reconciler.patching.needed_files import FileToKeep
+from reconciler.reconcile import Ground
 from reconciler.settings import HostSettings
 
 MOST_AT_ONCE: Final = 500
@@ -56,6 +59,7 @@ class PatchFiles:
         self._sizes: dict[str, int] = {}
         self._failed: dict[str, _Failure] = {}
         self._problems: dict[str, str] = {}
+        self._asked_more: tuple[Mapping[NodeId, Questions], Mapping[NodeId, Questions]] | None = None
         self._lock = Lock()
         """Of `_problems`, which fetching threads fill."""
 
@@ -66,6 +70,18 @@ class PatchFiles:
     def kept(self) -> frozenset[str]:
         """Give the checksums of what is here; from any thread."""
         return frozenset(f"sha256:{sha256}" for sha256 in self._files.held()) if self.keeps else frozenset()
+
+    def asking(self, base: Ground) -> Ground:
+        """Ask nodes where their repositories lie, too, where this host keeps files of patches."""
+        if not self.keeps:
+            return base
+        if self._asked_more is None or self._asked_more[0] is not base.questions:
+            more = {
+                node: replace(asked, addresses=True) if asked.patches else asked
+                for node, asked in base.questions.items()
+            }
+            self._asked_more = base.questions, more
+        return replace(base, questions=self._asked_more[1])
 
     def read_or(self, other: Callable[[str], bytes], sha256: str) -> bytes:
         """Give a file of ours, else what `other` gives. Raises SourceError where it is gone, or was changed; from any thread."""

@@ -9,6 +9,7 @@ from reconciler.commit.branch import Publication, ReportsBranch, Standing
 from reconciler.commit.heartbeat import Heartbeat, NodeBeat, read_heartbeat
 from reconciler.commit.lease import Lease
 from reconciler.commit.message import Message
+from reconciler.compliance.judge import judge, summarise
 from reconciler.compliance.paths import DOWNLOADS
 from reconciler.compliance.read import Branch
 from reconciler.compliance.report import FleetSummary, NodeReport
@@ -189,3 +190,33 @@ def _beat(found: Collected, before: NodeBeat) -> NodeBeat:
     if found.facts.unreachable is not None:
         return replace(before, trouble=found.facts.unreachable)
     return NodeBeat(last_contact=found.collected_at, clock_skew=found.skew_seconds)
+
+
+def judged(
+    base: Ground, reports: Reports, problems: tuple[str, ...], done: Pass, now: datetime
+) -> tuple[Mapping[NodeId, NodeReport], FleetSummary]:
+    """Give every node's report, those outside the limit as last reported, and the fleet's summary."""
+    known = reports.read.reports
+    facts = {name: found.facts for name, found in done.collected.items()}
+    judged = judge(
+        done.findings,
+        facts,
+        done.history,
+        known,
+        now,
+        done.outcomes,
+        done.plan.left_out,
+        done.patches,
+    )
+    everyone = {
+        name: judged.get(name) or known[name] for name in sorted(base.desired.nodes) if name in judged or name in known
+    }
+    summary = summarise(
+        everyone,
+        fleet=base.desired.fleet.id,
+        state_commit=base.desired.commit,
+        target_counts=done.history.target_counts,
+        problems=problems,
+        pauses=tuple(done.basis.pauses.in_words(now)),
+    )
+    return everyone, summary

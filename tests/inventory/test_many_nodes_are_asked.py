@@ -196,7 +196,9 @@ def test_an_empty_answer_makes_everything_unknown_with_what_the_node_said() -> N
     web = node("web-01")
     answer = Answer(stdout=b"", stderr=b"sh: 1: cannot fork: Resource temporarily unavailable\n", exit_status=2)
     found = collect(
-        [web], {web.id: Questions(patches=True)}, connect_by({web.id: CannedSession(web, lambda _: answer)})
+        [web],
+        {web.id: Questions(patches=True, addresses=True)},
+        connect_by({web.id: CannedSession(web, lambda _: answer)}),
     )[web.id].facts
     for section in FACTS:
         told = found.section(section)

@@ -147,7 +147,7 @@ def test_a_node_tells_its_runs_holds_and_custom_inventory(site: Site) -> None:
     assert value(here, "identity", "acknowledged") == 7
     assert value(here, "custom", "Custom:Rack") == [{"Site": "ams"}]
     assert value(here, "runs", "ab12") == {"manifest": '{"run":"ab12"}', "state": "started 1 2 3"}
-    assert value(here, "runs", "cd34") == {"manifest": "", "state": ""}
+    assert value(here, "runs", "cd34") is None, "a folder without a manifest is no run yet"
     assert value(here, "markers", "motd") == '{"n":1}'
     holds = here.facts.section("holds")
     assert isinstance(holds, Known)
