@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 6
 
-.PHONY: help demo check format lint types root test bench corpus soak fuzz packages clean
+.PHONY: help demo check format lint types root collected test bench corpus soak fuzz packages clean
 
 help:
 	@echo "make demo    sets up nodes and a throw-away repository, and shows the main job"
@@ -28,11 +28,15 @@ demo: $(STAMP) packages
 
 # The nodes' root is made, where it is not there yet, while the types are checked: each of the two keeps one core busy.
 check: $(STAMP) packages
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target root types format lint
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target root types collected format lint
 	@$(MAKE) --no-print-directory test
 
 root: $(STAMP)
 	@$(BIN)/python -m tests.support.node_root || :  # the tests that need nodes say so
+
+# Every worker reads all tests: what pytest makes of them is written once, wherever PYTHONDONTWRITEBYTECODE is set.
+collected: $(STAMP)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --collect-only --quiet -m 'not soak' >/dev/null
 
 format: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -44,7 +48,7 @@ types: $(STAMP)
 	$(BIN)/mypy --strict
 
 test: $(STAMP)
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not soak'
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not soak'
 
 bench: $(STAMP) packages
 	$(BIN)/python -m benchmarks
