@@ -71,7 +71,11 @@ class Branches:
 
         Where that is our own clone's fault, it is made anew: every command begins here.
         """
-        return self._clone.kept_sound(lambda: self._in_force(accept_rewind))
+        try:
+            return self._clone.kept_sound(lambda: self._in_force(accept_rewind))
+        except BaseException:
+            self._repository.end_reading_ahead()
+            raise
 
     def _in_force(self, accept_rewind: str | None) -> tuple[Ground, Accepted]:
         known = self._repository.ref(ACCEPTED_REF)

@@ -323,6 +323,10 @@ class Repository:
         """Begin to read what `stream` will be asked for soon."""
         self._objects.read_ahead(commit)
 
+    def end_reading_ahead(self) -> None:
+        """Let go of what was begun: nobody will ask for it."""
+        self._objects.close()
+
     def read_file(self, commit: CommitId, path: str) -> bytes | None:
         """Read one file; None: it is not there."""
         return self._objects.read_file(commit, path)
