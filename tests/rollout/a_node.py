@@ -26,6 +26,7 @@ from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.record import record_of
 from reconciler.rollout.sight import Sight
+from tests.support.processes import has_ended
 
 NOBODY = 65534
 NODE = NodeId("web-01")
@@ -190,7 +191,6 @@ def wait_for(path: Path, deadline: float = 20.0) -> None:
 def wait_for_death(pid: int, deadline: float = 20.0) -> None:
     """A killed process dies when it gets a processor, which may be a moment later."""
     ends = time.monotonic() + deadline
-    stat = Path(f"/proc/{pid}/stat")
-    while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}:
+    while not has_ended(pid):
         assert time.monotonic() < ends, f"{pid} never died"
         time.sleep(0.01)

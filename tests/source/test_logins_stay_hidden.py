@@ -13,6 +13,7 @@ from reconciler.source.git_process import GitProcess
 from reconciler.source.records import Remote
 from reconciler.source.repository import Repository
 from tests.support.git_remote import make_remote
+from tests.support.processes import command_lines
 
 CANARY = "canary-3f1d9b"
 
@@ -98,7 +99,7 @@ def test_no_process_shows_the_login_while_git_talks(
         thread = threading.Thread(target=look)
         thread.start()
         assert came.wait(60)
-        commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+        commands = command_lines()
         may_end.set()
         thread.join()
     assert any(b"127.0.0.1:%d" % port in command for command in commands)

@@ -83,12 +83,11 @@ class Sshd:
             pid = int(stat.parent.name)
             try:
                 command = (stat.parent / "cmdline").read_bytes()
-                descriptors = list((stat.parent / "fd").iterdir())
+                inodes = {str(fd.readlink()) for fd in (stat.parent / "fd").iterdir()}
             except OSError:
                 continue
             if not command.startswith(b"sshd:") or (self.process is not None and pid == self.process.pid):
                 continue
-            inodes = {str(fd.readlink()) for fd in descriptors if fd.is_symlink()}
             if inodes & self._our_sockets():
                 found.append(pid)
         return found

@@ -13,6 +13,7 @@ from reconciler.model.command import Limits, Program, Session
 from reconciler.model.node import Become, Node, Transport
 from reconciler.transport import local
 from reconciler.transport.known_hosts import parse
+from tests.support.processes import has_ended
 from tests.transport.real_sshd import PoolMaker, wait_until
 
 HERE = Node(id=NodeId("here"), transport=Transport.LOCAL)
@@ -49,13 +50,6 @@ def test_output_can_be_followed(session: Session, tmp_path: Path) -> None:
     assert b"".join(pieces) == b"second\n"
 
 
-def is_running(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
-
-
 @pytest.mark.parametrize(
     ("text", "idle", "total", "error"),
     [
@@ -79,14 +73,14 @@ def test_at_a_limit_the_whole_process_group_ends(
         session.run(program(f"sleep 61 & echo $$ $! > {tmp_path}/pids; {text}", idle=idle, total=total))
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert len(pids) == 2
-    wait_until(lambda: not any(map(is_running, pids)))
+    wait_until(lambda: all(map(has_ended, pids)))
 
 
 def test_a_background_child_that_holds_the_output_does_not_hold_the_answer(session: Session, tmp_path: Path) -> None:
     answer = session.run(program(f"sleep 60 & echo $! > {tmp_path}/child; echo done"))
     assert (answer.stdout, answer.exit_status) == (b"done\n", 0)
     child = int((tmp_path / "child").read_text())
-    assert is_running(child)
+    assert not has_ended(child)
     os.kill(child, signal.SIGKILL)
 
 
