@@ -11,25 +11,29 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from reconciler.cli.opening import open_controller
 from reconciler.collector import collect_rarely
-from reconciler.daemon.controller import Controller
-from reconciler.settings import HostSettings
 from tests.support.peak_memory import resident
+
+if TYPE_CHECKING:
+    from reconciler.daemon.controller import Controller
 
 
 def main() -> None:
     collect_rarely()
     repository, state_dir, instant = sys.argv[1:]
     at = datetime.fromisoformat(instant)
-    controller = Controller(repository, settings=HostSettings(), state_dir=Path(state_dir))
-    _plan(controller, at)
-    for _ in sys.stdin:
+    settings = Path(state_dir) / "host.yaml"  # none of this host's own
+    settings.touch()
+    with open_controller(repository, Path(state_dir), settings, reads_reports=True) as controller:
         _plan(controller, at)
-    controller.close()
+        for _ in sys.stdin:
+            _plan(controller, at)
 
 
-def _plan(controller: Controller, at: datetime) -> None:
+def _plan(controller: "Controller", at: datetime) -> None:
     before = time.process_time()
     began = time.perf_counter()
     planned = controller.plan(limit=(), inventory="compliance", at=at)

@@ -117,7 +117,7 @@ def query(
     from reconciler.cli.opening import open_controller
     from reconciler.inventory.query import query as run_query
 
-    with open_controller(repo, state_dir, host_settings) as controller:
+    with open_controller(repo, state_dir, host_settings, reads_reports=True) as controller:
         answer = run_query(controller.branches.committed().facts.values(), sql)
     if output is Format.JSON:
         say_json({"columns": list(answer.columns), "rows": [[_plain(v) for v in row] for row in answer.rows]})

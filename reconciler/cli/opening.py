@@ -7,10 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from reconciler.daemon.controller import Controller
+from reconciler.daemon.own_repository import open_repository, read_reports_ahead
 from reconciler.errors import SettingsError
 from reconciler.settings import read_host_settings
+
+if TYPE_CHECKING:  # it takes long to load: git reads meanwhile
+    from reconciler.daemon.controller import Controller
 
 _NAME_ANOTHER = "name another with --state-dir or RECONCILER_STATE_DIR"
 
@@ -37,11 +41,25 @@ def state_folder(given: Path | None) -> Path:
 
 
 @contextmanager
-def open_controller(repo: str, state_dir: object, host_settings: object) -> Iterator[Controller]:
-    """Open a controller and close it whatever happens: no thread and no connection outlives a command."""
+def open_controller(
+    repo: str, state_dir: object, host_settings: object, *, reads_reports: bool = False
+) -> "Iterator[Controller]":
+    """Open a controller and close it whatever happens: no thread and no connection outlives a command.
+
+    `reads_reports`: the command will ask for every node's last report; git begins before the rest of us is loaded.
+    """
     settings = read_host_settings(host_settings if isinstance(host_settings, Path) else None)
     folder = state_folder(state_dir if isinstance(state_dir, Path) else None)
-    controller = Controller(repo, settings=settings, state_dir=folder)
+    repository = open_repository(repo, settings, folder)
+    try:
+        if reads_reports:
+            read_reports_ahead(repository)
+        from reconciler.daemon.controller import Controller
+
+        controller = Controller(repository, settings=settings, state_dir=folder)
+    except BaseException:
+        repository.close()
+        raise
     try:
         yield controller
     finally:

@@ -87,7 +87,6 @@ def plan(
       reconciler plan --inventory compliance --at 2026-01-31T02:00:00Z
     """
     from reconciler.cli.opening import open_controller
-    from reconciler.plan.show import plan_json, plan_markdown, plan_text
 
     if (base is None) != (head is None):
         raise UsageError("--base and --head go together")
@@ -96,12 +95,14 @@ def plan(
     instant = instant_option(at)
     if instant is not None and base is None and inventory is None:
         raise UsageError("--at needs --inventory or --base: live facts are of now")
-    with open_controller(repo, state_dir, host_settings) as controller:
+    with open_controller(repo, state_dir, host_settings, reads_reports=True) as controller:
         if base is not None and head is not None:
             difference = controller.plan_difference(base, head, at=instant)
             _say_difference(difference, output)
             return Exit.NOT_IN_SYNC if difference else Exit.DONE
         planned = controller.plan(limit=tuple(limit or ()), inventory=inventory, at=instant)
+    from reconciler.plan.show import plan_json, plan_markdown, plan_text
+
     match output:
         case PlanFormat.JSON:
             say_document(plan_json(planned.plan))
@@ -206,9 +207,10 @@ def _one_pass(
     output: Format,
 ) -> int:
     from reconciler.cli.opening import interruptible, open_controller
-    from reconciler.daemon.telling import pass_in_words, pass_json
 
-    with interruptible() as stop, open_controller(repo, state_dir, host_settings) as controller:
+    with interruptible() as stop, open_controller(repo, state_dir, host_settings, reads_reports=True) as controller:
+        from reconciler.daemon.telling import pass_in_words, pass_json
+
         result = controller.one_pass(request, stop=stop)
         if output is Format.JSON:
             say_json(pass_json(result))

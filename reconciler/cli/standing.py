@@ -25,9 +25,10 @@ def register(app: typer.Typer) -> None:
 
 def _standing(repo: str, state_dir: object, settings: object, limit: list[str] | None) -> "Standing":
     from reconciler.cli.opening import open_controller
-    from reconciler.daemon.standing import read_standing
 
-    with open_controller(repo, state_dir, settings) as controller:
+    with open_controller(repo, state_dir, settings, reads_reports=True) as controller:
+        from reconciler.daemon.standing import read_standing
+
         return read_standing(controller, datetime.now(UTC), limit or [])
 
 

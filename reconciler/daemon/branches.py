@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 
-from reconciler.commit.branch import ReportsBranch, Standing, known_tip, read_branch
+from reconciler.commit.branch import ReportsBranch, Standing, read_branch
 from reconciler.commit.heartbeat import Heartbeat, NoHeartbeat, look_at_heartbeat
 from reconciler.commit.places import find_places
 from reconciler.compliance.paths import LEDGERS
@@ -14,6 +14,7 @@ from reconciler.compliance.read import Branch, read_branch_files
 from reconciler.daemon.accepting import Accepted, StateBranch, document_paths
 from reconciler.daemon.clone_health import CloneHealth
 from reconciler.daemon.ledger_follower import LedgerFollower
+from reconciler.daemon.own_repository import read_reports_ahead
 from reconciler.daemon.reporting import Reports
 from reconciler.errors import DesiredStateError, SourceError, UsageError
 from reconciler.ids import CommitId, DocumentName, NodeId
@@ -190,9 +191,8 @@ class Branches:
 
     def read_ahead(self) -> None:
         """Begin to read the reports where they never were: whoever reads the state first asks for them right after it."""
-        tip = known_tip(self._repository) if self._reports is None else None
-        if tip is not None:
-            self._repository.read_ahead(tip)
+        if self._reports is None:
+            read_reports_ahead(self._repository)
 
     def _looked(self) -> Reports:
         self.read_ahead()

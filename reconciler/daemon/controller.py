@@ -26,6 +26,7 @@ from reconciler.daemon.going import GoingRuns
 from reconciler.daemon.host_errors import host_errors
 from reconciler.daemon.leadership import Leadership, PassLead
 from reconciler.daemon.offline import OfflinePlans, Planned
+from reconciler.daemon.own_repository import open_repository
 from reconciler.daemon.passing import PassResult, Request, asked_nodes, limited
 from reconciler.daemon.patch_files import PatchFiles
 from reconciler.daemon.pause_file import PauseFile
@@ -59,7 +60,6 @@ from reconciler.rollout.output import OutputKeeper, forget_before
 from reconciler.rollout.settle import Unsettled
 from reconciler.rollout.stragglers import Stragglers
 from reconciler.settings import HostSettings
-from reconciler.source.address import parse_address
 from reconciler.source.git_process import GitOptions
 from reconciler.source.local import git_folder
 from reconciler.source.repository import Repository
@@ -87,18 +87,13 @@ class Controller:
 
     def __init__(
         self,
-        repo: str,
+        repo: str | Repository,
         *,
         settings: HostSettings,
         state_dir: Path,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         ticks: Callable[[], float] = since_boot,
     ) -> None:
-        address = parse_address(repo, cwd=Path.cwd())
-        if settings.remote is not None:
-            served = parse_address(settings.remote, cwd=Path.cwd())
-            if served.text != address.text:
-                raise UsageError(f"{address.shown}: this host serves {served.shown} alone (host settings, Remote)")
         self.state_dir = state_dir
         self._settings = settings
         self.command_rules = settings.send_command
@@ -109,8 +104,7 @@ class Controller:
         self._patches = PatchSurveyor()
         self.pauses = PauseFile(folder=state_dir)
         self._reporters = believed_reporters(settings)
-        self._address = address
-        self.repository = self._opened()
+        self.repository = repo if isinstance(repo, Repository) else open_repository(repo, settings, state_dir)
         self._rights = PushRights(repository=self.repository, folder=state_dir, silenced=settings.may_push_state)
         self._clone = CloneHealth(self.repository)
         self.branches = Branches(self.repository, settings, clock, self._reporters, self._clone)
@@ -132,14 +126,11 @@ class Controller:
         )
         self._commands = OpenCommands(self.repository, state_dir)
 
-    def _opened(self) -> Repository:
-        options = GitOptions(signing_key=self._settings.signing_key)
-        return Repository.open(self._address, state_dir=self.state_dir, options=options)
-
     @contextmanager
     def beside(self) -> Iterator[tuple[Repository, Branches, Contents]]:
         """Open the repository once more for another thread, as another process would."""
-        with self._opened() as repository:
+        options = GitOptions(signing_key=self._settings.signing_key)
+        with Repository.open(self.repository.address, state_dir=self.state_dir, options=options) as repository:
             branches = Branches(repository, self._settings, self.clock, self._reporters, CloneHealth(repository))
             contents = Contents(self.state_dir / "content", self._settings, repository.read_file)
             with closing(contents):
@@ -360,10 +351,10 @@ class Controller:
         lease = leading.lease
         self._going = self._left_going(base, done)
         everyone, summary = judged(base, reports, accepted.problems, done, self.clock())
-        files: tuple[str, ...] = ()
+        unkept: tuple[str, ...] = ()
         made, words = (None, "nothing was committed")
         if lease is not None:
-            self._keep(base, done, books)
+            unkept = self._keep(base, done, books)
             told = Told(base=base, done=done, everyone=everyone, summary=summary, lease=lease.lease, orphans=orphans)
             connect = self.connections.pool(base.desired).connect
             met: list[str] = []
@@ -378,14 +369,14 @@ class Controller:
             self._clone.forget()
             self._accept(base, done)
             self._ask_rights(base, reports)
-            files = self._keep_files(done)
+            unkept += self._keep_files(done)
         return PassResult(
             plan=done.plan,
             outcomes=done.outcomes,
             reports=everyone,
             summary=summary,
             problems=tuple(problems),
-            warnings=(*self._warnings(base, reports.branch.places), *((LEDGER_BEGINS,) if begins else ()), *files),
+            warnings=(*self._warnings(base, reports.branch.places), *((LEDGER_BEGINS,) if begins else ()), *unkept),
             dry_run=request.dry_run,
             lost=done.history.lost,
             report_commit=made,
@@ -489,14 +480,14 @@ class Controller:
         command = command_of(association)
         return command is not None and is_being_sent(self.state_dir, command)
 
-    def _keep(self, base: Ground, done: Pass, books: PatchBooks) -> None:
-        """Keep what spares the next pass work, and what this one was made from; let go of what is old."""
+    def _keep(self, base: Ground, done: Pass, books: PatchBooks) -> tuple[str, ...]:
+        """Keep what spares the next pass work, and what this one was made from; let go of what is old. Gives what was not."""
         fleet = base.desired.nodes
         self._held = {n: c for n, c in {**self._collected(), **done.collected}.items() if n in fleet}
         self._cache.save(self._held)
         forget_before(self.outputs, self.clock() - OUTPUTS_KEPT)
         before = {name: found.facts for name, found in done.before.items()}
-        self._replays.keep(done.plan, before, done.basis, books, base.downloads)
+        return self._replays.keep(done.plan, before, done.basis, books, base.downloads)
 
     def _accept(self, base: Ground, done: Pass) -> None:
         """Remember the commit as accepted: only once it is reported, or an `Allow-Shrink` it carries is lost with us."""

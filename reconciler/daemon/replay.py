@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import structlog
 
 from reconciler.daemon.basis_text import decode_basis, encode_basis
 from reconciler.drift.patched import PatchBooks
@@ -21,8 +20,6 @@ from reconciler.inventory.canonical import canonical, read_canonical
 from reconciler.inventory.observed import VOLATILE, VOLATILE_ROWS, Facts
 from reconciler.model.known import JsonValue, Known, Unknown
 from reconciler.plan.plan import Plan
-
-log = structlog.get_logger()
 
 VERSION = 2
 """Of what is kept: what another release kept is as good as not kept."""
@@ -64,10 +61,10 @@ class Replays:
         basis: Basis,
         books: PatchBooks,
         downloads: bytes | None = None,
-    ) -> None:
-        """Keep what `plan` was made from; a plan without items has nothing to be asked about."""
+    ) -> tuple[str, ...]:
+        """Keep what `plan` was made from; a plan without items has nothing to be asked about. Gives why it could not, in words."""
         if not plan.items:
-            return
+            return ()
         value = {
             "version": VERSION,
             "digest": plan.digest,
@@ -89,7 +86,9 @@ class Replays:
             for old in newest[KEPT:]:
                 old.unlink(missing_ok=True)
         except OSError as exc:
-            log.warning("plan not kept", plan=plan.digest, reason=exc.strerror or str(exc))
+            why = exc.strerror or str(exc)
+            return (f"plan {plan.digest} is not kept in {self._folder} and cannot be worked out again: {why}",)
+        return ()
 
     def _write(self, name: str, content: bytes) -> None:
         """Write beside and rename: whoever is killed, or finds no room, leaves no half of a plan."""

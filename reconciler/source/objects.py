@@ -4,10 +4,10 @@ One git lists, one git reads, whatever the number of files; what did not change 
 """
 
 import os
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from io import BytesIO
 from threading import Event, Thread
 from typing import IO
 
@@ -22,8 +22,8 @@ from reconciler.source.snapshot import STATE_ROOTS, Snapshot, sort_out
 DEFAULT_LIMITS = ReadLimits()
 _COMMIT = MEBIBYTE
 """Bytes of a commit's object: a message and a signature; thousands of them are read at once."""
-_AHEAD = 96 * MEBIBYTE
-"""Bytes that are read before anybody asks for them."""
+_AHEAD = 320 * MEBIBYTE
+"""Bytes that are read before anybody asks for them; they are let go of as they are taken."""
 _SMALL = 7
 """Leases and heartbeats of all places."""
 
@@ -111,8 +111,9 @@ class Objects:
 
     def read_ahead(self, commit: str) -> None:
         """Begin to read what `stream` will be asked for soon: git unpacks it while we do something else."""
-        self.close()
-        self._ahead = _ReadAhead(commit, self._git)
+        if self._ahead is None or self._ahead.commit != commit:
+            self.close()
+            self._ahead = _ReadAhead(commit, self._git)
 
     def files(self, commit: str, roots: tuple[str, ...] = (), limits: ReadLimits = BRANCH_LIMITS) -> list[TreeEntry]:
         """List the files below the roots (all: none given). Raises SourceError where one cannot be read."""
@@ -167,7 +168,7 @@ class _ReadAhead:
         self._objects = Objects(replace(git, cut=self._cut))
         self._until = ExitStack()
         self._is_wanted = Event()
-        self._got = BytesIO()
+        self._got: deque[bytes] = deque()
         self._files: Sequence[TreeEntry] = ()
         self._rest: IO[bytes] | None = None
         self._thread = Thread(target=self._read, name="read ahead", daemon=True)
@@ -177,11 +178,13 @@ class _ReadAhead:
         try:
             self._files = self._objects.files(self.commit)
             rest = self._until.enter_context(self._objects.answer(self._files))
-            while not self._is_wanted.is_set() and self._got.tell() < _AHEAD:
+            room = _AHEAD
+            while not self._is_wanted.is_set() and room > 0:
                 chunk = os.read(rest.fileno(), MEBIBYTE)
                 if not chunk:
                     break
-                self._got.write(chunk)
+                self._got.append(chunk)
+                room -= len(chunk)
             self._rest = rest
         except (SourceError, OSError):
             return  # whoever asks reads for himself, and meets it
@@ -192,7 +195,6 @@ class _ReadAhead:
         self._thread.join()
         if self._rest is None:
             return None
-        self._got.seek(0)
         return self._files, _Joined(self._got, self._rest)
 
     def end(self) -> None:
@@ -204,16 +206,32 @@ class _ReadAhead:
 
 
 class _Joined:
-    """What was read, and behind it what is still to be read."""
+    """What was read, piece by piece, and behind it what is still to be read."""
 
-    def __init__(self, got: IO[bytes], rest: IO[bytes]) -> None:
+    def __init__(self, got: deque[bytes], rest: IO[bytes]) -> None:
         self._got = got
+        self._at = 0  # in the first piece
         self._rest = rest
 
     def readline(self, most: int) -> bytes:
-        line = self._got.readline(most)
-        return line if line.endswith(b"\n") or len(line) == most else line + self._rest.readline(most - len(line))
+        line = b""
+        while self._got and len(line) < most and not line.endswith(b"\n"):
+            first = self._got[0]
+            last = min(len(first), self._at + most - len(line))
+            line += self.read((first.find(b"\n", self._at, last) + 1 or last) - self._at)
+        return line if len(line) == most or line.endswith(b"\n") else line + self._rest.readline(most - len(line))
 
     def read(self, size: int) -> bytes:
-        got = self._got.read(size)
-        return got if len(got) == size else got + self._rest.read(size - len(got))
+        parts = []
+        while size and self._got:
+            first = self._got[0]
+            part = first[self._at : self._at + size]
+            parts.append(part)
+            size -= len(part)
+            self._at += len(part)
+            if self._at == len(first):
+                self._got.popleft()
+                self._at = 0
+        if size:
+            parts.append(self._rest.read(size))
+        return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -73,6 +73,12 @@ def test_help_loads_no_ssh_and_no_git() -> None:
     assert done.stdout.splitlines()[-1] == "loaded 0 []"
 
 
+def test_what_writes_no_log_loads_nothing_that_does() -> None:
+    program = "import sys, reconciler.daemon.controller; print(sorted({'structlog', 'rich'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"
+
+
 def test_the_version_is_told(tmp_path: Path) -> None:
     assert re.fullmatch(r"reconciler [0-9]+\.[0-9]+\S*\n", Host(tmp_path).run("--version", code=0).out)
 

@@ -38,7 +38,7 @@ PLAN = Plan(
 
 def kept_in(folder: Path) -> Path:
     """Keep the plan; gives its file."""
-    Replays(folder).keep(PLAN, {}, Basis(), PatchBooks())
+    assert Replays(folder).keep(PLAN, {}, Basis(), PatchBooks()) == ()
     (file,) = folder.iterdir()
     return file
 
@@ -72,5 +72,7 @@ def test_a_kept_plan_that_was_cut_counts_as_not_kept(tmp_path: Path, share: int)
 def test_a_plan_that_finds_no_place_ends_no_pass(tmp_path: Path) -> None:
     folder = tmp_path / "plans"
     folder.write_text("a file where the folder should be")
-    Replays(folder).keep(PLAN, {}, Basis(), PatchBooks())
+    (told,) = Replays(folder).keep(PLAN, {}, Basis(), PatchBooks())
+    assert PLAN.digest in told
+    assert "is not kept" in told
     assert Replays(folder).find(PLAN.digest) is None

@@ -2,15 +2,20 @@
 
 import os
 import threading
+from collections import deque
 from collections.abc import Iterator
+from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.errors import SourceError, UsageError
 from reconciler.ids import CommitId
 from reconciler.source.address import parse_address
-from reconciler.source.objects import Objects
+from reconciler.source.objects import Objects, _Joined
 from reconciler.source.records import ReadLimits
 from reconciler.source.repository import Repository
 from tests.support.git_remote import GitRemote, make_remote
@@ -249,6 +254,17 @@ def test_what_was_read_ahead_is_what_the_stream_gives(
     assert dict(repository.stream(resolved)) == files
     assert dict(repository.stream(resolved)) == files, "and once more, with nothing read ahead"
     assert children() <= there_before
+
+
+@given(data=st.data(), whole=st.binary(max_size=60).map(lambda text: text.replace(b"\x01", b"\n")))
+def test_pieces_that_were_read_ahead_read_like_one_file(data: st.DataObject, whole: bytes) -> None:
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)))))
+    pieces = deque(whole[a:b] for a, b in pairwise([*cuts, cuts[-1] if cuts else 0]) if a < b)
+    begin, end = (cuts[0], cuts[-1]) if cuts else (0, 0)
+    joined, plain = _Joined(pieces, BytesIO(whole[end:])), BytesIO(whole[begin:])
+    for is_line, size in data.draw(st.lists(st.tuples(st.booleans(), st.integers(0, 20)), max_size=12)):
+        assert (joined.readline if is_line else joined.read)(size) == (plain.readline if is_line else plain.read)(size)
+    assert joined.read(100) == plain.read()
 
 
 def test_what_was_read_ahead_in_vain_is_let_go(remote: GitRemote, tmp_path: Path, there_before: set[str]) -> None:
