@@ -1,5 +1,6 @@
 """Patches: patch list, patch explain, patch report. Reads the compliance branch; asks no node."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +24,8 @@ patch = typer.Typer(help="Which patches are approved, missing, and why.", no_arg
 Override = Annotated[
     str | None,
     typer.Option(
-        "--association", help="Go by the BaselineOverride of this association, not by the node's own baseline."
+        "--association",
+        help="Go by the BaselineOverride or BaselineTags of this association, not by the node's own baseline.",
     ),
 ]
 
@@ -162,6 +164,7 @@ def _look(
     from reconciler.ids import AssociationName, NodeId
     from reconciler.inventory.observed import Facts
     from reconciler.model.history import NodeHistory
+    from reconciler.model.known import Known, Unknown
     from reconciler.model.patch_lines import PatchTable
     from reconciler.patching.from_facts import remembered
     from reconciler.patching.look import look_at_node
@@ -181,14 +184,17 @@ def _look(
     request = None
     if association is not None:
         request = base.patched.get(asked.id, {}).get(AssociationName(association))
-        if request is None or not request.baselines:
-            raise UsageError(f"{association!r} brings no BaselineOverride to {node}, or nobody has looked at it yet")
+        if request is None or not request.has_own_baseline:
+            raise UsageError(
+                f"{association!r} brings no BaselineOverride or BaselineTags to {node}, or nobody has looked at it yet"
+            )
     report = committed.reports.get(asked.id)
-    by = () if report is None else tuple(one for one in report.every_patches if one.overriding is (request is not None))
-    if not by:
-        return look_at_node(asked, base.desired, facts, committed.ledger, now, memory, request)
-    doubts = _doubts(standing, asked.id, by[0])
-    return look_at_node(asked, base.desired, facts, committed.ledger, now, memory, request, doubts=doubts)
+    look = look_at_node(asked, base.desired, facts, committed.ledger, now, memory, request)
+    if isinstance(look, Unknown) or report is None:
+        return look
+    name = look.value.judge.grounds.baseline.name
+    mine = next((one for one in report.every_patches if one.baseline == name), None)
+    return look if mine is None else Known(replace(look.value, doubts=_doubts(standing, asked.id, mine)))
 
 
 def _doubts(standing: "Standing", node: "NodeId", reported: "PatchReport") -> tuple[str, ...]:

@@ -36,8 +36,8 @@ from reconciler.patching.versions import COMPARE_LABELS
 from reconciler.patching.which_baseline import (
     Resolution,
     may_have_baseline,
+    resolve_asked,
     resolve_baseline,
-    resolve_override,
     serves_itself,
 )
 
@@ -62,14 +62,14 @@ class _View:
     """One baseline that a node is looked at by."""
 
     association: AssociationName | None
-    """Whose BaselineOverride it is; None: it is the node's own."""
+    """Whose BaselineOverride or BaselineTags it is; None: it is the node's own."""
     resolution: Resolution
     requests: Mapping[AssociationName, PatchRequest | None]
     """What goes by it."""
 
 
 def _overrides(request: PatchRequest | None) -> bool:
-    return request is not None and bool(request.baselines)
+    return request is not None and request.has_own_baseline
 
 
 def _found_of(found: Found, by: Mapping[AssociationName | None, Observed[Patched]]) -> Found:
@@ -127,21 +127,33 @@ class PatchLook:
     ) -> tuple["_View", ...]:
         """Give the baselines that a node is looked at by: its own first."""
         runs = operating_system(*system_of(facts))
-        overriding = {
-            name: request for name, request in requests.items() if request is not None and _overrides(request)
+        baselines = self.desired.baselines.values()
+        own = resolve_baseline(node.tags, runs, baselines)
+        asked = {
+            name: resolve_asked(node.tags, runs, baselines, request)
+            for name, request in requests.items()
+            if _overrides(request)
         }
-        plain = {name: request for name, request in requests.items() if name not in overriding}
-        own = resolve_baseline(node.tags, runs, self.desired.baselines.values())
+        # Tags may well choose the node's own.
+        others = {
+            name: found for name, found in asked.items() if found.baseline is None or found.baseline != own.baseline
+        }
+        plain = {name: request for name, request in requests.items() if name not in others}
         mine = (_View(association=None, resolution=own, requests=plain),)
         return (
             *(mine if plain or serves_itself(node.tags, own) else ()),
             *(
                 _View(
                     association=name,
-                    resolution=resolve_override(node.tags, runs, request),
-                    requests={name: request},
+                    resolution=found,
+                    # One report tells of all that go by one baseline, and what any of them tried in vain is FAILED.
+                    requests={
+                        other: requests[other]
+                        for other, its in others.items()
+                        if other == name or (its.baseline is not None and its.baseline == found.baseline)
+                    },
                 )
-                for name, request in overriding.items()
+                for name, found in others.items()
             ),
         )
 

@@ -67,6 +67,7 @@ class PatchSurveyor:
         if doubt or self._rests_on is None or self._rests_on[0] is not desired or self._rests_on[1] is not books.ledger:
             self._kept = {}
             self._table.turn()
+        nodes = self._as_before(nodes)
         reader = Reader(self._table)
         looked = {name: facts[name] for name in sorted(nodes) if name in facts}
         things = {
@@ -110,6 +111,26 @@ class PatchSurveyor:
             findings=findings,
             clock=doubt,
         )
+
+    def _as_before(
+        self, nodes: Mapping[NodeId, Mapping[AssociationName, PatchRequest | None]]
+    ) -> Mapping[NodeId, Mapping[AssociationName, PatchRequest | None]]:
+        """Give the records of the last look where the same is asked: a document that downloads is rendered anew in each pass."""
+        alike: dict[tuple[int, int], bool] = {}
+
+        def same(one: PatchRequest | None, other: PatchRequest | None) -> bool:
+            key = id(one), id(other)  # all nodes of an association share one record
+            if key not in alike:
+                alike[key] = one == other
+            return alike[key]
+
+        answer: dict[NodeId, Mapping[AssociationName, PatchRequest | None]] = {}
+        for name, asked in nodes.items():
+            kept = self._kept.get(name)
+            before = asked if kept is None else kept.rests_on.requests
+            is_same = before.keys() == asked.keys() and all(same(before[each], asked[each]) for each in asked)
+            answer[name] = before if is_same else asked
+        return answer
 
     def _keep(
         self, name: NodeId, things: "_Things", found: Found | None, now: datetime, books: PatchBooks, doubt: str

@@ -19,7 +19,7 @@ from reconciler.model.patch_request import PatchRequest
 from reconciler.model.questions import Questions
 from reconciler.patching.evidence import REFRESHED_AT
 from reconciler.patching.products import operating_system
-from reconciler.patching.which_baseline import resolve_baseline, resolve_override, serves_itself
+from reconciler.patching.which_baseline import resolve_asked, resolve_baseline, serves_itself
 
 SHORTEST: Final = timedelta(hours=1)
 """A scan counts for so long: passes come every few minutes, and archives publish a few times a day."""
@@ -71,8 +71,8 @@ def _baselines(
     identity, version = (str(system.value.get(key, "")) for key in ("id", "version_id"))
     runs = operating_system(identity, version)
     own = resolve_baseline(node.tags, runs, desired.baselines.values())
-    overriding = [request for request in requests if request is not None and request.baselines]
-    found = [resolve_override(node.tags, runs, request) for request in overriding]
+    overriding = [request for request in requests if request is not None and request.has_own_baseline]
+    found = [resolve_asked(node.tags, runs, desired.baselines.values(), request) for request in overriding]
     if len(overriding) < len(requests) or serves_itself(node.tags, own):
         found.append(own)
     yield from (one.baseline for one in found if one.baseline is not None)

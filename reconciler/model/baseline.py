@@ -232,6 +232,8 @@ class PatchBaseline:
     sources: tuple[PatchSource, ...] = ()
     security_updates_status: SecurityUpdatesStatus | None = None
     patch_groups: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    """SSM: Tags, sorted: BaselineTags chooses by them."""
     default: bool = False
     release_dates: ReleaseDates = ReleaseDates.FIRST_SEEN
     supersede: Supersede = Supersede.EXACT

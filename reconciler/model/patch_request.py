@@ -28,6 +28,19 @@ class InstallOverride:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineTags:
+    """SSM: BaselineTags of AWS-RunPatchBaselineAssociation: the baseline with this tag, of any of these values."""
+
+    key: str
+    values: tuple[str, ...]
+
+    @property
+    def shown(self) -> str:
+        """Give it for people."""
+        return f"{self.key}: {' or '.join(self.values)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatchRequest:
     """One patch step of a document."""
 
@@ -39,6 +52,8 @@ class PatchRequest:
     """SSM: BaselineOverride, at most one for each operating system; empty: the node's own baseline."""
     baselines_digest: str = ""
     """SHA-256 of the file they came from."""
+    baseline_tags: BaselineTags | None = None
+    """Go by the repository's baseline with this tag, where there is one; None: by the node's own."""
     repair: bool = False
     """Whether a package manager that something interrupted before is to be finished first."""
     remove_old_kernels: bool = False
@@ -48,9 +63,15 @@ class PatchRequest:
     """Whether a Scan that finds nothing to do ends the document, as a success."""
 
     @property
+    def has_own_baseline(self) -> bool:
+        """Whether it may be judged by another baseline than the node's own."""
+        return bool(self.baselines) or self.baseline_tags is not None
+
+    @property
     def digest(self) -> Digest:
-        """Digest what it asks for."""
+        """Digest what it asks for; what an earlier release did not know is in it only where it is asked for."""
         overrides = None if self.overrides is None else [[one.id, one.title] for one in self.overrides]
+        tags = self.baseline_tags
         parts = [
             self.operation.value,
             self.reboot.value,
@@ -59,5 +80,6 @@ class PatchRequest:
             self.repair,
             self.remove_old_kernels,
             self.end_if_nothing,
+            *([] if tags is None else [[tags.key, *tags.values]]),
         ]
         return Digest(hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest())

@@ -19,7 +19,7 @@ from reconciler.patching.node_patches import NodePatches
 from reconciler.patching.products import operating_system, product
 from reconciler.patching.sources import offered, sources_for
 from reconciler.patching.states import Judge
-from reconciler.patching.which_baseline import Resolution, resolve_baseline, resolve_override
+from reconciler.patching.which_baseline import Resolution, resolve_asked
 
 _AS_COMMITTED = "nothing is missing by its package lists, but committed facts do not tell how fresh those were"
 """Ages move with every pass and are not committed."""
@@ -49,17 +49,14 @@ def look_at_node(
     """Put together what a node is judged by; Unknown, with the reason, where something of it is missing.
 
     `doubts`: what the last pass found in the way of trusting its lists, where that is known.
-    `request`: what is asked of its patches; a BaselineOverride of it stands in the place of every other baseline.
+    `request`: what is asked of its patches; a BaselineOverride of it stands in the place of every other baseline, BaselineTags choose one.
     """
     system = facts.section("os")
     if isinstance(system, Unknown):
         return Unknown(f"os: {system.why}")
     identity, version = (str(system.value.get(key, "")) for key in ("id", "version_id"))
     runs = operating_system(identity, version)
-    if request is not None and request.baselines:
-        resolution = resolve_override(node.tags, runs, request)
-    else:
-        resolution = resolve_baseline(node.tags, runs, desired.baselines.values())
+    resolution = resolve_asked(node.tags, runs, desired.baselines.values(), request)
     if resolution.baseline is None:
         return Unknown(f"no baseline: {resolution.reason}")
     patches = node_patches(

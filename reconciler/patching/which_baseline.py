@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.ids import BaselineName
 from reconciler.model.baseline import PATCH_GROUP_TAGS, OperatingSystem, PatchBaseline
-from reconciler.model.patch_request import PatchRequest
+from reconciler.model.patch_request import BaselineTags, PatchRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,43 @@ def serves_itself(tags: Mapping[str, str], resolution: Resolution) -> bool:
 
 def _in_two_groups(tags: Mapping[str, str]) -> bool:
     return len({tags[tag] for tag in PATCH_GROUP_TAGS if tag in tags}) > 1
+
+
+def resolve_asked(
+    tags: Mapping[str, str],
+    system: OperatingSystem | None,
+    baselines: Iterable[PatchBaseline],
+    request: PatchRequest | None,
+) -> Resolution:
+    """Find the baseline that a node is judged by for one request: BaselineOverride, BaselineTags, else the node's own."""
+    if request is not None and request.baselines:
+        return resolve_override(tags, system, request)
+    if request is not None and request.baseline_tags is not None:
+        return _resolve_tagged(tags, system, tuple(baselines), request.baseline_tags)
+    return resolve_baseline(tags, system, baselines)
+
+
+def _resolve_tagged(
+    tags: Mapping[str, str],
+    system: OperatingSystem | None,
+    baselines: tuple[PatchBaseline, ...],
+    wanted: BaselineTags,
+) -> Resolution:
+    """SSM: the baseline for the system with that tag; more than one is an error, without one patch group and default count."""
+    named = tuple((wanted.key, value) for value in wanted.values)
+    found = [one for one in baselines if one.operating_system is system and not set(one.tags).isdisjoint(named)]
+    if not found:
+        own = resolve_baseline(tags, system, baselines)
+        told = "" if system is None else f"no baseline for {system.value} has the tag {wanted.shown}; "
+        return replace(own, reason=f"{told}{own.reason}")
+    group = next((tags[tag] for tag in PATCH_GROUP_TAGS if tag in tags), "")
+    if len(found) > 1:
+        names = " and ".join(sorted(one.name for one in found))
+        reason = (
+            f"BaselineTags ({wanted.shown}) mean more than one baseline for {found[0].operating_system.value}: {names}"
+        )
+        return Resolution(baseline=None, group=group, reason=reason)
+    return Resolution(baseline=found[0], group=group, reason=f"{found[0].name} has the tag {wanted.shown}")
 
 
 def resolve_override(tags: Mapping[str, str], system: OperatingSystem | None, request: PatchRequest) -> Resolution:

@@ -18,7 +18,7 @@ from reconciler.documents.rendered import Rendered
 from reconciler.ids import BaselineName, DocumentName
 from reconciler.model.patch import Family
 from reconciler.model.patch_order import PatchOrder, Pin, RebootOption
-from reconciler.model.patch_request import InstallOverride, Operation, PatchRequest
+from reconciler.model.patch_request import BaselineTags, InstallOverride, Operation, PatchRequest
 from reconciler.model.read_state import read_state
 from tests.documents.test_documents import only
 
@@ -210,3 +210,24 @@ def test_what_nobody_has_looked_at_yet_waits_and_what_is_a_folder_fails() -> Non
         fetching(Held(None), InstallOverrideList="https://example.org/list.yaml")
     folder = fetching(Held(b"", single=False), InstallOverrideList="s3://bucket/folder/")
     assert "no single file" in (only(folder).fail or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("Key=Stage,Values=Test", ("Test",)),
+        ("Key=Stage,Values=Test, Pre Production", ("Test", "Pre Production")),
+        ("Stage=Test", None),
+        ("Key=Stage,Values=", None),
+        ("Key=Stage,Values=,", None),
+        ("Key=,Values=Test", None),
+    ],
+)
+def test_tags_of_baselines_are_read_in_the_short_form_of_ssm(text: str, values: tuple[str, ...] | None) -> None:
+    step = only(bundled("AWS-RunPatchBaselineAssociation", Operation="Scan", BaselineTags=text))
+    if values is None:
+        assert step.fail is not None
+        assert "Key=NAME,Values=VALUE" in step.fail
+    else:
+        assert step.patching is not None
+        assert step.patching.baseline_tags == BaselineTags(key="Stage", values=values)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from reconciler.documents.patch_overrides import read_baseline_override
 from reconciler.drift.patch_told import Reader
 from reconciler.drift.patched import PatchBooks, PatchSurvey
 from reconciler.drift.patches import PatchSurveyor, with_patches
@@ -17,7 +18,7 @@ from reconciler.model.history import History, NodeHistory
 from reconciler.model.known import JsonValue, Known, Observed
 from reconciler.model.patch import Family, Index, Installed, Patch
 from reconciler.model.patch_lines import installed_line, patch_line
-from reconciler.model.patch_request import PatchRequest
+from reconciler.model.patch_request import Operation, PatchRequest
 from reconciler.model.read_state import desired_state
 from reconciler.patching.states import PatchState
 
@@ -109,6 +110,15 @@ class Server:
         return Facts(node=self.id, sections=dict(self.sections))
 
 
+HOTFIX = AssociationName("hotfix")
+
+
+def by_another() -> PatchRequest:
+    """Ask by a BaselineOverride, in a record of its own."""
+    text = b'[{"Name": "other", "OperatingSystem": "DEBIAN", "ApprovedPatches": ["p1"]}]'
+    return PatchRequest(operation=Operation.SCAN, baselines=read_baseline_override(text), baselines_digest="f" * 64)
+
+
 def same(one: PatchSurvey, other: PatchSurvey) -> None:
     assert one.nodes == other.nodes
     assert (one.gone, one.booted, one.clock) == (other.gone, other.booted, other.clock)
@@ -144,7 +154,8 @@ def test_a_look_at_what_did_not_change_says_what_a_first_look_says(seed: int) ->
 
 def test_a_pass_in_which_nothing_changed_reads_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     desired, servers = fleet(3), [Server(number) for number in range(3)]
-    meant: dict[NodeId, dict[AssociationName, PatchRequest | None]] = {server.id: {} for server in servers}
+    meant: dict[NodeId, dict[AssociationName, PatchRequest | None]]
+    meant = {server.id: {HOTFIX: by_another()} for server in servers}
     facts = {server.id: server.facts() for server in servers}
     surveyor = PatchSurveyor()
     first = surveyor.survey(desired, meant, facts, History(), PatchBooks(), BEGIN)
@@ -155,6 +166,7 @@ def test_a_pass_in_which_nothing_changed_reads_no_rows(monkeypatch: pytest.Monke
         raise AssertionError("rows were read")
 
     monkeypatch.setattr(Reader, "told", read)
+    meant = {server.id: {HOTFIX: by_another()} for server in servers}  # the document was rendered anew
     later = surveyor.survey(
         desired,
         meant,

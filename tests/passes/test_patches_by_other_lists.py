@@ -88,6 +88,27 @@ def committed(patching: Patching) -> Mapping[str, Any]:
     return found
 
 
+def test_an_association_goes_by_the_baseline_that_its_tags_choose(patching: Patching) -> None:
+    """Judged apart from the node's own baseline, and by it where no other has the tag; a command goes by the same."""
+    site, begin = patching.site, datetime.now(UTC).replace(microsecond=0)
+    asked = {"Operation": "Scan", "BaselineTags": "Key=Environment,Values=Test,Production"}
+    scan = {"AssociationName": "tagged", "Name": "AWS-RunPatchBaselineAssociation"}
+    scan |= {"Parameters": {name: [value] for name, value in asked.items()}}
+    scan |= {"Targets": [{"Key": "InstanceIds", "Values": ["web-01"]}]}
+    tagged = {**AT_ONCE[0], "Name": "tagged", "Tags": [{"Key": "Environment", "Value": "Production"}]}
+    site.commit({"state/associations/tagged.yaml": json.dumps(scan), "baselines/tagged.yaml": json.dumps(tagged)})
+    missing = {f"{name}.all:1.1": "MISSING" for name in ("first", "second", "third", "fourth")}
+    assert told(site.once(at=begin)) == {"now": {}, "tagged": missing}
+    explained = site.command("patch", "explain", "web-01", "first", "--association", "tagged", check=0).stdout
+    assert "tagged has the tag Environment: Test or Production" in explained
+    sent = patching.command("AWS-RunPatchBaselineAssociation", asked)
+    assert sent.stdout.split("\n")[:2] == ["baseline tagged", "MISSING first.all:1.1"]
+
+    site.commit({"baselines/tagged.yaml": json.dumps({**tagged, "Tags": {"Environment": "Development"}})})
+    assert told(site.once(at=begin + timedelta(seconds=1))) == {"now": {}}
+    site.commit({"state/associations/tagged.yaml": None, "baselines/tagged.yaml": None})
+
+
 def test_an_association_with_a_baseline_of_its_own_is_judged_by_it_and_kept_apart_from_the_nodes_own(
     patching: Patching,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,13 +10,14 @@ import yaml
 
 from reconciler.model.baseline import OperatingSystem, SecurityIndex
 from reconciler.model.patch import Index
+from reconciler.model.patch_request import BaselineTags, Operation, PatchRequest
 from reconciler.patching.entries import matching_entry
 from reconciler.patching.filters import candidates, first_mismatch
 from reconciler.patching.node_compliance import summarize
 from reconciler.patching.products import product_matches
 from reconciler.patching.states import Judge, PatchRow, judge_rows, not_applicable
 from reconciler.patching.versions import compare_dpkg, compare_rpm_labels, rpmvercmp
-from reconciler.patching.which_baseline import resolve_baseline
+from reconciler.patching.which_baseline import resolve_asked
 from tests.patching.rows import at
 from tests.patching.worked import CASES, Worked, baseline_of, cases
 
@@ -141,7 +143,11 @@ def _check_node(rows: tuple[PatchRow, ...], case: Mapping[str, Any]) -> None:
 def test_nodes_get_their_baseline(case: Mapping[str, Any]) -> None:
     baselines = [baseline_of({"Name": name, **given}) for name, given in case["resolve"].items()]
     system = case["system"]
-    found = resolve_baseline(case["tags"], None if system is None else OperatingSystem(system), baselines)
+    request = PatchRequest(operation=Operation.SCAN)
+    if "asks" in case:
+        key, values = next(iter(case["asks"].items()))
+        request = replace(request, baseline_tags=BaselineTags(key=key, values=tuple(values)))
+    found = resolve_asked(case["tags"], None if system is None else OperatingSystem(system), baselines, request)
     assert (None if found.baseline is None else found.baseline.name) == case["gives"]
     for word in case["words"]:
         assert word in found.reason

@@ -38,6 +38,8 @@ LISTED = f"{INVENTORY}::test_files_that_the_inputs_name_are_in_the_committed_inv
 ASKED = f"{INVENTORY}::test_associations_are_run_once_by_the_next_pass_when_a_step_asks_for_them"
 INSTALLS = "tests/passes/test_packages_on_nodes.py::test_a_package_is_installed_updated_and_taken_away"
 PATCHED = "tests/passes/test_patches_are_installed.py::test_exactly_the_approved_versions_are_installed"
+HOOKED = "tests/passes/test_patches_are_installed.py::test_hooks_run_around_the_install_and_the_reboot_and_only_the_last_where_nothing_is_missing"
+OTHER_LISTS = "tests/passes/test_patches_by_other_lists.py"
 INPUTS = "tests/passes/test_inputs_on_nodes.py"
 FOREIGN = f"{INPUTS}::test_actions_that_this_node_cannot_do_are_skipped"
 TYPES = f"{INPUTS}::test_every_type_of_parameter_is_what_its_caller_gave"
@@ -126,9 +128,24 @@ INPUTS_SAID: Mapping[str, Mapping[str, Said]] = {
     "reconciler:runPatchBaseline": {
         **dict.fromkeys(("operation", "rebootOption"), (SAME, PATCHED)),
         "snapshotId": ("differs: the plan freezes what is approved", ""),
-        **dict.fromkeys(("installOverrideList", "baselineOverride"), ("differs: the management host fetches it", "")),
-        "baselineTags": ("differs: refused", ""),
-        **dict.fromkeys(("repair", "oldKernels", "endIfNothing"), ("not on SSM", "")),
+        "installOverrideList": (
+            "differs: the management host fetches it",
+            f"{OTHER_LISTS}::test_a_command_installs_what_a_list_over_https_names_and_nothing_else",
+        ),
+        "baselineOverride": (
+            "differs: the management host fetches it",
+            f"{OTHER_LISTS}::test_a_command_follows_a_baseline_override_over_https",
+        ),
+        "baselineTags": (SAME, f"{OTHER_LISTS}::test_an_association_goes_by_the_baseline_that_its_tags_choose"),
+        "endIfNothing": ("not on SSM", HOOKED),
+        "repair": (
+            "not on SSM",
+            "tests/rollout/test_patch_installs_with_faults.py::test_what_somebody_else_left_unfinished_is_repaired_only_where_asked",
+        ),
+        "oldKernels": (
+            "not on SSM",
+            "tests/rollout/test_patch_installs.py::test_old_kernels_are_told_and_removed_only_where_asked",
+        ),
     },
     "aws:refreshAssociation": {"associationIds": ("differs: names of associations are taken as well", ASKED)},
     "aws:runDockerAction": {

@@ -15,7 +15,7 @@ from reconciler.documents.error import InputError
 from reconciler.documents.own_script import one_of, text_input
 from reconciler.model.known import JsonValue
 from reconciler.model.patch_order import RebootOption
-from reconciler.model.patch_request import Operation, PatchRequest
+from reconciler.model.patch_request import BaselineTags, Operation, PatchRequest
 
 TIMEOUT = timedelta(hours=2)
 """SSM: of AWS-RunPatchBaseline's own step. For so long a command is followed; on the node nothing ends the step then."""
@@ -25,6 +25,7 @@ _HTTPS = re.compile(r"https://[A-Za-z0-9\[][A-Za-z0-9.:\]-]{0,250}/\S{1,900}")
 """Without a login: it would stand in plans and records."""
 _IN_STATE = re.compile(r"(?!.*(?:^|/)\.)[A-Za-z0-9_][A-Za-z0-9_. +@/-]{0,240}\.(?:json|ya?ml)")
 """Ours: a file of the state repository; nothing hidden, and nothing above it."""
+_TAGS = re.compile(r"Key=([^,]{1,128}),\s*Values=(.+)", re.DOTALL)
 _SNAPSHOT = re.compile(r"|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -44,8 +45,6 @@ class RunPatchBaseline:
         """Read a step's inputs."""
         if _SNAPSHOT.fullmatch(text_input(inputs, "snapshotId")) is None:
             raise InputError("the input snapshotId must be a UUID, or empty")
-        if text_input(inputs, "baselineTags"):
-            raise InputError("baselineTags is not supported: PatchGroups of a baseline say which nodes it serves")
         overrides = _source("installOverrideList", text_input(inputs, "installOverrideList"))
         baselines = _source("baselineOverride", text_input(inputs, "baselineOverride"))
         if overrides is not None and baselines is not None:
@@ -53,6 +52,7 @@ class RunPatchBaseline:
         return cls(
             request=PatchRequest(
                 operation=Operation(one_of(inputs, "operation", tuple(one.value for one in Operation))),
+                baseline_tags=_tags(text_input(inputs, "baselineTags")),
                 reboot=RebootOption(_choice(inputs, "rebootOption", tuple(one.value for one in RebootOption))),
                 repair=_choice(inputs, "repair", ("none", "interrupted")) == "interrupted",
                 remove_old_kernels=_choice(inputs, "oldKernels", ("keep", "remove")) == "remove",
@@ -66,6 +66,17 @@ class RunPatchBaseline:
 def _choice(inputs: Mapping[str, JsonValue], name: str, known: tuple[str, ...]) -> str:
     """Give one of several words, the first where it is missing."""
     return one_of(inputs, name, known) if inputs.get(name.lower()) is not None else known[0]
+
+
+def _tags(text: str) -> BaselineTags | None:
+    """Read SSM's short form: one key, one or more values."""
+    if not text:
+        return None
+    found = _TAGS.fullmatch(text.strip())
+    values = () if found is None else tuple(dict.fromkeys(filter(None, map(str.strip, found[2].split(",")))))
+    if found is None or not values:
+        raise InputError(f"the input baselineTags must be Key=NAME,Values=VALUE[,VALUE...], not {text[:80]!r}")
+    return BaselineTags(key=found[1].strip(), values=values)
 
 
 def _source(name: str, url: str) -> HttpSource | S3Source | StateFile | None:

@@ -101,6 +101,7 @@ def read_baseline(value: Value, mistakes: Mistakes, *, require_reasons: bool) ->
         sources=sources,
         security_updates_status=None if status is None else SecurityUpdatesStatus(status),
         patch_groups=_groups(value, mistakes),
+        tags=_tags(value, mistakes),
         default=value.flag("Default"),
         release_dates=ReleaseDates(value.scalar("ReleaseDates") or "first-seen"),
         supersede=Supersede(value.scalar("Supersede") or "exact"),
@@ -148,6 +149,20 @@ def _groups(value: Table, mistakes: Mistakes) -> tuple[str, ...]:
     if len(texts) > _GROUPS_ON_AWS:
         mistakes.lint(value.entries["PatchGroups"], f"more than {_GROUPS_ON_AWS} patch groups: AWS takes no more")
     return tuple(dict.fromkeys(text.text for text in texts))
+
+
+def _tags(value: Table, mistakes: Mistakes) -> tuple[tuple[str, str], ...]:
+    """Read Tags as AWS writes them, a list of Key and Value, or as a mapping, as nodes have them."""
+    named = value.table("Tags")
+    if named is not None:
+        return tuple(sorted((key, named.scalar(key) or "") for key in named.entries))
+    found: dict[str, str] = {}
+    for one in value.tables("Tags"):
+        key = one.scalar("Key") or ""
+        if key in found:
+            mistakes.error(one.entries["Key"], "a second tag of this key", remedy="a tag has one value; remove one")
+        found[key] = one.scalar("Value") or ""
+    return tuple(sorted(found.items()))
 
 
 # ---------------------------------------------------------------- rules and filters
