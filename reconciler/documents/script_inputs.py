@@ -56,7 +56,8 @@ def _lines(value: JsonValue) -> tuple[str, ...]:
         raise InputError(
             "Invalid format in plugin properties: runCommand holds a list within the list (write one list)"
         )
-    lines = [as_text(entry) for entry in value]
+    # SSM: the agent's decoder makes an empty text of null; `- ` with nothing behind it is one in YAML.
+    lines = ["" if entry is None else as_text(entry) for entry in value]
     if any("\0" in line for line in lines):
         raise InputError("a script cannot hold a NUL character: remove it from runCommand")
     return tuple(lines)

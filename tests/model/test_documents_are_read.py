@@ -50,6 +50,28 @@ def test_old_documents_have_a_step_for_each_plugin(version: str) -> None:
     ]
 
 
+def test_what_the_service_writes_as_null_is_not_there() -> None:
+    new = document(
+        '{"schemaVersion": "2.2", "description": null, "parameters": null, "runtimeConfig": null, "mainSteps":'
+        ' [{"action": "aws:runShellScript", "name": "a", "precondition": null, "settings": null, "inputs": {"x": "y"}}]}',
+        "documents/Abc.json",
+    )
+    assert [(step.name, step.precondition) for step in new.steps] == [("a", None)]
+    old = document(
+        '{"schemaVersion": "1.2", "mainSteps": null, "runtimeConfig":'
+        ' {"aws:runShellScript": {"settings": null, "precondition": null, "properties": [{"id": "b"}]}}}',
+        "documents/Abc.json",
+    )
+    assert [(step.action, step.precondition) for step in old.steps] == [("aws:runShellScript", None)]
+
+
+@pytest.mark.parametrize("version", ["1.2", "2.2"])
+def test_a_null_in_the_place_of_the_steps_is_told_where_it_stands(version: str) -> None:
+    key = "runtimeConfig" if version == "1.2" else "mainSteps"
+    (problem,) = errors({"documents/Abc.yaml": f"schemaVersion: '{version}'\ndescription: x\n{key}: null\n"})
+    assert (problem.line, problem.message.split(":")[0]) == (3, key)
+
+
 @pytest.mark.parametrize("written", ["2.2", "'2.2'", "2.0", "'2.0.1'", '"2.0.3"'])
 def test_a_schema_version_may_be_a_number(written: str) -> None:
     assert document(DOCUMENT.replace("'2.2'", written)).schema_version == written.strip("'\"")

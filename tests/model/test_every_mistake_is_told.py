@@ -120,6 +120,8 @@ def case(name: str, file: str, text: str | bytes, place: tuple[int, int], *words
         case("a check that is a list", MOTD, ASSOCIATION + "Expect: {Checks: [[a]]}\n", (5, 19), "POSIX sh text"),
         case("a runbook", DOC, "schemaVersion: '0.3'\nmainSteps: []\n", (2, 12), "no list with steps in it"),
         case("a session", DOC, "schemaVersion: '1.0'\nsessionType: Shell\n", (1, 16), "Session document"),
+        case("a stack", DOC, "schemaVersion: '1.0'\ntemplateBody: {Resources: {}}\n", (1, 16), "CloudFormation document"),
+        case("a manifest", DOC, "schemaVersion: '2.0'\nversion: '1'\npackages: {}\nfiles: {}\n", (1, 16), "manifest"),
         case("schema 2.1", DOC, "schemaVersion: 2.1\n", (1, 16), "unsupported schemaVersion", "2.1", "2.2"),
         case("no schema", DOC, "mainSteps: []\n", (1, 1), "schemaVersion is missing"),
         case("no steps", DOC, "schemaVersion: '2.2'\n", (1, 1), "mainSteps is missing"),

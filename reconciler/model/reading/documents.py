@@ -14,6 +14,7 @@ from reconciler.model.java_pattern import PatternError, PatternTooLarge, from_ja
 from reconciler.model.known import JsonValue
 from reconciler.model.reading.injection import lint_injections
 from reconciler.model.reading.mistakes import Mistakes
+from reconciler.model.reading.pasted_lists import lint_pasted_lists
 from reconciler.model.reading.runbooks import SCHEMA_VERSION as RUNBOOK
 from reconciler.model.reading.runbooks import check_runbook
 from reconciler.model.reading.schema import check
@@ -54,7 +55,7 @@ def read_document(value: Value, data: bytes, name: DocumentName, version: str, m
         return None
     if schema_version == RUNBOOK:
         return _runbook(value, data, name, version, mistakes)
-    value = _spelled_within(value, mistakes)
+    value = _without_nulls(_spelled_within(value, mistakes), schema_version)
     fits = check("document", value, mistakes)
     if not isinstance(value, Table):
         return None
@@ -68,6 +69,7 @@ def read_document(value: Value, data: bytes, name: DocumentName, version: str, m
         return None
     lint_steps(value, mistakes)
     lint_injections(value, parameters, mistakes)
+    lint_pasted_lists(value, parameters, mistakes)
     return Document(
         name=name,
         version=version,
@@ -110,6 +112,12 @@ def _schema_version(value: Value, mistakes: Mistakes) -> str | None:
         mistakes.error(value, "schemaVersion is missing", value="", remedy="begin with schemaVersion: '2.2'")
     elif text == "1.0" and ("sessionType" in value.entries or "inputs" in value.entries):
         mistakes.error(found, "a Session document: it holds preferences and runs nothing", remedy="remove the file")
+    elif text == "1.0" and "templateBody" in value.entries:
+        message = "a CloudFormation document: it makes a stack on AWS, and runs nothing on a node"
+        mistakes.error(found, message, remedy="remove the file")
+    elif "packages" in value.entries and "files" in value.entries:
+        message = "the manifest of a Distributor package, not a document"
+        mistakes.error(found, message, remedy="move it to packages/NAME/VERSION/manifest.json")
     elif text not in {*SCHEMA_VERSIONS, RUNBOOK}:
         mistakes.error(found, "an unsupported schemaVersion", remedy=f"write one of {', '.join(SCHEMA_VERSIONS)}")
     else:
@@ -145,6 +153,29 @@ def _spelled_within(value: Value, mistakes: Mistakes) -> Value:
         of_step = (*_STEP, *_STEP_IGNORED, *_STEP_NOT_HERE)
         entries["mainSteps"] = steps._replace(items=[_spelled(one, of_step, mistakes) for one in steps.items])
     return value._replace(entries=entries)
+
+
+def _without_nulls(value: Value, schema_version: str) -> Value:
+    """Leave out what says nothing: the service writes null for keys of the other schema, and for absent preconditions."""
+    if not isinstance(value, Table):
+        return value
+    of_the_other = "mainSteps" if schema_version.startswith("1") else "runtimeConfig"
+    entries = dict(value.entries)
+    if of_the_other in entries and is_null(entries[of_the_other]):
+        del entries[of_the_other]
+    steps, plugins = entries.get("mainSteps"), entries.get("runtimeConfig")
+    if isinstance(steps, Items):
+        entries["mainSteps"] = steps._replace(items=[_without_null_precondition(one) for one in steps.items])
+    if isinstance(plugins, Table):
+        bare = {name: _without_null_precondition(one) for name, one in plugins.entries.items()}
+        entries["runtimeConfig"] = plugins._replace(entries=bare)
+    return value._replace(entries=entries)
+
+
+def _without_null_precondition(step: Value) -> Value:
+    if not isinstance(step, Table) or "precondition" not in step.entries or not is_null(step.entries["precondition"]):
+        return step
+    return step._replace(entries={key: item for key, item in step.entries.items() if key != "precondition"})
 
 
 def _spelled(value: Value, known: Sequence[str], mistakes: Mistakes) -> Value:
@@ -298,10 +329,11 @@ def _precondition(step: Table, schema_version: str, mistakes: Mistakes) -> Mappi
 def _plugins(value: Table, schema_version: str, mistakes: Mistakes) -> tuple[Step, ...]:
     """Read schema 1.x: each plugin is a step of its own name, in file order."""
     plugins = value.table("runtimeConfig")
-    if plugins is None:
+    if "runtimeConfig" not in value.entries:
         mistakes.error(
             value, "runtimeConfig is missing", value="", remedy="schema 1.2 has runtimeConfig, 2.2 mainSteps"
         )
+    if plugins is None:
         return ()
     steps = []
     for name, one in plugins.entries.items():
