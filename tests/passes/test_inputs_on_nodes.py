@@ -121,3 +121,22 @@ def test_a_document_that_only_the_node_has_does_not_run(site: Site, node: TestNo
     assert results(found) == ["s1 Failed 1"]
     assert b"no earlier step of the document downloads /root/doc.json" in found.steps[0].stderr
     assert not (node.root / "var/log/never").exists()
+
+
+def test_a_script_that_a_signal_ends_fails_and_the_next_step_runs(site: Site) -> None:
+    scripts = (["echo before; kill -TERM $$; echo after"], ["echo still here"])
+    found = apply(site, "Signal", Signal=steps(*(("aws:runShellScript", {"runCommand": script}) for script in scripts)))
+    assert (results(found), said(found)) == (["s1 Failed 143", "s2 Success 0"], ["before\n", "still here\n"])
+
+
+def test_a_precondition_in_schema_1_2_fails_its_plugin(site: Site, node: TestNode) -> None:
+    plugin = {
+        "precondition": {"StringEquals": ["platformType", "Linux"]},
+        "properties": [{"id": "one", "runCommand": ["touch /var/log/never"]}],
+    }
+    found = apply(
+        site, "Old", Old=json.dumps({"schemaVersion": "1.2", "runtimeConfig": {"aws:runShellScript": plugin}})
+    )
+    assert (found.status.value, [step.status for step in found.steps]) == ("Failed", ["Failed"])
+    assert b"schema 1.2 has no preconditions" in found.steps[0].stderr
+    assert not (node.root / "var/log/never").exists()

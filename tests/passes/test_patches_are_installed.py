@@ -29,7 +29,7 @@ def test_exactly_the_approved_versions_are_installed(patching: Patching) -> None
     node.run(["apt-get", "-qy", "install", "hello", "other"])
     patching.publish([package("hello", "1.1"), package("other", "1.1")])
     patching.approve("hello")
-    scanned = patching.send("Scan")
+    scanned = patching.send("Scan", SnapshotId="0f0e0d0c-0b0a-0908-0706-050403020100")
     assert (scanned.status, scanned.exit_code) == ("Success", 0), scanned
     assert "MISSING hello.all:1.1" in scanned.stdout
     assert versions(node, "hello", "other") == {"hello": "1.0", "other": "1.0"}

@@ -41,6 +41,8 @@ PATCHED = "tests/passes/test_patches_are_installed.py::test_exactly_the_approved
 HOOKED = "tests/passes/test_patches_are_installed.py::test_hooks_run_around_the_install_and_the_reboot_and_only_the_last_where_nothing_is_missing"
 OTHER_LISTS = "tests/passes/test_patches_by_other_lists.py"
 INPUTS = "tests/passes/test_inputs_on_nodes.py"
+SIGNALLED = f"{INPUTS}::test_a_script_that_a_signal_ends_fails_and_the_next_step_runs"
+OLD = f"{INPUTS}::test_a_precondition_in_schema_1_2_fails_its_plugin"
 FOREIGN = f"{INPUTS}::test_actions_that_this_node_cannot_do_are_skipped"
 TYPES = f"{INPUTS}::test_every_type_of_parameter_is_what_its_caller_gave"
 ELSEWHERE = f"{DOWNLOADS}::test_the_bundled_document_for_documents_that_lie_elsewhere"
@@ -127,7 +129,7 @@ INPUTS_SAID: Mapping[str, Mapping[str, Said]] = {
     },
     "reconciler:runPatchBaseline": {
         **dict.fromkeys(("operation", "rebootOption"), (SAME, PATCHED)),
-        "snapshotId": ("differs: the plan freezes what is approved", ""),
+        "snapshotId": ("differs: the plan freezes what is approved", PATCHED),
         "installOverrideList": (
             "differs: the management host fetches it",
             f"{OTHER_LISTS}::test_a_command_installs_what_a_list_over_https_names_and_nothing_else",
@@ -295,7 +297,7 @@ EXITS: Mapping[str, tuple[str, str, str]] = {
     "death by another signal than KILL": (
         "Failed, with 128 and the signal's number: 143 for TERM",
         "differs: the agent says -1; here it cannot be told from a script that ends with that number",
-        "",
+        SIGNALLED,
     ),
     "any other": ("Failed", SAME, f"{COMMANDS}::test_the_dispatch_stops_where_it_said"),
     "3010": (
@@ -365,7 +367,7 @@ def _preconditions() -> Iterator[tuple[str, ...]]:
             values={"p": "one"},
         )
         # The documents made by chance are of schema 2.x.
-        yield what, words[found.move], said, _shown(MODEL if schema.startswith("2") else "")
+        yield what, words[found.move], said, _shown(MODEL if schema.startswith("2") else OLD)
 
 
 def page() -> str:
@@ -408,6 +410,7 @@ def tests_named() -> set[str]:
     ]
     return {test for *_, test in (*said, *EXITS.values()) if test} | {
         MODEL,
+        OLD,
         FOREIGN,
         *(test for _, test in VALUES.values()),
     } - {""}
