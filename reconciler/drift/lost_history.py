@@ -26,6 +26,7 @@ REMEDY = (
     "bring the compliance branch back, or begin a new history from what the nodes remember with "
     "`reconciler once --new-history`"
 )
+_MEND = "find out on the node whether it ran, then remove its file below `markers` in the run root"
 
 FormerIds = Mapping[NodeId, tuple[NodeId, ...]]
 """Of renamed nodes: their markers tell of runs under these ids, too."""
@@ -102,6 +103,8 @@ def unread(facts: Facts, name: AssociationName) -> str | None:
             case Known(rows) if section == "markers" and name in rows:
                 if isinstance(value := rows[name], Mapping):
                     return f"{whether}: its marker on the node: {value.get('unknown')}"
+                if not json_object(value):  # whose it was does not read either
+                    return f"{whether}: its marker on the node is damaged; {_MEND}"
             case _:
                 pass
     return None

@@ -85,6 +85,9 @@ def test_history_is_rebuilt_from_what_the_nodes_remember() -> None:
         ),
         pytest.param({"runs": "garbled"}, "runs of the node: garbled", id="run folders"),
         pytest.param({"markers": {"motd": {"unknown": "cut off"}}}, "its marker on the node: cut off", id="one marker"),
+        pytest.param({"markers": {"motd": '{"n": 1'}}, "its marker on the node is damaged; ", id="half a marker"),
+        pytest.param({"markers": {"motd": ""}}, "its marker on the node is damaged; ", id="an empty marker"),
+        pytest.param({"markers": {"motd": "[1]"}}, "its marker on the node is damaged; ", id="no marker of ours"),
     ],
 )
 @pytest.mark.parametrize("by_hand", [False, True])

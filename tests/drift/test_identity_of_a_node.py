@@ -223,7 +223,7 @@ def test_a_server_that_remembers_another_id_is_unknown_with_the_remedy() -> None
     [
         pytest.param(of_another("another-fleet"), id="of another fleet"),
         pytest.param(of_another(str(PLAIN.fleet.id), str(WEB)), id="its own"),
-        pytest.param({"markers": {"motd": "garbled"}}, id="what does not read"),
+        pytest.param({"markers": {"another": "garbled"}}, id="what does not read, of another association"),
         pytest.param({"markers": {"motd": json.dumps({"n": 1})}}, id="of before markers told it"),
     ],
 )
