@@ -68,6 +68,14 @@ def send_command(
     ramp: Annotated[
         str, typer.Option("--ramp", help="exponential: first 1 node, then 2, 4, 8 ... at a time; none: all at once.")
     ] = "exponential",
+    max_unreachable: Annotated[
+        str,
+        typer.Option(
+            "--max-unreachable",
+            help="With more nodes out of reach nothing further is sent: a number, or 0% to 100%. Without it: any.",
+            show_default=False,
+        ),
+    ] = "",
     comment: Annotated[str, typer.Option("--comment", help="Kept with the command; at most 100 characters.")] = "",
     output_s3_bucket_name: Annotated[
         str, typer.Option("--output-s3-bucket-name", help="A folder (with a /) or a bucket for the whole output.")
@@ -109,6 +117,7 @@ def send_command(
         else output_s3_bucket_name,
         output_s3_key_prefix=output_s3_key_prefix,
         ramp=ramp,
+        max_unreachable=max_unreachable,
     )
     with interruptible() as stop:
         sent = send_from(repo, state_dir, host_settings, typed, stop=stop, tell=_teller(), confirm=_confirmer(yes=yes))

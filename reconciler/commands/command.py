@@ -70,6 +70,12 @@ class Command:
         return error_threshold(self.request.max_errors, len(self.nodes))
 
     @property
+    def most_unreached(self) -> int | None:
+        """How many nodes out of reach it goes on with; None: any number."""
+        most = self.request.max_unreachable
+        return None if most is None else error_threshold(most, len(self.nodes))
+
+    @property
     def at_once(self) -> int:
         """On how many nodes it runs at most at a time."""
         return in_flight_limit(self.request.max_concurrency, len(self.nodes))
@@ -81,8 +87,17 @@ class Command:
         at_once = min(self.at_once, max(1, count))
         return (
             f"{self.document.name}, version {self.document.version}, on {count} {'node' if count == 1 else 'nodes'}, "
-            f"at most {at_once} at a time; {stop_in_words(self.threshold, count, self.request.max_errors)}{self._too_late}"
+            f"at most {at_once} at a time; {stop_in_words(self.threshold, count, self.request.max_errors)}"
+            f"{self._away}{self._too_late}"
         )
+
+    @property
+    def _away(self) -> str:
+        """Say at how many nodes out of reach it stops, where it does."""
+        most = self.most_unreached
+        if most is None or most >= len(self.nodes):
+            return ""
+        return f"; stops, too, when {most + 1} {'node is' if most == 0 else 'nodes are'} out of reach"
 
     @property
     def _too_late(self) -> str:

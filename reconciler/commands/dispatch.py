@@ -156,6 +156,7 @@ def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> 
         outputs=around.outputs,
         pauses=around.pauses,
         ramp=command.request.ramp,
+        most_unreached=command.most_unreached,
         read=around.read,
         delivery=Delivery(
             until=command.deliver_until,

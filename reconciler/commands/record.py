@@ -67,6 +67,7 @@ class CommandRecord:
     max_concurrency: str
     max_errors: str
     threshold: int
+    max_unreachable: str | None = None
     timeout_seconds: int
     comment: str
     plugins: tuple[str, ...] = ()
@@ -126,6 +127,7 @@ def begin_record(command: Command, state_commit: CommitId | None) -> CommandReco
         max_concurrency=request.max_concurrency,
         max_errors=request.max_errors,
         threshold=command.threshold,
+        max_unreachable=request.max_unreachable,
         timeout_seconds=int(request.timeout.total_seconds()),
         comment=request.comment,
         plugins=tuple(step.action for step in command.definition.rendered.steps)
@@ -161,6 +163,7 @@ def command_json(record: CommandRecord) -> dict[str, Any]:
         "InstanceIds": list(record.instance_ids),
         "MaxConcurrency": record.max_concurrency,
         "MaxErrors": record.max_errors,
+        **({} if record.max_unreachable is None else {"MaxUnreachable": record.max_unreachable}),
         "OutputProblems": list(record.undelivered),
         "OutputS3BucketName": record.output_bucket,
         "OutputS3KeyPrefix": record.output_prefix,
@@ -236,6 +239,7 @@ def decode_record(content: bytes) -> CommandRecord:
         max_concurrency=text_of(told["MaxConcurrency"]),
         max_errors=text_of(told["MaxErrors"]),
         threshold=whole_of(told["ErrorThreshold"]),
+        max_unreachable=text_of(told["MaxUnreachable"]) if "MaxUnreachable" in told else None,
         timeout_seconds=whole_of(told["TimeoutSeconds"]),
         comment=text_of(told["Comment"]),
         plugins=tuple(map(text_of, told.get("PluginNames", []))),

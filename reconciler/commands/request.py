@@ -50,6 +50,7 @@ class Typed:
     output_s3_bucket_name: str = ""
     output_s3_key_prefix: str = ""
     ramp: str = DEFAULT_RAMP.value
+    max_unreachable: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,8 @@ class Request:
     output: OutputPlace | None = None
     """Where the whole output goes besides this host."""
     ramp: Ramp = DEFAULT_RAMP
+    max_unreachable: str | None = None
+    """How many nodes out of reach are tolerated; None: any number, as on SSM."""
 
 
 def read_request(typed: Typed) -> Request:
@@ -83,10 +86,7 @@ def read_request(typed: Typed) -> Request:
         )
     if typed.document_hash is not None and not _HASH.fullmatch(typed.document_hash):
         raise UsageError("--document-hash: write the SHA-256 of the document, 64 hexadecimal digits")
-    if not _CONCURRENCY.fullmatch(typed.max_concurrency):
-        raise UsageError(f"--max-concurrency {typed.max_concurrency!r}: write a number from 1, or 1% to 100%")
-    if not _ERRORS.fullmatch(typed.max_errors):
-        raise UsageError(f"--max-errors {typed.max_errors!r}: write a number from 0, or 0% to 100%")
+    _check_rates(typed)
     if not SHORTEST <= typed.timeout_seconds <= LONGEST:
         raise UsageError(f"--timeout-seconds {typed.timeout_seconds}: from {SHORTEST} to {LONGEST}")
     if len(typed.comment) > LONGEST_COMMENT:
@@ -111,8 +111,17 @@ def read_request(typed: Typed) -> Request:
         timeout=timedelta(seconds=typed.timeout_seconds),
         comment=typed.comment,
         ramp=_ramp(typed.ramp),
+        max_unreachable=typed.max_unreachable or None,
         output=read_place(typed.output_s3_bucket_name, typed.output_s3_key_prefix),
     )
+
+
+def _check_rates(typed: Typed) -> None:
+    if not _CONCURRENCY.fullmatch(typed.max_concurrency):
+        raise UsageError(f"--max-concurrency {typed.max_concurrency!r}: write a number from 1, or 1% to 100%")
+    for option, written in (("--max-errors", typed.max_errors), ("--max-unreachable", typed.max_unreachable or "0")):
+        if not _ERRORS.fullmatch(written):
+            raise UsageError(f"{option} {written!r}: write a number from 0, or 0% to 100%")
 
 
 def _ramp(word: str) -> Ramp:

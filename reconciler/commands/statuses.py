@@ -22,7 +22,7 @@ class Detail(StrEnum):
     INVALID_PLATFORM = "InvalidPlatform"
     ACCESS_DENIED = "AccessDenied"
     TERMINATED = "Terminated"
-    """Never sent: too many others failed."""
+    """Never sent: too many others failed, or were out of reach."""
     CANCELLING = "Cancelling"
     CANCELLED = "Cancelled"
     INCOMPLETE = "Incomplete"
@@ -78,7 +78,7 @@ class Verdict:
 def aggregate(invocations: Iterable[Detail], *, threshold: int, stopped: bool, cancelled: bool) -> Verdict:
     """Decide a command's status by the first rule that holds; `threshold` errors are tolerated.
 
-    `stopped`: errors ended the dispatch. `cancelled`: somebody asked for the end.
+    `stopped`: the dispatch ended before its last node. `cancelled`: somebody asked for the end.
     """
     counts = Counter(invocations)
     total = counts.total()
@@ -96,6 +96,7 @@ def _by_errors(counts: "Counter[Detail]", threshold: int, *, stopped: bool) -> V
     """Decide by what failed or came too late; None: that was not enough to decide."""
     total, enough = counts.total(), max(1, threshold)
     errors = counts[Detail.FAILED] + counts[Detail.EXECUTION_TIMED_OUT]
+    stopped = stopped and errors > threshold  # else it was nodes out of reach, which are no errors
     if errors >= enough or stopped:
         detail = Detail.FAILED if counts[Detail.FAILED] else Detail.EXECUTION_TIMED_OUT
         ended = ", which stopped it" if stopped else ""
@@ -116,7 +117,8 @@ def _by_successes(counts: "Counter[Detail]") -> Verdict:
     if well + never == total:
         besides = f"; {never} were never reached" if never else ""
         return Verdict(detail=Detail.SUCCESS, reason=f"{well} of {total} nodes succeeded{besides}")
-    return Verdict(detail=Detail.INCOMPLETE, reason=f"{well} of {total} nodes succeeded")
+    unsent = f"; {counts[Detail.TERMINATED]} were not sent" if counts[Detail.TERMINATED] else ""
+    return Verdict(detail=Detail.INCOMPLETE, reason=f"{well} of {total} nodes succeeded{unsent}")
 
 
 def _still_going(counts: "Counter[Detail]", *, cancelled: bool) -> Verdict:

@@ -52,6 +52,7 @@ _TEXTS = (
     "output_s3_bucket_name",
     "output_s3_key_prefix",
     "ramp",
+    "max_unreachable",
 )
 _LISTS = ("targets", "instance_ids", "parameters")
 

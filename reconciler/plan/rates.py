@@ -22,6 +22,12 @@ def errors_in_words(errors: int, threshold: int) -> str:
     return f"{errors} {'error' if errors == 1 else 'errors'}, MaxErrors allows {threshold}"
 
 
+def unreached_in_words(unreached: int, most: int) -> str:
+    """Say that nodes out of reach stop a roll-out."""
+    are = "1 node is" if unreached == 1 else f"{unreached} nodes are"
+    return f"{are} out of reach, --max-unreachable allows {most}"
+
+
 def _parsed(expression: str) -> tuple[int, bool]:
     match = _EXPRESSION.fullmatch(expression.strip())
     if match is None:

@@ -1,7 +1,7 @@
 """MaxConcurrency and MaxErrors: THE arithmetic. Told what came of nodes, answers which come next, in total order; pure.
 
 SSM's rules: a slot is free again when a node has ended; a roll-out stops at error number threshold + 1, and what is in
-flight then is left alone; unreachable nodes are no errors. Ours: the first node of a document that was never applied goes
+flight then is left alone; unreachable nodes are no errors, and stop it only where a caller asked for that. Ours: the first node of a document that was never applied goes
 alone, and the rest follow once a second look has confirmed it.
 """
 
@@ -13,7 +13,7 @@ from typing import Self
 
 from reconciler.ids import NodeId
 from reconciler.plan.breakers import failures_in_words
-from reconciler.plan.rates import errors_in_words
+from reconciler.plan.rates import errors_in_words, unreached_in_words
 
 
 class Ramp(Enum):
@@ -65,6 +65,10 @@ class Rollout:
     well: int = 0
     stop_after: int = 0
     """Failures after which it reaches no further node, unless it went well on as many; 0: no such limit."""
+    most_unreached: int | None = None
+    """How many nodes out of reach it goes on with; None: any number (SSM)."""
+    unreached: frozenset[NodeId] = frozenset()
+    """Nodes that could not be reached, and were not since; kept where there is such a limit."""
     canary: Canary = Canary.NONE
     stopped: str | None = None
     """Why nothing more is started."""
@@ -104,6 +108,19 @@ class Rollout:
         if rest or self.left > 0 or self.round == rest:
             return replace(self, round=rest)
         return replace(self, round=rest, window=2 * self.window, left=2 * self.window)
+
+    def out_of_reach(self, node: NodeId) -> Self:
+        """Note that `node` could not be reached: where too many are, nothing more is started."""
+        if self.most_unreached is None:
+            return self
+        new = replace(self, unreached=self.unreached | {node})
+        if len(new.unreached) <= self.most_unreached:
+            return new
+        return new.refused(unreached_in_words(len(new.unreached), self.most_unreached))
+
+    def in_reach(self, node: NodeId) -> Self:
+        """Note that `node` was reached after all."""
+        return replace(self, unreached=self.unreached - {node}) if node in self.unreached else self
 
     def ended(self, node: NodeId, ending: Ending) -> Self:
         """Note what came of `node`: its slot is free."""

@@ -95,6 +95,7 @@ class _Manner:
     delivery: Delivery | None
     read: Read
     rests_on_holds: Callable[[PlanItem], bool]
+    most_unreached: int | None
 
 
 def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to the others)
@@ -120,13 +121,14 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
     delivery: Delivery | None = None,
     read: Read = no_store,
     rests_on_holds: Callable[[PlanItem], bool] = lambda _item: False,
+    most_unreached: int | None = None,
 ) -> tuple[Outcome, ...]:
     """Carry out the plan's items; gives one outcome for each, in the plan's order.
 
     Runs are waited for as long as `patience` says. `going` are runs of earlier passes that go on: they keep their slots, and their nodes. Percentages are of `target_counts`;
     without them, of the plan's own items. Nothing is started after `not_after`, asked anew each time: our lease has ended. Scripts' whole output is kept below `outputs`; without it, its beginning in memory.
     What steps download comes from `read`. Where an item `rests_on_holds` alone, its start looks for hold files itself, and
-    `recheck` is asked only where one lies there.
+    `recheck` is asked only where one lies there. With more than `most_unreached` nodes out of reach nothing further is started.
     """
     if not plan.items:
         return ()
@@ -150,6 +152,7 @@ def roll_out(  # noqa: PLR0913  (all by keyword, and none of them is known to th
         delivery=delivery,
         read=read,
         rests_on_holds=rests_on_holds,
+        most_unreached=most_unreached,
     )
     outcomes = _RollOut(plan.items, desired, definitions, connect, manner).run()
     return tuple(outcomes[item.node, item.association] for item in plan.items)
@@ -332,7 +335,10 @@ class _RollOut:
         item, delivery = event.item, self._manner.delivery
         if not isinstance(event, Cancelling):
             # A node that is away must not keep the others from their turn either: the round does not wait for it.
-            self._rollouts[item.association] = self._rollouts[item.association].acknowledged(item.node)
+            rollout = self._rollouts[item.association].acknowledged(item.node)
+            flight = self._flights.get(item.node)
+            away = isinstance(event, Delayed) and flight is not None and flight.lost_since is not None
+            self._rollouts[item.association] = rollout.out_of_reach(item.node) if away else rollout.in_reach(item.node)
         if delivery is None:
             return
         match event:
@@ -355,6 +361,8 @@ class _RollOut:
         if outcome.disposition is not Disposition.RUNNING:
             self._waiting.give_back(item.node)
             rollout = self._rollouts[item.association].ended(item.node, _ending(outcome))
+            if outcome.disposition is Disposition.UNREACHABLE:
+                rollout = rollout.out_of_reach(item.node)
             self._rollouts[item.association] = rollout
             if rollout.canary is Canary.LOOKED_AT:
                 self._confirm(item, outcome)
@@ -474,6 +482,7 @@ def _new_rollout(name: AssociationName, items: tuple[PlanItem, ...], desired: De
         ramp=manner.ramp,
         waiting=tuple(item.node for item in own),
         in_flight=frozenset(record.node for record in manner.going if record.association == name),
+        most_unreached=manner.most_unreached,
         canary=Canary.WANTED if any(item.canary for item in own) else Canary.NONE,
     )
 

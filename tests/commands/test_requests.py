@@ -74,6 +74,7 @@ def a_command(**fields: Any) -> Command:
         ({"max_concurrency": "\u0661"}, "--max-concurrency"),
         ({"max_errors": "100.0%"}, "--max-errors"),
         ({"max_errors": "-1"}, "--max-errors"),
+        ({"max_unreachable": "5 %"}, "--max-unreachable"),
         ({"max_errors": "01"}, "--max-errors"),
         ({"timeout_seconds": 29}, "--timeout-seconds"),
         ({"timeout_seconds": 2_592_001}, "--timeout-seconds"),
@@ -254,6 +255,23 @@ def test_it_says_beforehand_where_not_all_may_start_in_time(
         timeout_seconds=timeout,
     )
     assert command.in_words.rpartition("on 3 nodes")[2] == words
+
+
+@pytest.mark.parametrize(
+    ("most", "words"),
+    [
+        ("", ""),
+        ("0", "; stops, too, when 1 node is out of reach"),
+        ("50%", "; stops, too, when 2 nodes are out of reach"),
+        ("3", ""),
+    ],
+)
+def test_it_says_beforehand_at_how_many_nodes_out_of_reach_it_stops(most: str, words: str) -> None:
+    command = a_command(targets=["Key=InstanceIds,Values=*"], max_unreachable=most, max_concurrency="3")
+    assert command.in_words.rpartition("on 3 nodes")[2] == words
+    record = begin_record(command, None)
+    assert (decode_record(encode_record(record)), record.max_unreachable) == (record, most or None)
+    assert (b"MaxUnreachable" in encode_record(record)) is bool(most)
 
 
 def test_ordinals() -> None:

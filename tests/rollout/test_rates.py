@@ -1,7 +1,7 @@
 """MaxConcurrency and MaxErrors, against SSM's published figures and against thousands of made-up roll-outs."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -205,6 +205,25 @@ def test_without_errors_every_node_has_its_turn(count: int, limit: int, ramp: Ra
         if rollout.canary is Canary.LOOKED_AT:
             rollout = rollout.confirmed()
     assert started == list(nodes(count))
+
+
+def test_nodes_out_of_reach_stop_it_only_where_that_was_asked_for() -> None:
+    ssm, guarded = (Rollout(limit=5, threshold=0, waiting=nodes(9), most_unreached=most) for most in (None, 1))
+    for node in nodes(9):
+        ssm = ssm.out_of_reach(node)
+    assert ssm.stopped is None
+    first, second, third = nodes(3)
+    once = guarded.out_of_reach(first).out_of_reach(first)
+    assert once.stopped is None
+    assert once.in_reach(first).out_of_reach(second).stopped is None
+    stopped = once.out_of_reach(third)
+    assert stopped.stopped == "2 nodes are out of reach, --max-unreachable allows 1"
+    assert stopped.in_reach(third).stopped == stopped.stopped
+    assert stopped.release(frozenset(nodes(9)))[1] == ()
+    assert (
+        replace(guarded, most_unreached=0).out_of_reach(first).stopped
+        == "1 node is out of reach, --max-unreachable allows 0"
+    )
 
 
 def ended(rollout: Rollout, *endings: Ending) -> Rollout:

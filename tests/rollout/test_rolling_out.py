@@ -19,11 +19,12 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.fleet import Fleet
 from reconciler.model.history import RunStatus
 from reconciler.model.node import Node
-from reconciler.model.outcome import Disposition, Outcome
+from reconciler.model.outcome import Disposition, Hindrance, Outcome
 from reconciler.model.pause import Pause, Pauses
 from reconciler.plan.plan import Plan, PlanItem
 from reconciler.plan.run_id import run_id
 from reconciler.rollout.events import SecondLook
+from reconciler.rollout.flight import Delivery
 from reconciler.rollout.node_programs import cancel_program
 from reconciler.rollout.progress import Ramp
 from reconciler.rollout.run import roll_out
@@ -212,6 +213,58 @@ def test_an_unreachable_node_is_no_error_and_stops_nobody(folder: Path) -> None:
         (Disposition.UNREACHABLE, "connection refused"),
     }
     assert world.bodies()["c"] == ["x"]
+
+
+def test_a_limit_of_nodes_out_of_reach_holds_the_rest_back(folder: Path) -> None:
+    def connecting(node: NodeId) -> None:
+        if node in "ab":
+            raise HostKeyMismatch(node, "the host key changed")
+
+    world = World(folder, {"motd": body(folder, "x")}, tuple("abcd"), {"motd": ("1", "0")}, connecting)
+    outcomes = world.roll_out(most_unreached=1)
+    assert [outcomes[node, "motd"].disposition for node in "abcd"] == [Disposition.UNREACHABLE] * 2 + [
+        Disposition.HELD_BACK
+    ] * 2
+    assert outcomes["c", "motd"].reason == "2 nodes are out of reach, --max-unreachable allows 1"
+    assert outcomes["c", "motd"].hindrance is Hindrance.ERRORS
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_node_that_a_command_waits_for_is_out_of_reach_until_it_is_back(folder: Path, *, comes_back: bool) -> None:
+    tries: list[NodeId] = []
+    told = threading.Event()
+
+    def connecting(node: NodeId) -> None:
+        if node == "a":
+            tries.append(node)
+            if len(tries) == 1 or not comes_back:
+                raise NodeUnreachable(node, "connection refused")
+        elif node == "b":
+            told.wait(20)
+            raise HostKeyMismatch(node, "the host key changed")
+
+    world = World(folder, {"motd": body(folder, "x")}, tuple("abc"), {"motd": ("2", "0")}, connecting)
+    stop = threading.Event()
+    outcomes = world.roll_out(
+        most_unreached=1,
+        stop=stop,
+        on_outcome=lambda outcome: stop.set() if outcome.node == "c" else None,
+        delivery=Delivery(
+            until=datetime.now(UTC) + timedelta(seconds=60),
+            cancelled=lambda _node: False,
+            on_started=lambda _node: told.set(),
+            on_delayed=lambda _node, _why: None if comes_back else told.set(),
+        ),
+    )
+    assert outcomes["b", "motd"].disposition is Disposition.UNREACHABLE
+    found = outcomes["c", "motd"]
+    if comes_back:
+        assert (found.disposition, world.bodies()["c"]) == (Disposition.RAN, ["x"])
+    else:
+        assert (found.reason, found.hindrance) == (
+            "2 nodes are out of reach, --max-unreachable allows 1",
+            Hindrance.ERRORS,
+        )
 
 
 @dataclass(frozen=True)
