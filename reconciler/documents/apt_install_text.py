@@ -50,26 +50,12 @@ words_of() { # FILE OF PIN LINES: sets words to what apt-get install is to be to
     done <"$1"
     words="$words $along"
 }
-bring_along() { # sets along to new packages that were sent, for where apt finds none of what a patch needs
-    along=
-    while read -r kind name arch version checksum row; do
-        [ "$kind" = c ] && is_kept "$checksum" && ! grep -q "^$checksum " "$step/unkept" || continue
-        along="$along $sent"
-    done <"$step/pins"
-}
-try() {
-    words_of "$1"
-    apt -s -o Debug::NoLocking=1 install $words >"$step/simulated" 2>&1
-}
-simulate() { # FILE OF PIN LINES: sets why, empty where every change is approved, and leaves the changes in $step/changes
+try() { # FILE OF PIN LINES: sets why, empty where every change is approved, and leaves the changes in $step/changes
     why=
-    if ! try "$1"; then
+    words_of "$1"
+    if ! apt -s -o Debug::NoLocking=1 install $words >"$step/simulated" 2>&1; then
         why=$(unmet <"$step/simulated")
-        [ -z "$along" ] || return 1
-        bring_along
-        [ -n "$along" ] || return 1
-        try "$1" || { along=; return 1; }
-        why=
+        return 1
     fi
     awk -v any="$any" -v never=" $never " '
         FNR == NR { pinned[$2, $4] = 1; next }
@@ -152,7 +138,6 @@ check_whole() {
     restore_marks
 }
 prepare() {
-    along=
     mkdir -p "$step/none"
     held=" $(apt-mark showhold 2>/dev/null | tr '\n' ' ') "
     while read -r kind name arch version checksum row; do
@@ -210,10 +195,7 @@ remember_marks() { # naming a package makes apt take it for chosen by hand: the 
     while read -r kind name arch version checksum row; do
         printf '%s\n%s:%s\n' "$name" "$name" "$arch"
     done <"$step/good" | sort -u | comm -12 - "$step/auto" >"$own/auto"
-    : >"$own/along"
-    [ -z "$along" ] || while read -r kind name arch version checksum row; do
-        [ "$kind" != c ] || ! is_kept "$checksum" || printf '%s\n' "$name"
-    done <"$step/pins" >"$own/along"
+    note_along
 }
 restore_marks() {
     [ ! -s "$own/along" ] || while read -r one; do

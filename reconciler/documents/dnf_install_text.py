@@ -180,8 +180,14 @@ is_locked() { # NAME: whether the plugin that would keep it is there or not
     done </etc/dnf/plugins/versionlock.list
     return 1
 }
-remember_marks() { :; } # an upgrade by dnf leaves them as they are
-restore_marks() { :; }
+remember_marks() { note_along; } # an upgrade by dnf leaves the others as they are
+restore_marks() {
+    [ ! -s "$own/along" ] || while read -r one; do
+        rpm -q "$one" >/dev/null 2>&1 || continue
+        run_dnf -q mark dependency "$one" >>"$log" 2>&1 || run_dnf -q mark remove "$one" >>"$log" 2>&1
+    done <"$own/along"
+    rm -f "$own/along"
+}
 prepare() {
     includes=
     excludes=
@@ -216,10 +222,10 @@ words_of() { # FILE OF PIN LINES
         words="$words $name-$evr.$arch"
     done <"$1"
 }
-simulate() { # FILE OF PIN LINES
+try() {
     why=
     words_of "$1"
-    run_dnf --assumeno upgrade $words >"$step/simulated" 2>&1
+    run_dnf --assumeno "$(verb)" $words $along >"$step/simulated" 2>&1
     if ! grep -q '^Operation aborted' "$step/simulated"; then
         why=$(unmet <"$step/simulated")
         return 1
@@ -237,6 +243,9 @@ simulate() { # FILE OF PIN LINES
         why=$(head -n 5 "$step/offending" | tr '\n' ';' | sed 's/;$//; s/;/; /g')
         return 1
     fi
+}
+verb() { # what is new dnf does not upgrade
+    if [ -n "$along" ]; then echo install; else echo upgrade; fi
 }
 unmet() {
     sed -n 's/ is filtered out by exclude filtering/ is not approved/; /^ *Problem/p; /^  - /p; /^Error: ./p; /^No match for argument/p; /^Nothing to do/p' |
@@ -273,7 +282,7 @@ measure() {
 }
 download() {
     words_of "$step/good"
-    run_dnf -y --downloadonly upgrade $words
+    run_dnf -y --downloadonly "$(verb)" $words $along
 }
 said_of() { # FILE
     sed -n 's/^Error: *//p; s/^\[FAILED\] *//p; s/^  - //p; s/^error: //p' "$1" | grep . | head -n 2 | cut -c1-300 | tr '\n' ' '
@@ -281,7 +290,7 @@ said_of() { # FILE
 install_good() {
     begin_unfinished
     words_of "$step/good"
-    run_dnf -y upgrade $words
+    run_dnf -y "$(verb)" $words $along
     ended=$?
     tell_scripts
 }

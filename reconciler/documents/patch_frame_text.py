@@ -20,7 +20,7 @@ A family gives it these functions; `FILE` holds lines of pins:
     use_sources                lets the package manager see $sources alone, in folders of the step; 1 where they did not answer
     prepare; check_whole       settings; stops where something is unfinished
     standing_of NAME ARCH VERSION     sets have, and standing to gone, already, held or wanted
-    simulate FILE              1, and why, where a change is not approved
+    try FILE                   simulates, with $along; 1, and why, where a change is not approved
     measure; download          sets needed and unpacked (KB); brings the files of $step/good
     cached, in_place NAME ARCH VERSION     set file to where the package manager keeps it, or takes it from
     install_good               the transaction with $step/good; sets ended
@@ -237,6 +237,45 @@ bring_kept() { # of what was sent along, what is whole and signed as it must be 
         is_signed "$sent" || printf '%s signature: %s\n' "$sum" "$why" >>"$step/unkept"
     done
 }
+bring_along() { # sets along to new packages that were sent, for where the package manager finds none of what a patch needs
+    along=
+    while read -r kind name arch version checksum row; do
+        [ "$kind" = c ] && is_kept "$checksum" && ! grep -q "^$checksum " "$step/unkept" || continue
+        along="$along $sent"
+    done <"$step/pins"
+}
+simulate() { # FILE OF PIN LINES: with what was sent along where it does not go without; sets why
+    try "$1" && return
+    [ -z "$along" ] || return 1
+    bring_along
+    [ -n "$along" ] || return 1
+    alone=$why
+    try "$1" && return
+    along= why=$alone
+    return 1
+}
+note_along() { # what comes along was chosen by nobody: its name stands in a file that outlives us
+    : >"$own/along"
+    [ -z "$along" ] || while read -r kind name arch version checksum row; do
+        [ "$kind" != c ] || ! is_kept "$checksum" || printf '%s\n' "$name"
+    done <"$step/pins" >"$own/along"
+}
+note_brought() { # until the node is booted, what comes now waits for that: section `reboot` of the inventory tells it
+    read -r is </proc/sys/kernel/random/boot_id
+    mine=$own/installed.$is
+    for one in "$own"/installed.*; do
+        [ "$one" = "$mine" ] || rm -f "$one"
+    done
+    {
+        [ ! -f "$mine" ] || cat "$mine"
+        while read -r kind name arch version checksum row; do
+            printf '%s %s\n' "$row" "$version"
+        done <"$step/good"
+        while read -r kind name arch version checksum row; do
+            [ "$kind" != c ] || printf '%s %s\n' "$row" "$version"
+        done <"$step/pins"
+    } | sort -u >"$mine.new" && mv "$mine.new" "$mine"
+}
 fail_all() { # FILE OF PIN LINES, CAUSE: WORDS
     while read -r kind name arch version checksum row; do
         tell_failed "$row" "$version" "$2"
@@ -262,6 +301,7 @@ umask 022
 INSTALL: Final = r"""
 needed=0
 unpacked=0
+along=
 if [ -n "$sources" ]; then
     trap forget_sources EXIT
     mkdir -p "$step/none" "$step/repos"
@@ -370,7 +410,7 @@ if [ -s "$step/good" ]; then
         : >"$step/good"
     fi
 fi
-[ ! -s "$step/good" ] || remember_marks
+[ ! -s "$step/good" ] || { remember_marks; note_brought; }
 rounds=0
 while [ -s "$step/good" ]; do
     rounds=$((rounds + 1))

@@ -41,8 +41,9 @@ words_of() { # FILE OF PIN LINES
         words="$words $name.$arch=${version#0:}"
     done <"$1"
 }
-simulate() { # FILE OF PIN LINES: sets words, with what else of the pins must be asked for
+try() { # sets words, with what else of the pins must be asked for
     words_of "$1"
+    words="$words $along"
     tries=0
     while :; do
         tries=$((tries + 1))
@@ -98,8 +99,13 @@ remember_marks() { # naming a package makes zypper take it for chosen by hand
     [ ! -f /var/lib/zypp/AutoInstalled ] || while read -r kind name rest; do
         ! grep -q -x -F "$name" /var/lib/zypp/AutoInstalled || printf '%s\n' "$name"
     done <"$step/good" >"$own/auto"
+    note_along
 }
 restore_marks() {
+    [ ! -s "$own/along" ] || while read -r one; do
+        ! rpm -q "$one" >/dev/null 2>&1 || printf '%s\n' "$one"
+    done <"$own/along" >>"$own/auto"
+    rm -f "$own/along"
     [ -s "$own/auto" ] || return 0
     while read -r name; do
         grep -q -x -F "$name" /var/lib/zypp/AutoInstalled || printf '%s\n' "$name" >>/var/lib/zypp/AutoInstalled

@@ -121,8 +121,9 @@ class Patch:
 
     @property
     def upload(self) -> tuple[str, str]:
-        """Give what it was built from: source package and version."""
-        return self.source or self.name, self.source_version or self.version
+        """Give what it was built from: source package and version; rpm's source packages tell no epoch."""
+        version = self.source_version or self.version
+        return self.source or self.name, version if self.family is Family.APT else version.rpartition(":")[2]
 
     @property
     def cves(self) -> tuple[str, ...]:

@@ -52,15 +52,16 @@ def needed_files(
 ) -> tuple[NeededFile, ...]:
     """Give the files that would bring one node a newer version of what it has; `versions`: what is installed of a row.
 
-    With apt new packages that were built together with one of those count, too: a kernel's version is part of its name. Only indexes that were verified count (dnf and zypper look at the signature of the file itself, too), and files with
-    a SHA-256 and a size.
+    New packages that were built together with one of those count, too: a kernel's version is part of its name with apt, and a library
+    is divided into two. Only indexes that were verified count (dnf and zypper look at the signature of the file itself, too), and
+    files with a SHA-256 and a size.
     """
     every = [*((patch, None) for patch in offers), *((one.patch, Need.GONE) for one in gone)]
     some = [one for patch, need in every if (one := _needed(patch, versions, judge, need)) is not None]
     uploads = {one.patch.upload: one for one in sorted(some, key=lambda one: one.need)}
     for patch, need in every:
         other = uploads.get(patch.upload)
-        if other is not None and patch.family is Family.APT and _can_be_kept(patch) and not versions(patch.id):
+        if other is not None and _can_be_kept(patch) and not versions(patch.id):
             some.append(NeededFile(patch=patch, need=need or other.need, since=other.since))
     return tuple(sorted(some, key=lambda one: (-one.need, one.since, one.checksum))[:MOST_OF_ONE_NODE])
 

@@ -10,7 +10,7 @@ from functools import cmp_to_key
 
 from reconciler.ids import PatchId
 from reconciler.model.baseline import RejectedPatchesAction, UnapprovedDependencies
-from reconciler.model.patch import Family, Installed, Patch, patch_title
+from reconciler.model.patch import Installed, Patch, patch_title
 from reconciler.model.patch_order import PatchOrder, Pin, RebootOption, pin_of
 from reconciler.model.patch_request import InstallOverride, PatchRequest
 from reconciler.patching.approval import Approval, ApprovalStatus, approval_date, released
@@ -91,7 +91,7 @@ def _companions(patches: NodePatches, judge: Judge, grounds: Sequence[Approval])
     compare = COMPARE_LABELS[patches.family.value]
     there = {(row.name, row.arch) for row in patches.installed}
     highest: dict[PatchId, Patch] = {}
-    lost = tuple(gone.patch for gone in patches.gone if gone.kept and patches.family is Family.APT)
+    lost = tuple(gone.patch for gone in patches.gone if gone.kept)
     kept = set(map(id, lost))
     for patch in (*patches.available, *lost):
         if (patch.name, patch.arch) in there or not _may_come_along(patch, judge, grounds):

@@ -61,6 +61,25 @@ def test_new_packages_are_needed_where_they_were_built_together_with_an_upgrade(
     assert {(one.patch.name, one.need) for one in found} == {("it", Need.PENDING), ("it-abi", Need.PENDING)}
 
 
+def test_new_rpms_are_needed_where_they_were_built_together_with_an_upgrade_whatever_their_epoch() -> None:
+    def rpm(name: str, version: str, digit: str, **given: Any) -> Patch:
+        return an_rpm(name, version, checksum=f"sha256:{digit * 64}", size=1, filename=f"{name}.rpm", **given)
+
+    offers = (
+        rpm("bash", "1:5-2", "5"),
+        rpm("bash-new", "9-1", "6", source="bash", source_version="5-2"),
+        rpm("strange", "5-2", "7"),
+    )
+    baseline = PatchBaseline(
+        name=BaselineName("b"),
+        operating_system=OperatingSystem.ROCKY_LINUX,
+        approved=(PatchEntry(pattern="bash"),),
+        approved_non_security=True,
+    )
+    by = Judge(Grounds(baseline=baseline, ledger=Ledger(), product="", now=NOW))
+    assert {one.patch.name for one in needed_files(offers, [], have, by)} == {"bash", "bash-new"}
+
+
 @pytest.mark.parametrize(
     "patch",
     [

@@ -30,6 +30,11 @@ pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
 
 HELLO = [Rpm(name="hello", version=f"1.{n}-1") for n in range(2)]
 SIGNED = [Rpm(name="signed", version=f"1.{n}-1") for n in range(2)]
+BRINGS = [
+    Rpm(name="brings", version="1.0-1"),
+    Rpm(name="brings", version="1.1-1", fields=["Requires: brought = 1.1-1"]),
+    Rpm(name="brought", version="1.1-1"),
+]
 KEY = r"""
 set -e
 export GNUPGHOME=/root/signing
@@ -154,23 +159,24 @@ class Rpms:
     family: Family
     unsigned: bytes
     signed: bytes
+    brings: bytes
+    brought: bytes
 
 
 @pytest.fixture(scope="module")
-def files(fleet: Fleet) -> tuple[bytes, bytes, bytes, bytes]:
-    """Give hello 1.0 and 1.1, not signed, and 1.0 and 1.1 of what is; leave the key at /root/signing.asc of both nodes."""
+def files(fleet: Fleet) -> tuple[bytes, ...]:
+    """Give hello 1.0 and 1.1, not signed, 1.0 and 1.1 of what is, and what brings something along; leave the key at /root/signing.asc of both nodes."""
     _, rocky, leap = fleet.nodes
     become_rpm_node(rocky, ROCKY)
     become_rpm_node(leap, LEAP)
     packages = RpmPackages(rocky)
-    packages.build([*HELLO, *SIGNED])
+    packages.build([*HELLO, *SIGNED, *BRINGS])
     rocky.run(["sh", "-c", KEY, "sh", str(ON_NODE / "pool" / SIGNED[1].file_name)])
     (leap.root / "root/signing.asc").write_bytes((rocky.root / "root/signing.asc").read_bytes())
     pool = rocky.root / ON_NODE.relative_to("/") / "pool"
     packages.publish("updates", [])
     packages.copy_to(leap)
-    first, second, third, fourth = ((pool / one.file_name).read_bytes() for one in (*HELLO, *SIGNED))
-    return first, second, third, fourth
+    return tuple((pool / one.file_name).read_bytes() for one in (*HELLO, *SIGNED, *BRINGS))
 
 
 @pytest.fixture(params=["dnf", "zypper"])
@@ -183,12 +189,13 @@ def rpms(request: pytest.FixtureRequest, managers: Sequence[Manager], files: tup
     else:
         configure_zypper(node, ["updates"])
     refresh = "dnf -q makecache" if is_dnf else "zypper -n --no-gpg-checks refresh"
-    for old in (files[0], files[2]):
+    for old in (files[0], files[2], files[4]):
         (node.root / "root/old.rpm").write_bytes(old)
         node.run(["sh", "-c", "rpm -U --oldpackage --replacepkgs --force-debian --nodeps /root/old.rpm"])
     node.run(["sh", "-ec", f"{refresh}; rpm -qa 'gpg-pubkey*' | xargs -r rpm -e --allmatches"])
     family = Family.RPM if is_dnf else Family.SUSE
-    return Rpms(manager=manager, family=family, unsigned=files[1], signed=files[3])
+    unsigned, signed, brings, brought = files[1], files[3], *files[5:]
+    return Rpms(manager=manager, family=family, unsigned=unsigned, signed=signed, brings=brings, brought=brought)
 
 
 def ask_for_signatures(node: TestNode) -> None:
@@ -224,3 +231,23 @@ def test_a_kept_rpm_need_not_be_signed_where_no_enabled_repository_asks_for_that
     done = rpms.manager.run(wanted, files=[rpms.unsigned])
     assert done.installed == {"hello.noarch": "1.1-1"}, done
     assert installed(rpms.manager.server)[0] == "hello-1.1-1.noarch"
+
+
+def test_new_packages_that_a_kept_rpm_brings_along_are_kept_with_it_and_come_only_then(rpms: Rpms) -> None:
+    node = rpms.manager.server
+    new = pin("brought", "1.1-1", rpms.brought, "noarch", "")
+    alone = replace(order(rpms.family, pin("hello", "1.1-1", rpms.unsigned, "noarch", "1.0-1")), dependencies=(new,))
+    done = rpms.manager.run(alone, files=[rpms.unsigned, rpms.brought])
+    assert done.installed == {"hello.noarch": "1.1-1"}, done
+    assert "not installed" in node.run(["sh", "-c", "rpm -q brought || :"]).stdout
+
+    needing = replace(order(rpms.family, pin("brings", "1.1-1", rpms.brings, "noarch", "1.0-1")), dependencies=(new,))
+    done = rpms.manager.run(needing, files=[rpms.brings, rpms.brought])
+    assert done.installed == {"brings.noarch": "1.1-1"}, done
+    found = node.run(["rpm", "-q", "brings", "brought"]).stdout.split()
+    assert found == ["brings-1.1-1.noarch", "brought-1.1-1.noarch"]
+    if rpms.family is Family.RPM:
+        told = node.run(["dnf", "-q", "repoquery", "--installed", "--qf", "%{reason}", "brought"]).stdout
+        assert told.strip() == "dependency"
+    else:
+        assert "brought" in (node.root / "var/lib/zypp/AutoInstalled").read_text().split()
