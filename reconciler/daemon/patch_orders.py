@@ -23,11 +23,12 @@ from reconciler.model.patch_lines import PatchTable
 from reconciler.model.patch_order import PatchOrder
 from reconciler.model.patch_request import PatchRequest
 from reconciler.model.questions import Questions
-from reconciler.patching.from_facts import remembered
+from reconciler.patching.from_facts import NodeMemory, family_of, remembered
 from reconciler.patching.gone import remember_gone
 from reconciler.patching.ledger import Ledger
 from reconciler.patching.look import look_at_node
 from reconciler.patching.orders import order_of
+from reconciler.patching.since_boot import booted_at, brought
 
 WORKERS = 16
 """Nodes that are asked at once: a list of packages is some 200 KB."""
@@ -76,15 +77,26 @@ def _facts_of(request: PatchRequest, node: Node, desired: DesiredState, connect:
     return collect([node], asked, connect)[node.id].facts
 
 
+def _memory(known: NodeHistory, facts: Facts, now: datetime) -> NodeMemory:
+    """Give what still waits for a reboot: SSM's RebootIfNeeded reboots for it, too."""
+    system = facts.section("os")
+    family = family_of(system.value) if isinstance(system, Known) else None
+    waiting = known.installed_without_reboot
+    return NodeMemory(
+        installed_without_reboot=waiting if family is None else brought(facts, family, waiting, now),
+        booted_at=booted_at(facts, now),
+    )
+
+
 def order_for(
     request: PatchRequest, node: Node, desired: DesiredState, facts: Facts, books: Books, now: datetime
 ) -> Observed[PatchOrder | None]:
     """Judge one node's facts; pure."""
-    look = look_at_node(node, desired, facts, books.ledger, now, request=request)
+    known = books.nodes.get(node.id) or NodeHistory(node=node.id)
+    look = look_at_node(node, desired, facts, books.ledger, now, _memory(known, facts, now), request)
     if isinstance(look, Unknown):
         return look
     shown = look.value.patches
-    known = books.nodes.get(node.id) or NodeHistory(node=node.id)
     before = replace(shown, available=(), gone=remembered(known, PatchTable()).gone)
     gone = remember_gone(before, shown, now=now, kept=books.kept)
     return Known(order_of(request, replace(shown, gone=gone), look.value.judge))

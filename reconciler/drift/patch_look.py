@@ -29,6 +29,7 @@ from reconciler.patching.node_compliance import ComplianceStatus, summarize
 from reconciler.patching.node_patches import Gone, NodePatches
 from reconciler.patching.orders import order_of
 from reconciler.patching.products import operating_system, product
+from reconciler.patching.since_boot import booted_at, brought
 from reconciler.patching.sources import offered, sources_for
 from reconciler.patching.states import Judge, PatchRow, PatchState, judge_rows
 from reconciler.patching.stream import RowStream
@@ -168,7 +169,7 @@ class PatchLook:
     ) -> Found:
         gone = self._gone(known, told, node.id)
         waiting = self._waiting(known, told, facts)
-        memory = NodeMemory(gone=gone, installed_without_reboot=waiting, booted_at=self._booted_at(facts))
+        memory = NodeMemory(gone=gone, installed_without_reboot=waiting, booted_at=booted_at(facts, self.now))
         found: dict[AssociationName | None, Observed[Patched]] = {
             view.association: Known(self._patched(view, judge, facts, *self._offered(told, memory, judge), known))
             for view, judge in looks
@@ -269,15 +270,12 @@ class PatchLook:
     def _waiting(self, known: NodeHistory, told: Told, facts: Facts) -> Mapping[str, datetime]:
         """Give the installs without a reboot that the node still waits with."""
         going_on = any(row.status is RunStatus.IN_PROGRESS for row in known.applied.values())
-        if not known.installed_without_reboot or going_on:  # what an install has not brought yet it may bring
+        waiting = brought(facts, told.family, known.installed_without_reboot, self.now)
+        if not waiting or going_on:  # what an install has not brought yet it may bring
             return known.installed_without_reboot
-        booted_at = self._booted_at(facts)
+        booted = booted_at(facts, self.now)
         titles = {patch_title(told.family, row.id, row.version) for row in told.every_installed()}
-        return {
-            title: when
-            for title, when in known.installed_without_reboot.items()
-            if title in titles and (booted_at is None or booted_at < when)
-        }
+        return {title: when for title, when in waiting.items() if title in titles and (booted is None or booted < when)}
 
     def again(
         self, node: Node, facts: Facts, requests: Mapping[AssociationName, PatchRequest | None], found: Found
@@ -342,13 +340,6 @@ class PatchLook:
         """Give when installs began that ended, and after which not everything was found in order."""
         rows = (known.applied.get(name) for name in names)
         return [row.started for row in rows if row is not None and row.started is not None and _left_something(row)]
-
-    def _booted_at(self, facts: Facts) -> datetime | None:
-        """Give when the node was booted, by our own clock."""
-        match facts.get("clock", "uptime"):
-            case Known(int() | float() as seconds) if 0 <= seconds < 2**31:
-                return self.now - timedelta(seconds=seconds)
-        return None
 
 
 def _left_something(row: Applied) -> bool:

@@ -200,8 +200,11 @@ def test_signs_of_a_reboot_and_services_to_restart_are_told(site: Site) -> None:
         found = site.look()
         assert rows(found, "reboot") == {"required": True, "packages": ["libc6", "linux-image-amd64"]}
         assert "/usr/bin/held" in rows(found, "restarts").values()
+        note = "cd /var/lib/reconciler/patching; echo 'a.all 1' >installed.0; echo 'b.all 1:2-3' >installed.$(cat /proc/sys/kernel/random/boot_id)"
+        site.sh(f"mkdir -p /var/lib/reconciler/patching; {note}")
+        assert rows(site.look(before=found), "reboot")["since_boot"] == ["b.all 1:2-3"]
     finally:
-        site.sh(f"kill {pid}; rm /run/reboot-required*")
+        site.sh(f"kill {pid}; rm -r /run/reboot-required* /var/lib/reconciler/patching")
 
 
 def test_a_package_left_half_done_and_a_competitor_are_told(site: Site) -> None:

@@ -245,6 +245,7 @@ def test_an_install_runs_once_where_something_is_approved_and_never_again(patchi
 
 def test_each_state_is_met_on_the_way_from_missing_to_installed(patching: Patching) -> None:
     site, node, start = patching.site, patching.node, patching.begin + 40 * DAYS
+    node.reboot()
     at_once = BASELINE.replace("ApproveAfterDays: 7", "ApproveAfterDays: 0")
     reject = "RejectedPatches: [{Id: other, Owner: ops, Reason: breaks}]\nRejectedPatchesAction: BLOCK\n"
     site.commit({"baselines/ours.yaml": at_once + reject, "state/associations/install.yaml": INSTALL})
@@ -277,6 +278,7 @@ def test_each_state_is_met_on_the_way_from_missing_to_installed(patching: Patchi
     assert patching.last.outcomes == ()
     patching.publish(needing, extra, Package(name="other", version="2"), Package(name="stubborn", version="3"))
     assert states(2 * DAYS) == rejected | {"stubborn.all": "INSTALLED_PENDING_REBOOT"}
+    node.reboot()
     site.commit({"baselines/ours.yaml": at_once})
     assert states(10 * DAYS) == {}
     assert patching.report()["status"] == "COMPLIANT"

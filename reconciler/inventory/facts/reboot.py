@@ -8,6 +8,9 @@ from reconciler.inventory.rpm.installed import DATABASE
 from reconciler.model.questions import Questions
 from reconciler.model.shell import quote
 
+NOTED: Final = "/var/lib/reconciler/patching"
+"""Where installs note what they bring, below the run root of root: `documents.patch_frame_text` does."""
+
 # A bare Debian never makes these files: that there is none proves nothing, and the running kernel is looked at besides.
 _SCRIPT: Final = r"""
 x='required no'
@@ -19,6 +22,13 @@ fi
 if [ "$pm" != apt ]; then
 SIGNS
 fi
+p=$root/patching/installed.$boot
+case $x in unknown*) ;; *)
+  n=0
+  if [ "$rootstate" = ok ] && [ -f "$p" ] && [ -r "$p" ]; then
+    while IFS= read -r l && [ "$n" -lt 5000 ]; do n=$((n+1)); x="$x${NL}brought $l"; done <"$p"
+  fi;;
+esac
 case $x in
 unknown*) say reboot unknown "${x#unknown }";;
 *) say reboot ok "$x";;
@@ -27,14 +37,16 @@ esac
 
 
 def parse(stdout: str, _: Asked) -> Rows:
-    """Give `required`, and `packages`: who asked for it, each once."""
+    """Give `required`, `packages` (who asked for it, each once), and `since_boot` where installs of ours brought something: `ROW VERSION`."""
     first, *lines = stdout.split("\n")
     if first not in ("required yes", "required no"):
         raise ValueError(f"neither required nor not: {first[:80]!r}")
-    if any(not line.startswith("package ") for line in lines):
+    if any(not line.startswith(("package ", "brought ")) for line in lines):
         raise ValueError("a line that names no package")
-    names = {line.removeprefix("package ").strip()[:100] for line in lines} - {""}
-    return {"required": first == "required yes", "packages": sorted(names)}
+    names = {line.removeprefix("package ").strip()[:100] for line in lines if line.startswith("package ")} - {""}
+    mine = {line.removeprefix("brought ").strip()[:400] for line in lines if line.startswith("brought ")} - {""}
+    brought: Rows = {"since_boot": sorted(mine)} if mine else {}
+    return {"required": first == "required yes", "packages": sorted(names), **brought}
 
 
 def _script(questions: Questions) -> str:
@@ -47,7 +59,7 @@ def _also(questions: Questions) -> str:
 
 FACT = Fact(
     section="reboot",
-    watch=f"/run/reboot-required /run/reboot-required.pkgs {signs.WATCH} {DATABASE}",
+    watch=f"/run/reboot-required /run/reboot-required.pkgs {NOTED}/installed.* {signs.WATCH} {DATABASE}",
     also=_also,
     script=_script,
     parse=parse,
