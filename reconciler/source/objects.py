@@ -22,7 +22,7 @@ from reconciler.source.snapshot import STATE_ROOTS, Snapshot, sort_out
 DEFAULT_LIMITS = ReadLimits()
 _COMMIT = MEBIBYTE
 """Bytes of a commit's object: a message and a signature; thousands of them are read at once."""
-_AHEAD = 320 * MEBIBYTE
+_AHEAD = 512 * MEBIBYTE
 """Bytes that are read before anybody asks for them; they are let go of as they are taken."""
 _SMALL = 7
 """Leases and heartbeats of all places."""

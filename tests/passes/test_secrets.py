@@ -159,7 +159,7 @@ def test_fifty_canaries_stay_where_they_were_put(site: tuple[Site, Fleet], monke
     said: dict[str, str] = {}
 
     def command(*arguments: str, check: int | None = None) -> str:
-        done = made.command(*arguments, check=check)
+        done = made.command(*arguments, check=check, anew=True)
         said[" ".join(arguments)] = done.stdout + done.stderr
         return done.stdout
 

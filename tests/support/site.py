@@ -12,6 +12,7 @@ from reconciler.daemon.controller import Controller
 from reconciler.daemon.passing import PassResult, Request
 from reconciler.settings import read_host_settings
 from tests.support.nodes import Fleet, TestNode
+from tests.support.warm_program import run_warm
 
 GIT = (
     "git",
@@ -146,18 +147,20 @@ class Site:
             return controller.one_pass(request or Request())
 
     def command(
-        self, *arguments: str, check: int | None = None, state_dir: Path | None = None
+        self, *arguments: str, check: int | None = None, state_dir: Path | None = None, anew: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        """Run `reconciler ...` as its own process; `check` is the exit code it must have."""
-        done = subprocess.run(
-            [sys.executable, "-m", "reconciler", *arguments],
-            cwd=self.repo,
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=110,
-            env=self.environment(state_dir),
-        )
+        """Run `reconciler ...` as its own process; `check` is the exit code it must have.
+
+        `anew`: start it as an operator does, for a test that looks at the process from outside.
+        """
+        env = self.environment(state_dir)
+        if anew:
+            program = [sys.executable, "-m", "reconciler", *arguments]
+            done = subprocess.run(
+                program, cwd=self.repo, capture_output=True, check=False, text=True, timeout=110, env=env
+            )
+        else:
+            done = run_warm(arguments, cwd=self.repo, env=env, timeout=110)
         assert check is None or done.returncode == check, (
             f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         )

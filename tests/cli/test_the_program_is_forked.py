@@ -1,0 +1,48 @@
+"""A command of tests that is forked from a loaded program ends and speaks as one that is started."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.warm_program import run_warm
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["--help"], id="it says something"),
+        pytest.param(["status", "nowhere"], id="it fails"),
+        pytest.param(["status", "\udcff"], id="it is asked for what is no text"),
+        pytest.param(["schedule", "next", "rate(0 days)"], id="it is used wrongly"),
+    ],
+)
+def test_it_ends_and_speaks_alike(arguments: list[str], tmp_path: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    started = subprocess.run(
+        [sys.executable, "-m", "reconciler", *arguments],
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+        env=env,
+        text=True,
+        timeout=60,
+    )
+    forked = run_warm(arguments, cwd=tmp_path, env=env, timeout=60)
+    assert (forked.returncode, forked.stdout, forked.stderr) == (started.returncode, started.stdout, started.stderr)
+
+
+def test_its_environment_is_its_own(tmp_path: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "RECONCILER_STATE_DIR": "/proc/nowhere"}
+    done = run_warm(["status", "."], cwd=tmp_path, env=env, timeout=60)
+    assert "/proc/nowhere" in done.stderr
+
+
+def test_it_is_killed_where_it_takes_too_long(tmp_path: Path) -> None:
+    (tmp_path / "git").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec sleep 600\n")
+    (tmp_path / "git").chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_warm(["status", "https://127.0.0.1:9/x", "--state-dir", "state"], cwd=tmp_path, env=env, timeout=1)

@@ -1,0 +1,171 @@
+"""Runs `reconciler ...` as its own process, forked from one that has loaded the program already.
+
+Loading takes most of a short command's time. A process of its own it stays: its environment, folder, descriptors, signals
+and exit code are its own, and nothing ran in what it was forked from. What a test looks at from outside in /proc
+(arguments, environment) is another matter: there, and wherever the start itself counts, start the real thing.
+
+    python -m tests.support.warm_program DESCRIPTOR    (of a socket that listens; ends with its standard input)
+"""
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+import reconciler
+
+_ROOT = Path(__file__).parents[2]
+
+
+def run_warm(
+    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run `reconciler ARGUMENTS`; gives how it ended and what it said. Raises TimeoutExpired, and it is killed then."""
+    asked = json.dumps({"arguments": arguments, "cwd": str(cwd), "env": dict(env)})
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+        Path(os.devnull).open("rb") as nothing,
+        socket.socket(socket.AF_UNIX) as call,
+    ):
+        call.settimeout(timeout)
+        call.connect(_server())
+        socket.send_fds(call, [b"."], [nothing.fileno(), out.fileno(), err.fileno()])
+        call.sendall(asked.encode())
+        call.shutdown(socket.SHUT_WR)
+        try:
+            status = call.makefile("rb").read()
+        except TimeoutError as exc:
+            raise subprocess.TimeoutExpired(("reconciler", *arguments), timeout) from exc
+        return subprocess.CompletedProcess(("reconciler", *arguments), int(status), _text(out), _text(err))
+
+
+def _text(file: IO[bytes]) -> str:
+    """Give what was written, as `subprocess` gives text."""
+    file.seek(0)
+    return file.read().decode().replace("\r\n", "\n").replace("\r", "\n")
+
+
+@cache
+def _server() -> str:
+    """Start what they are forked from, once for this process and until its end; gives where it listens."""
+    folder = tempfile.mkdtemp(prefix="reconciler-warm-")
+    path = f"{folder}/socket"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen(64)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.warm_program", str(listening.fileno())],
+            pass_fds=[listening.fileno()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            cwd=_ROOT,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT)},
+        )
+    ends = server.stdin
+    assert ends is not None
+
+    def end() -> None:
+        ends.close()
+        server.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    return path
+
+
+def _load() -> None:
+    """Import all of ours, and with it what it needs of others."""
+    for module in pkgutil.walk_packages(reconciler.__path__, "reconciler."):
+        if module.name != "reconciler.__main__":
+            importlib.import_module(module.name)
+    gc.collect()
+    gc.freeze()
+
+
+def _serve(listening: socket.socket) -> None:
+    """Fork for everybody who calls, until standard input ends. Returns in those that are to run the program, too."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for who waits for the program
+    while True:
+        ready, _, _ = select.select([0, listening], [], [])
+        if 0 in ready:
+            os._exit(0)
+        call, _ = listening.accept()
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            listening.close()
+            return _answer(call)
+        call.close()
+
+
+def _answer(call: socket.socket) -> None:
+    """Fork once more, and tell how that one ended; it is killed where nobody waits for it any longer."""
+    _, descriptors, _, _ = socket.recv_fds(call, 1, 3)
+    with call.makefile("rb") as said:
+        asked = json.loads(said.read())
+    program = os.fork()
+    if program == 0:
+        call.close()
+        return _become(descriptors, asked)
+    ended = os.pidfd_open(program)
+    waiting = select.poll()
+    waiting.register(ended, select.POLLIN)
+    waiting.register(call, 0)  # tells of a hang-up only
+    if ended in dict(waiting.poll()):
+        _, status = os.waitpid(program, 0)
+        call.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+    else:
+        os.kill(program, signal.SIGKILL)
+    os._exit(0)
+
+
+def _become(descriptors: Sequence[int], asked: Mapping[str, object]) -> None:
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    arguments, cwd, env = asked["arguments"], asked["cwd"], asked["env"]
+    assert isinstance(arguments, list)
+    assert isinstance(cwd, str)
+    assert isinstance(env, dict)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.argv = [str(_ROOT / "reconciler" / "__main__.py"), *arguments]
+
+
+def _run() -> int:
+    """Do what `python -m reconciler` does, to the end of its threads and of what it left for its exit."""
+    try:
+        importlib.import_module("reconciler.__main__")
+    except SystemExit as exc:
+        code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+    except BaseException:  # noqa: BLE001  whatever the interpreter would show
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
+
+
+if __name__ == "__main__":
+    _load()
+    _serve(socket.socket(fileno=int(sys.argv[1])))
+    os._exit(_run())  # the interpreter would take everything apart that was loaded, and copy it for that
