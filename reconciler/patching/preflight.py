@@ -1,7 +1,6 @@
 """What an install will meet on its node, as far as facts tell: takes them, gives sentences for the plan; foreign text. Pure.
 
-It decides nothing: the program on the node looks again, right before it begins, and at what no inventory holds (room, a shutdown that
-is pending, what the newest kernel boots with).
+It decides nothing: the program on the node looks again, right before it begins.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,15 +9,27 @@ from typing import Final
 from reconciler.inventory.observed import Facts
 from reconciler.model.known import JsonValue, Known
 from reconciler.model.patch_lines import read_installed
-from reconciler.model.patch_order import PatchOrder
+from reconciler.model.patch_order import PatchOrder, RebootOption
 
 _NAMED: Final = 3
 _LONGEST: Final = 200
+_SPARE: Final = 8192
+_KERNEL: Final = 102_400
+"""KB: what `documents.patch_frame_text` asks for."""
 
 
 def foreseen(facts: Facts, order: PatchOrder) -> tuple[str, ...]:
     """Give what is in the way of an install, or will be waited for; empty: nothing that is known."""
-    return tuple(dict.fromkeys((*_locks(facts), *_unfinished(facts), *_holds(facts, order), *_silent(facts))))
+    found = (
+        *_locks(facts),
+        *_shutdown(facts),
+        *_unfinished(facts),
+        *_room(facts, order),
+        *_holds(facts, order),
+        *_silent(facts),
+        *_boot(facts, order),
+    )
+    return tuple(dict.fromkeys(found))
 
 
 def _rows(facts: Facts, section: str) -> Mapping[str, JsonValue]:
@@ -28,8 +39,33 @@ def _rows(facts: Facts, section: str) -> Mapping[str, JsonValue]:
 
 def _locks(facts: Facts) -> Iterator[str]:
     for file, holder in sorted(_rows(facts, "locks").items()):
-        if isinstance(holder, Mapping):
+        if isinstance(holder, Mapping) and "process" in holder:
             yield f"{holder.get('process')} (pid {holder.get('pid')}) holds {file}: it is waited for"
+
+
+def _shutdown(facts: Facts) -> Iterator[str]:
+    file = _rows(facts, "locks").get("shutdown")
+    if isinstance(file, str):
+        yield f"the node is about to go down ({file}), and nothing is installed until that is over"
+
+
+def _room(facts: Facts, order: PatchOrder) -> Iterator[str]:
+    """Compare with what the program on the node wants, as far as the sizes of the files tell."""
+    size = sum(pin.size or 0 for pin in order.pins) // 1024
+    needed = {"/": 3 * size + _SPARE, "/var": 2 * size + _SPARE}
+    if any(pin.name.startswith(("linux-image", "kernel")) for pin in order.pins):
+        needed["/boot"] = _KERNEL
+    room = _rows(facts, "locks").get("room")
+    for folder, kb in needed.items():
+        free = room.get(folder) if isinstance(room, Mapping) else None
+        if isinstance(free, int) and free < kb:
+            yield f"{folder} has about {free // 1024} MB free, and {kb // 1024} MB are needed: nothing is installed"
+
+
+def _boot(facts: Facts, order: PatchOrder) -> Iterator[str]:
+    words = _rows(facts, "reboot").get("unbootable")
+    if isinstance(words, str) and order.reboot is RebootOption.REBOOT_IF_NEEDED:
+        yield f"{words[:_LONGEST]}: it is not rebooted as long as that is so"
 
 
 def _unfinished(facts: Facts) -> Iterator[str]:

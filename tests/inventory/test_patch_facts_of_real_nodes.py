@@ -185,8 +185,10 @@ def test_who_holds_the_locks_is_named(site: Site) -> None:
     try:
         held = site.look(before=first)
         assert rows(held, "locks") == {"/var/lib/dpkg/lock-frontend": {"pid": int(pid), "process": "perl"}}
+        site.sh("touch /run/nologin")
+        assert rows(site.look(before=held), "locks")["shutdown"] == "/run/nologin"
     finally:
-        site.sh(f"kill {pid}")
+        site.sh(f"kill {pid}; rm -f /run/nologin")
 
 
 def test_signs_of_a_reboot_and_services_to_restart_are_told(site: Site) -> None:
@@ -200,11 +202,16 @@ def test_signs_of_a_reboot_and_services_to_restart_are_told(site: Site) -> None:
         found = site.look()
         assert rows(found, "reboot") == {"required": True, "packages": ["libc6", "linux-image-amd64"]}
         assert "/usr/bin/held" in rows(found, "restarts").values()
+        site.sh("touch /boot/vmlinuz-6.1.0-9 /boot/vmlinuz-6.1.0-10; echo x >/boot/initrd.img-6.1.0-9")
+        bare = site.look(before=found)
+        assert rows(bare, "reboot")["unbootable"] == "the newest kernel, 6.1.0-10, has no initrd in /boot"
+        site.sh("echo x >/boot/initrd.img-6.1.0-10")
+        assert "unbootable" not in rows(site.look(before=bare), "reboot")
         note = "cd /var/lib/reconciler/patching; echo 'a.all 1' >installed.0; echo 'b.all 1:2-3' >installed.$(cat /proc/sys/kernel/random/boot_id)"
         site.sh(f"mkdir -p /var/lib/reconciler/patching; {note}")
         assert rows(site.look(before=found), "reboot")["since_boot"] == ["b.all 1:2-3"]
     finally:
-        site.sh(f"kill {pid}; rm -r /run/reboot-required* /var/lib/reconciler/patching")
+        site.sh(f"kill {pid}; rm -rf /run/reboot-required* /var/lib/reconciler/patching /boot/*6.1.0*")
 
 
 def test_a_package_left_half_done_and_a_competitor_are_told(site: Site) -> None:

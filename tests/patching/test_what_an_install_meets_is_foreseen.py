@@ -1,5 +1,6 @@
 """What facts tell of what is in the way of an install, in words for the plan."""
 
+from dataclasses import replace
 from typing import Any
 
 from reconciler.ids import BaselineName, NodeId
@@ -7,7 +8,7 @@ from reconciler.inventory.observed import Facts
 from reconciler.model.known import Known, Unknown
 from reconciler.model.patch import Family
 from reconciler.model.patch_lines import installed_line
-from reconciler.model.patch_order import PatchOrder, Pin
+from reconciler.model.patch_order import PatchOrder, Pin, RebootOption
 from reconciler.patching.preflight import foreseen
 from tests.patching.rows import installed
 
@@ -46,3 +47,21 @@ def test_locks_unfinished_packages_holds_and_silent_archives_are_told() -> None:
         "did not answer when its lists were refreshed",
     ]
     assert "bash" in said[2]
+
+
+KERNEL = replace(ORDER, pins=(Pin(name="linux-image-amd64", arch="amd64", version="2", checksum="", size=90 * 2**20),))
+
+
+def test_a_shutdown_little_room_and_a_kernel_that_will_not_boot_are_told() -> None:
+    told = facts(
+        locks={"shutdown": "/run/nologin", "room": {"/": 262_144, "/var": 262_144, "/boot": 98_304}},
+        reboot={"required": False, "packages": [], "unbootable": "the newest kernel, 6.9.0-1, has no initrd in /boot"},
+    )
+    assert [words.split(" (")[0] for words in foreseen(told, KERNEL)] == [
+        "the node is about to go down",
+        "/ has about 256 MB free, and 278 MB are needed: nothing is installed",
+        "/boot has about 96 MB free, and 100 MB are needed: nothing is installed",
+        "the newest kernel, 6.9.0-1, has no initrd in /boot: it is not rebooted as long as that is so",
+    ]
+    # What a small patch needs is there, and nobody is going to reboot.
+    assert len(foreseen(told, replace(ORDER, reboot=RebootOption.NO_REBOOT))) == 1

@@ -1,9 +1,13 @@
-"""Who holds the locks of the package manager right now: read in every pass from /proc/locks, without a process of its own."""
+"""What stands in the way of an install right now: who holds the package manager's locks, a shutdown to come, a disk with little room.
+
+Read in every pass: from /proc/locks, from the one stat that all facts share, and by one process of its own. Room is told only where
+there is little of it, and roughly: a number that moves with every log line would make each pass another one.
+"""
 
 import re
 from typing import Final
 
-from reconciler.inventory.fact import Asked, Fact, Rows
+from reconciler.inventory.fact import Asked, Fact, Rows, number
 from reconciler.model.known import JsonValue
 from reconciler.model.questions import Questions
 
@@ -34,10 +38,22 @@ if [ -n "$at_locks" ] && [ -r /proc/locks ]; then
     IFS= read -r v 2>/dev/null <"/proc/$n/comm"
     case $v in dnf*|yum*|python*|platform-python*|microdnf|packagekitd|zypper|Zypp-main|y2base|ruby*) x="$x$NL$n $p $v";; esac
   done
-  say locks ok "locks$x"
-elif [ -n "$at_locks" ]; then say locks unknown '/proc/locks may not be read'
-else say locks ok locks
+elif [ -n "$at_locks" ]; then x='unknown /proc/locks may not be read'
 fi
+for p in SHUTDOWN; do case $NL$at_locks in *" $p$NL"*) x="$x${NL}shutdown $p";; esac; done
+IFS=$NL
+for l in $(stat -f -c '%a %S %n' / /var /boot 2>/dev/null </dev/null); do
+  IFS=' '; set -f; set -- $l; set +f
+  case $1$2 in ''|*[!0-9]*) continue;; esac
+  n=$(($1*$2/1024)) k=4194304 p=65536
+  [ "$3" != /boot ] || k=102400 p=4096
+  [ "$n" -ge "$k" ] || x="$x${NL}room $((n/p*p)) $3"
+done
+unset IFS
+case $x in
+unknown*) x=${x#unknown } x=${x%%"$NL"*}; say locks unknown "$x";;
+*) say locks ok "locks$x";;
+esac
 """
 
 PID_FILES: Final = (
@@ -48,6 +64,9 @@ PID_FILES: Final = (
 )
 """They hold the number of the process, and may outlast it; whoever runs under that number must be a package manager."""
 
+SHUTDOWN: Final = ("/run/systemd/shutdown/scheduled", "/run/nologin")
+"""They lie there while the node is about to go down."""
+
 FILES: Final = (
     *PID_FILES,
     "/var/lib/rpm/.rpm.lock",
@@ -57,25 +76,37 @@ FILES: Final = (
     "/var/lib/apt/lists/lock",
     "/var/cache/apt/archives/lock",
 )
+ROOM: Final = ("/", "/var", "/boot")
 _LINE: Final = re.compile(r"(-?\d{1,10}) (/\S+) (.*)")
 
 
 def parse(stdout: str, _: Asked) -> Rows:
-    """Give LOCK FILE -> the process that holds it; none: nobody does."""
+    """Give LOCK FILE -> the process that holds it (none: nobody does), `shutdown`: the file that says so, `room`: folder -> KB, where it is little."""
     head, *lines = stdout.split("\n")
     if head != "locks":
         raise ValueError(f"not a list of locks: {head[:80]!r}")
     rows: dict[str, JsonValue] = {}
+    room: dict[str, JsonValue] = {}
     for line in lines:
+        kind, _space, rest = line.partition(" ")
+        if kind == "shutdown" and rest in SHUTDOWN:
+            rows["shutdown"] = rest
+            continue
+        free, _space, folder = rest.partition(" ")
+        if kind == "room" and folder in ROOM:
+            room[folder] = number(free)
+            continue
         found = _LINE.fullmatch(line)
         if found is None or found.group(2) not in FILES:
             raise ValueError(f"not a lock of a package manager: {line[:80]!r}")
         rows[found.group(2)] = {"pid": int(found.group(1)), "process": found.group(3)[:100]}
-    return rows
+    return {**rows, **({"room": room} if room else {})}
 
 
 def _script(questions: Questions) -> str:
-    return _SCRIPT.replace("PID_FILES", " ".join(PID_FILES)) if questions.patches else ""
+    if not questions.patches:
+        return ""
+    return _SCRIPT.replace("PID_FILES", " ".join(PID_FILES)).replace("SHUTDOWN", " ".join(SHUTDOWN))
 
 
-FACT = Fact(section="locks", watch=" ".join(FILES), script=_script, parse=parse, keeps=True)
+FACT = Fact(section="locks", watch=" ".join((*FILES, *SHUTDOWN)), script=_script, parse=parse, keeps=True)

@@ -11,6 +11,8 @@ from reconciler.model.shell import quote
 NOTED: Final = "/var/lib/reconciler/patching"
 """Where installs note what they bring, below the run root of root: `documents.patch_frame_text` does."""
 
+_BOOT: Final = "/boot/. /boot/grub/grub.cfg /boot/grub2/grub.cfg /boot/loader/entries/."
+
 # A bare Debian never makes these files: that there is none proves nothing, and the running kernel is looked at besides.
 _SCRIPT: Final = r"""
 x='required no'
@@ -29,24 +31,41 @@ case $x in unknown*) ;; *)
     while IFS= read -r l && [ "$n" -lt 5000 ]; do n=$((n+1)); x="$x${NL}brought $l"; done <"$p"
   fi;;
 esac
+# What the install itself asks before it reboots: `documents.patch_frame_text`.
+v=
+for p in /boot/vmlinuz-*; do [ -f "$p" ] && v="$v${p#/boot/vmlinuz-}$NL"; done
+if [ -n "$v" ] && v=$(printf %s "$v" | sort -V 2>/dev/null | tail -n 1) && [ -n "$v" ]; then
+  if [ ! -s "/boot/initrd.img-$v" ] && [ ! -s "/boot/initramfs-$v.img" ] && [ ! -s "/boot/initrd-$v" ]; then x="$x${NL}bare $v has no initrd in /boot"
+  else
+    for p in /boot/grub/grub.cfg /boot/grub2/grub.cfg; do
+      [ ! -r "$p" ] || grep -q -F "vmlinuz-$v" "$p" /boot/loader/entries/*.conf 2>/dev/null </dev/null || x="$x${NL}bare $v has no entry in $p"
+    done
+  fi
+fi
 case $x in
-unknown*) say reboot unknown "${x#unknown }";;
+unknown*) x=${x%%"$NL"*}; say reboot unknown "${x#unknown }";;
 *) say reboot ok "$x";;
 esac
 """.replace("SIGNS", signs.SCRIPT)
 
 
 def parse(stdout: str, _: Asked) -> Rows:
-    """Give `required`, `packages` (who asked for it, each once), and `since_boot` where installs of ours brought something: `ROW VERSION`."""
+    """Give `required` and `packages` (who asked for it, each once).
+
+    `since_boot`: what installs of ours brought, `ROW VERSION`; `unbootable`: what the newest kernel lacks. Each only where there is something.
+    """
     first, *lines = stdout.split("\n")
     if first not in ("required yes", "required no"):
         raise ValueError(f"neither required nor not: {first[:80]!r}")
-    if any(not line.startswith(("package ", "brought ")) for line in lines):
+    if any(not line.startswith(("package ", "brought ", "bare ")) for line in lines):
         raise ValueError("a line that names no package")
     names = {line.removeprefix("package ").strip()[:100] for line in lines if line.startswith("package ")} - {""}
     mine = {line.removeprefix("brought ").strip()[:400] for line in lines if line.startswith("brought ")} - {""}
     brought: Rows = {"since_boot": sorted(mine)} if mine else {}
-    return {"required": first == "required yes", "packages": sorted(names), **brought}
+    bare = next((line.removeprefix("bare ")[:200] for line in lines if line.startswith("bare ")), "")
+    release, _space, lacks = bare.partition(" ")
+    unbootable: Rows = {"unbootable": f"the newest kernel, {release}, {lacks}"} if bare else {}
+    return {"required": first == "required yes", "packages": sorted(names), **brought, **unbootable}
 
 
 def _script(questions: Questions) -> str:
@@ -59,7 +78,7 @@ def _also(questions: Questions) -> str:
 
 FACT = Fact(
     section="reboot",
-    watch=f"/run/reboot-required /run/reboot-required.pkgs {NOTED}/installed.* {signs.WATCH} {DATABASE}",
+    watch=f"/run/reboot-required /run/reboot-required.pkgs {NOTED}/installed.* {_BOOT} {signs.WATCH} {DATABASE}",
     also=_also,
     script=_script,
     parse=parse,
