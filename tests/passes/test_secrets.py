@@ -1,6 +1,7 @@
 """Fifty canaries around one node and one remote: what is secret stays where it was put."""
 
 import json
+import os
 import re
 import subprocess
 import threading
@@ -101,14 +102,15 @@ class Watch:
 
     def _look_at_files(self) -> None:
         """See who may read what lies in the run folders while the script is at work."""
-        for path in self._runs.rglob("*"):
-            try:
-                if path.is_file() and found_in(path.read_bytes()):
-                    self.scripts += path.name == "script"
-                    if path.stat().st_mode & 0o077:
-                        self.open_to_others.add(path)
-            except OSError:
-                continue
+        for folder, _, names in os.walk(self._runs):  # which passes over folders that are removed meanwhile
+            for path in (Path(folder, name) for name in names):
+                try:
+                    if path.is_file() and found_in(path.read_bytes()):
+                        self.scripts += path.name == "script"
+                        if path.stat().st_mode & 0o077:
+                            self.open_to_others.add(path)
+                except OSError:
+                    continue
 
 
 @pytest.fixture
