@@ -165,6 +165,9 @@ def _say_sent(sent: "Sent", output: Format) -> None:
     for problem in sent.problems:
         say(f"note: {shown(problem, 1000)}", error=True)
     say_record(sent.record, output)
+    if output is Format.TEXT and any(each.run is not None for each in sent.record.invocations):
+        told = f"reconciler list-command-invocations --command-id {sent.record.id} --details"
+        say(f"what its steps wrote: {told}", error=True)
 
 
 def cancel(

@@ -26,6 +26,7 @@ from reconciler.cli import (
     runs,
     standing,
 )
+from reconciler.cli.aws_words import remedy
 from reconciler.cli.command_line import show_examples
 from reconciler.cli.exits import Exit
 from reconciler.cli.output import say, shown
@@ -119,13 +120,21 @@ def run(arguments: list[str]) -> int:
         _complain(exc)
         return Exit.NO_ANSWER
     except typer.TyperException as exc:
-        if not arguments or arguments[-1] in _GROUPS:  # a group alone: its help is the answer
-            say(exc.format_message(), error=True)
-            return Exit.USAGE
-        say(f"reconciler: {shown(exc.format_message(), 2000)}", error=True)
-        say("`reconciler --help` lists the commands, `reconciler COMMAND --help` the options of one", error=True)
+        _say_misuse(exc, arguments)
         return Exit.USAGE
     return result if isinstance(result, int) else Exit.DONE
+
+
+def _say_misuse(error: typer.TyperException, arguments: list[str]) -> None:
+    """Say what the parser did not understand, and what to type instead."""
+    if not arguments or arguments[-1] in _GROUPS:  # a group alone: its help is the answer
+        say(error.format_message(), error=True)
+        return
+    say(f"reconciler: {shown(error.format_message(), 2000)}", error=True)
+    instead = remedy(error.format_message())
+    if instead is not None:
+        say(f"instead of the AWS CLI's: {instead}", error=True)
+    say("`reconciler --help` lists the commands, `reconciler COMMAND --help` the options of one", error=True)
 
 
 def _check_text(argument: str) -> None:

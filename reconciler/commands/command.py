@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from uuid import UUID
 
 from reconciler.commands.request import MOST_BYTES, Request, stop_in_words
@@ -13,16 +14,18 @@ from reconciler.documents.render import RUNBOOK, NotSupportedYet, Rendered, Rend
 from reconciler.drift.definitions import Definition
 from reconciler.errors import UsageError
 from reconciler.ids import AssociationName, NodeId
-from reconciler.model.association import Association
+from reconciler.model.association import Association, Target
 from reconciler.model.desired import DesiredState
 from reconciler.model.document import Document
 from reconciler.model.node import Mode, least_intervening
 from reconciler.plan.rates import error_threshold, in_flight_limit
 from reconciler.plan.run_id import command_subject
-from reconciler.targets.match import GROUP, TagIndex
+from reconciler.targets.match import GROUP, TAG, TAG_KEY, TagIndex
 
 DOCUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 """Of a document that the caller brings: its file's name, which goes into records."""
+MOST_NAMED = 8
+"""Tags or values that a message names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,8 @@ class Command:
     """Whether the document is one that the caller brought: nobody reviewed it, and its name says nothing."""
     denied: Mapping[NodeId, str]
     """Those of them where the state repository allows no changes, and why."""
+    nobody: str = ""
+    """Where the targets mean no node: why."""
 
     @property
     def subject(self) -> AssociationName:
@@ -84,9 +89,12 @@ class Command:
     def in_words(self) -> str:
         """What it will do, said before it does."""
         count = len(self.nodes)
-        at_once = min(self.at_once, max(1, count))
+        named = f"{self.document.name}, version {self.document.version}"
+        if not count:
+            return f"{named}, on no node: {self.nobody}"
+        at_once = min(self.at_once, count)
         return (
-            f"{self.document.name}, version {self.document.version}, on {count} {'node' if count == 1 else 'nodes'}, "
+            f"{named}, on {count} {'node' if count == 1 else 'nodes'}, "
             f"at most {at_once} at a time; {stop_in_words(self.threshold, count, self.request.max_errors)}"
             f"{self._away}{self._too_late}"
         )
@@ -162,13 +170,16 @@ def prepare(
         definition=Definition(digest=rendered.digest, rendered=rendered),
         nodes=nodes,
         denied=_denied(nodes, desired),
+        nobody="" if nodes else _why_nobody(request.targets, desired),
     )
 
 
 def _document(request: Request, desired: DesiredState) -> Document:
     versions = desired.documents.get(request.document)
     if versions is None:
-        raise UsageError(f"InvalidDocument: there is no document {request.document} in documents/")
+        near = get_close_matches(request.document, desired.documents, n=1, cutoff=0.7)
+        guess = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"InvalidDocument: there is no document {request.document} in documents/{guess}")
     document = versions.get(request.version)
     if document is None:
         there = ", ".join(sorted(versions.versions))
@@ -232,6 +243,26 @@ def _nodes(request: Request, desired: DesiredState) -> tuple[NodeId, ...]:
     if gone:
         raise UsageError(f"InvalidTarget: there is no group {', '.join(gone)} in state/groups")
     return tuple(sorted(TagIndex(desired.nodes.values(), desired.groups).nodes(request.targets)))
+
+
+def _why_nobody(targets: Iterable[Target], desired: DesiredState) -> str:
+    """Say which target no node fits, by names and values that are there; upper and lower case count."""
+    for target in targets:
+        if target.key in (TAG_KEY, GROUP) or not target.key.startswith(TAG):
+            continue
+        name = target.key.removeprefix(TAG)
+        tags = sorted({tag for node in desired.nodes.values() for tag in node.tags})
+        values = sorted({node.tags[name] for node in desired.nodes.values() if name in node.tags})
+        if not values:
+            return f"no node has a tag {name}; there are: {_some(tags)}"
+        if not set(values) & set(target.values):
+            return f"no node's tag {name} is {' or '.join(target.values)}; there are: {_some(values)}"
+    return "the targets fit no node together"
+
+
+def _some(words: Sequence[str]) -> str:
+    """Give the first of some words."""
+    return ", ".join((*words[:MOST_NAMED], *(["..."] if len(words) > MOST_NAMED else []))) or "none"
 
 
 def _denied(nodes: tuple[NodeId, ...], desired: DesiredState) -> dict[NodeId, str]:

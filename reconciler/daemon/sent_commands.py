@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from reconciler.commands.record import CommandRecord, Invocation
+from reconciler.commands.statuses import Detail
 from reconciler.daemon.branches import Branches
 from reconciler.daemon.cancelling import ask_to_end, is_being_sent
 from reconciler.daemon.connections import Connections
@@ -24,6 +26,9 @@ CANCEL_PATIENCE = 30.0
 """Seconds that cancel-command waits for the sender: it looks every half second, and a node's answer takes at most a few."""
 
 WORKERS = 32
+
+SENDING = "it is being sent from this host: its sender tells how far it is, and records that at the end"
+ELSEWHERE = "it is being sent from another host, or its sender is gone: then the next pass completes the record"
 
 
 class Site(Protocol):
@@ -65,8 +70,17 @@ def list_commands(site: Site) -> tuple[CommandRecord, ...]:
     base, _ = site.branches.in_force()
     tip = site.branches.look(base.desired).standing.tip
     now = site.clock()
-    found = [as_of(each, now) for each in read_commands(site.repository, tip)]
+    found = [_as_far(site, as_of(each, now)) for each in read_commands(site.repository, tip)]
     return tuple(sorted(found, key=lambda each: (each.requested, each.id), reverse=True))
+
+
+def _as_far(site: Site, record: CommandRecord) -> CommandRecord:
+    """Say of what a record does not tell yet who knows more."""
+    if record.verdict.detail.ended:
+        return record
+    why = SENDING if is_being_sent(site.state_dir, record.id) else ELSEWHERE
+    pending = (each for each in record.invocations if each.detail is Detail.PENDING and not each.reason)
+    return record.with_invocations(replace(each, reason=why) for each in pending)
 
 
 def find_command(site: Site, command: str) -> CommandRecord:

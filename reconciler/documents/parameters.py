@@ -36,7 +36,7 @@ def parameter_values(
         if name in given:
             values[name] = _converted(parameter, given[name])
         elif parameter.required:
-            raise RenderError(f"parameter {name} has no default: give it in the association's Parameters")
+            raise RenderError(f"parameter {name} has no default: give it a value")
         else:
             values[name] = parameter.default
         if name in given or refers_to_store(values[name]):

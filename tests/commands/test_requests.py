@@ -109,7 +109,9 @@ def test_what_ssm_refuses_is_refused_by_its_name(fields: dict[str, Any], said: s
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"document_name": "Nothing"}, "InvalidDocument: there is no document Nothing"),
+        ({"document_name": "Nothing"}, "InvalidDocument: there is no document Nothing in documents/$"),
+        ({"document_name": "AWS-RunShelScript"}, r"InvalidDocument: .*; did you mean AWS-RunShellScript\?"),
+        ({"parameters": []}, "InvalidParameters: parameter commands has no default: give it a value"),
         ({"document_version": "7"}, r"InvalidDocumentVersion: .*\(there are: 1\)"),
         ({"document_hash": "0" * 64}, "InvalidDocument: .* nothing was sent"),
         ({"parameters": ["nonsense=1"]}, "InvalidParameters: .*nonsense"),
@@ -272,6 +274,19 @@ def test_it_says_beforehand_at_how_many_nodes_out_of_reach_it_stops(most: str, w
     record = begin_record(command, None)
     assert (decode_record(encode_record(record)), record.max_unreachable) == (record, most or None)
     assert (b"MaxUnreachable" in encode_record(record)) is bool(most)
+
+
+@pytest.mark.parametrize(
+    ("targets", "why"),
+    [
+        (["Key=tag:env,Values=Dev"], "no node has a tag env; there are: Env, Role"),
+        (["Key=tag:Env,Values=dev,prod"], "no node's tag Env is dev or prod; there are: Dev, Test"),
+        (["Key=tag:Role,Values=Db", "Key=tag:Env,Values=Test"], "the targets fit no node together"),
+        (["Key=tag-key,Values=env"], "the targets fit no node together"),
+    ],
+)
+def test_who_means_nobody_is_told_why(targets: list[str], why: str) -> None:
+    assert a_command(targets=targets).in_words == f"AWS-RunShellScript, version 1, on no node: {why}"
 
 
 def test_ordinals() -> None:

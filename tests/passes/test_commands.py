@@ -61,6 +61,12 @@ def records(site: Site) -> dict[str, dict[str, Any]]:
 WEB = ("--targets", "Key=tag:Role,Values=web")
 
 
+def told(site: Site, record: dict[str, Any]) -> str:
+    command = record["Command"]["CommandId"]
+    done = site.command("list-command-invocations", "--command-id", command, "--repo", str(site.repo), check=0)
+    return done.stdout
+
+
 def test_a_command_runs_on_its_targets_is_told_and_recorded(site: Site, fleet: Fleet) -> None:
     done = site.command(
         "send-command",
@@ -193,6 +199,7 @@ def test_a_cancel_ends_what_runs_and_what_waits(site: Site, fleet: Fleet) -> Non
         (record,) = records(site).values()
         assert record["Command"]["StatusDetails"] == "Pending"
         assert record["Command"]["Parameters"]["commands"][1].startswith("sleep 300")
+        assert "it is being sent from this host: its sender tells how far it is" in told(site, record)
         site.command(
             "cancel-command", "--command-id", record["Command"]["CommandId"], "--repo", str(site.repo), check=0
         )
@@ -283,6 +290,7 @@ def test_a_sender_that_was_killed_loses_nothing(site: Site, fleet: Fleet) -> Non
     sender.wait(30)
     (before,) = records(site).values()
     assert before["Invocations"]["web-01"]["StatusDetails"] == "Pending"
+    assert "or its sender is gone: then the next pass completes the record" in told(site, before)
     wait_until(lambda: marks(fleet)[0] == 2, "it goes on to its end")
 
     result = site.once()
@@ -371,6 +379,14 @@ def test_many_nodes_are_confirmed(site: Site, fleet: Fleet) -> None:
     done = site.command("send-command", *WEB, *shell(), "--repo", str(site.repo), check=64)
     assert "12 nodes are meant: add --yes" in done.stderr
     assert marks(fleet) == [0, 0, 0, 0]
-    sent = send(site, *WEB, *shell(), "--yes", code=0)
-    assert (sent["Command"]["TargetCount"], sent["Command"]["StatusDetails"]) == (12, "Success")
-    assert list(details(sent).values()).count("Undeliverable") == 8
+    done = site.command("send-command", *WEB, *shell(), "--yes", "--repo", str(site.repo), check=0)
+    (record,) = records(site).values()
+    assert (record["Command"]["TargetCount"], record["Command"]["StatusDetails"]) == (12, "Success")
+    assert [each["StatusDetails"] for each in record["Invocations"].values()].count("Undeliverable") == 8
+    assert f"--command-id {record['Command']['CommandId']} --details" in done.stderr
+    guarded = ("--yes", "--max-concurrency", "1", "--max-unreachable", "1")
+    done = site.command("send-command", *WEB, *shell(), *guarded, "--repo", str(site.repo), check=2)
+    assert "; stops, too, when 2 nodes are out of reach" in done.stderr
+    assert "Incomplete, 0 of 12 nodes succeeded; 10 were not sent" in done.stdout
+    assert "2 nodes are out of reach, --max-unreachable allows 1" in done.stdout
+    assert marks(fleet) == [1, 1, 1, 1]
