@@ -11,6 +11,7 @@ from datetime import datetime
 
 from reconciler.drift.refreshes import with_refreshes
 from reconciler.errors import NodeError
+from reconciler.foreign_text import Sink, fit
 from reconciler.ids import NodeId
 from reconciler.inventory.collect import ask, collect
 from reconciler.inventory.observed import Facts
@@ -21,17 +22,20 @@ from reconciler.model.known import Known, Observed, Unknown
 from reconciler.model.node import Node
 from reconciler.model.patch_lines import PatchTable
 from reconciler.model.patch_order import PatchOrder
-from reconciler.model.patch_request import PatchRequest
+from reconciler.model.patch_request import Operation, PatchRequest
 from reconciler.model.questions import Questions
+from reconciler.patching.doubts import scan_doubts
+from reconciler.patching.evidence import scan_evidence
 from reconciler.patching.from_facts import NodeMemory, family_of, remembered
 from reconciler.patching.gone import remember_gone
 from reconciler.patching.ledger import Ledger
-from reconciler.patching.look import look_at_node
+from reconciler.patching.look import NodeLook, look_at_node
 from reconciler.patching.orders import order_of
 from reconciler.patching.since_boot import booted_at, brought
 
 WORKERS = 16
 """Nodes that are asked at once: a list of packages is some 200 KB."""
+_LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,4 +103,20 @@ def order_for(
     shown = look.value.patches
     before = replace(shown, available=(), gone=remembered(known, PatchTable()).gone)
     gone = remember_gone(before, shown, now=now, kept=books.kept)
-    return Known(order_of(request, replace(shown, gone=gone), look.value.judge))
+    order = order_of(request, replace(shown, gone=gone), look.value.judge)
+    if request.operation is Operation.INSTALL or request.end_if_nothing:
+        return Known(order)
+    return Known(_with_doubts(order, look.value, facts, now))
+
+
+def _with_doubts(order: PatchOrder | None, look: NodeLook, facts: Facts, now: datetime) -> PatchOrder | None:
+    """Let a Scan say why what it found proves nothing, as a report does."""
+    grounds = look.judge.grounds
+    evidence = scan_evidence(facts.sections, product=grounds.product, now=now)
+    doubts = (evidence.why,) if isinstance(evidence, Unknown) else scan_doubts(evidence.value, grounds.baseline, now)
+    if not doubts:
+        return order
+    nothing = PatchOrder(baseline=grounds.baseline.name, family=look.patches.family, told=("nothing is missing",))
+    begun = order or nothing
+    words = (f"UNKNOWN: {fit(doubt, Sink.LOG, limit=_LONGEST)}" for doubt in doubts)
+    return replace(begun, told=(*begun.told, *words))

@@ -72,7 +72,8 @@ def patch_script(request: PatchRequest, order: PatchOrder | None) -> bytes:
         status = _SKIP_THE_REST if request.end_if_nothing else 0
         return _NOTHING.format(digest=request.digest, status=status).encode()
     if request.operation is Operation.SCAN:
-        told = "\n".join([f"baseline {order.baseline}", *(f"MISSING {pin.title(order.family)}" for pin in order.pins)])
+        found = order.told or tuple(f"MISSING {pin.title(order.family)}" for pin in order.pins)
+        told = "\n".join([f"baseline {order.baseline}", *found])
         return f"printf '%s\\n' {quote(told)}\n".encode("utf-8", "replace")
     _check(order)
     head = {

@@ -84,6 +84,8 @@ class PatchOrder:
     pending_reboot: tuple[str, ...] = ()
     """Titles that earlier installs brought without the reboot they wait for, sorted: with REBOOT_IF_NEEDED they are reason
     enough to reboot (SSM: AWS-RunPatchBaseline)."""
+    told: tuple[str, ...] = ()
+    """Of a Scan that is sent as a command: what it prints, line by line; foreign text."""
 
     @property
     def files(self) -> Mapping[str, int]:
@@ -95,5 +97,7 @@ class PatchOrder:
     def digest(self) -> Digest:
         """SHA-256 over everything in it."""
         value = asdict(self) | {"family": self.family.value, "reboot": self.reboot.value}
+        if not self.told:  # orders of earlier releases keep their digests
+            del value["told"]
         encoded = json.dumps(value, sort_keys=True, separators=(",", ":"))
         return Digest(hashlib.sha256(encoded.encode("utf-8", "surrogatepass")).hexdigest())

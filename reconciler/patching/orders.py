@@ -12,7 +12,7 @@ from reconciler.ids import PatchId
 from reconciler.model.baseline import RejectedPatchesAction, UnapprovedDependencies
 from reconciler.model.patch import Installed, Patch, patch_title
 from reconciler.model.patch_order import PatchOrder, Pin, RebootOption, pin_of
-from reconciler.model.patch_request import InstallOverride, PatchRequest
+from reconciler.model.patch_request import InstallOverride, Operation, PatchRequest
 from reconciler.patching.approval import Approval, ApprovalStatus, approval_date, released
 from reconciler.patching.entries import matching_entry
 from reconciler.patching.filters import candidates
@@ -31,7 +31,8 @@ def order_of(
     """
     rows = judge_rows(patches, judge) if rows is None else rows
     baseline = judge.grounds.baseline
-    if request.overrides is None:
+    is_scan = request.operation is Operation.SCAN
+    if request.overrides is None or is_scan:  # SSM: a Scan ignores the list
         kept = {id(gone.patch) for gone in patches.gone if gone.kept}
         pins = [
             pin_of(row.target, row.installed.version, kept=id(row.target) in kept)
@@ -44,7 +45,8 @@ def order_of(
         pins = [pin_of(patch, row.version) for row, patch in chosen]
         grounds = [judge.approval(patch) for _, patch in chosen]
     pending = tuple(sorted(row.title for row in rows if row.state is PatchState.INSTALLED_PENDING_REBOOT))
-    if not pins and not (pending and request.reboot is RebootOption.REBOOT_IF_NEEDED):
+    told = tuple(f"{row.state.value} {row.title}" for row in rows if not row.is_compliant) if is_scan else ()
+    if not pins and not told and not (pending and request.reboot is RebootOption.REBOOT_IF_NEEDED):
         return None
     return PatchOrder(
         baseline=baseline.name,
@@ -56,6 +58,7 @@ def order_of(
         reboot=request.reboot,
         sources=tuple(source.configuration for source in used_sources(baseline, judge.grounds.product)),
         pending_reboot=pending,
+        told=told,
     )
 
 

@@ -31,7 +31,7 @@ def test_exactly_the_approved_versions_are_installed(patching: Patching) -> None
     patching.approve("hello")
     scanned = patching.send("Scan", SnapshotId="0f0e0d0c-0b0a-0908-0706-050403020100")
     assert (scanned.status, scanned.exit_code) == ("Success", 0), scanned
-    assert "MISSING hello.all:1.1" in scanned.stdout
+    assert scanned.stdout.split("\n")[:2] == ["baseline now", "MISSING hello.all:1.1"]
     assert versions(node, "hello", "other") == {"hello": "1.0", "other": "1.0"}
     done = patching.send()
     assert (done.status, done.exit_code, done.installed) == ("Success", 0, {"hello.all": "1.1"}), done
@@ -145,6 +145,10 @@ def test_lists_are_refreshed_before_a_command_judges_by_them_where_the_baseline_
     patching.archive.install_into(node.root)
     patching.approve("stale", baseline="Refresh: never\n")
     assert "nothing is missing" in patching.send("Scan").stdout
+    node.run(["sh", "-c", "rm /var/lib/apt/lists/*_Packages*"])
+    scanned = patching.send("Scan").stdout.split("\n")
+    assert scanned[:2] == ["baseline now", "nothing is missing"]
+    assert scanned[2].startswith("UNKNOWN: ")
     patching.approve("stale")
     assert "MISSING stale.all:1.1" in patching.send("Scan").stdout
 

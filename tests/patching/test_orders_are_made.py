@@ -136,6 +136,17 @@ def test_an_override_list_restricts_and_overrides(overrides: list[InstallOverrid
     assert pins(ordered([OLD], offers, request, rejected=["bash"])) == expected
 
 
+def test_a_scan_tells_every_row_that_is_not_compliant_and_ignores_a_list() -> None:
+    scan = PatchRequest(operation=Operation.SCAN, overrides=(InstallOverride(id="zsh"),))
+    rows = [OLD, installed("zsh", "5"), installed("vim", "9"), installed("awk", "1")]
+    offers = [*OFFERS, a_deb("zsh", "6"), a_deb("awk", "2")]
+    held = {"holds": (PatchEntry(pattern="awk"),), "rejected_action": RejectedPatchesAction.BLOCK}
+    order = ordered(rows, offers, scan, approved=["bash", "awk"], rejected=["vim"], **held)
+    assert order is not None
+    assert order.told == ("MISSING awk.amd64:2", "MISSING bash.amd64:1.2", "INSTALLED_REJECTED vim.amd64:9")
+    assert ordered([installed("zsh", "5")], offers, scan) is None
+
+
 def test_what_another_node_has_is_in_no_order() -> None:
     one = ordered([OLD], OFFERS, approved=["bash"])
     other = ordered([installed(version="1.1")], OFFERS, approved=["bash"])
