@@ -1,5 +1,6 @@
 """send-command and cancel-command: a document now, with the AWS CLI's flags."""
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -123,7 +124,7 @@ def send_command(
         sent = send_from(repo, state_dir, host_settings, typed, stop=stop, tell=_teller(), confirm=_confirmer(yes=yes))
     if sent is None:
         return Exit.INTERRUPTED
-    _say_sent(sent, output)
+    _say_sent(sent, output, repo)
     if stop.is_set():
         return Exit.INTERRUPTED
     return Exit.DONE if sent.record.verdict.detail.value == "Success" else Exit.NOT_IN_SYNC
@@ -161,13 +162,14 @@ def _teller() -> "Tell":
     return tell
 
 
-def _say_sent(sent: "Sent", output: Format) -> None:
+def _say_sent(sent: "Sent", output: Format, repo: str) -> None:
     for problem in sent.problems:
         say(f"note: {shown(problem, 1000)}", error=True)
     say_record(sent.record, output)
     if output is Format.TEXT and any(each.run is not None for each in sent.record.invocations):
         told = f"reconciler list-command-invocations --command-id {sent.record.id} --details"
-        say(f"what its steps wrote: {told}", error=True)
+        told += "" if repo == "." else f" --repo {shlex.quote(repo)}"
+        say(f"what its steps wrote: {shown(told, 1000)}", error=True)
 
 
 def cancel(

@@ -115,10 +115,14 @@ def _by_successes(counts: "Counter[Detail]") -> Verdict:
     if never == total:
         return Verdict(detail=Detail.FAILED, reason="it could not be delivered to any node")
     if well + never == total:
-        besides = f"; {never} were never reached" if never else ""
+        besides = f"; {_were(never)} never reached" if never else ""
         return Verdict(detail=Detail.SUCCESS, reason=f"{well} of {total} nodes succeeded{besides}")
-    unsent = f"; {counts[Detail.TERMINATED]} were not sent" if counts[Detail.TERMINATED] else ""
+    unsent = f"; {_were(counts[Detail.TERMINATED])} not sent" if counts[Detail.TERMINATED] else ""
     return Verdict(detail=Detail.INCOMPLETE, reason=f"{well} of {total} nodes succeeded{unsent}")
+
+
+def _were(count: int) -> str:
+    return "1 was" if count == 1 else f"{count} were"
 
 
 def _still_going(counts: "Counter[Detail]", *, cancelled: bool) -> Verdict:

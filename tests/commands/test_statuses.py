@@ -25,6 +25,22 @@ def test_what_invocations_come_to(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("nodes", "words"),
+    [
+        ({"Success": 1, "Undeliverable": 1}, "1 of 2 nodes succeeded; 1 was never reached"),
+        ({"Success": 1, "Undeliverable": 2}, "1 of 3 nodes succeeded; 2 were never reached"),
+        ({"Undeliverable": 1, "Terminated": 1}, "0 of 2 nodes succeeded; 1 was not sent"),
+        ({"Failed": 1, "Undeliverable": 1, "Terminated": 2}, "1 of 4 nodes failed; MaxErrors tolerates 1"),
+        ({"Failed": 2, "Terminated": 2}, "2 of 4 nodes failed, which stopped it; MaxErrors tolerates 1"),
+    ],
+)
+def test_what_stopped_it_is_told_and_nothing_else(nodes: dict[str, int], words: str) -> None:
+    details = [Detail(name) for name, count in nodes.items() for _ in range(count)]
+    found = aggregate(details, threshold=1, stopped=Detail.TERMINATED in details, cancelled=False)
+    assert found.reason == words
+
+
+@pytest.mark.parametrize(
     ("detail", "status", "ended", "is_error", "completed"),
     [
         ("Pending", "Pending", False, False, False),

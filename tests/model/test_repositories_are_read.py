@@ -182,6 +182,13 @@ def test_what_is_not_acted_on_yet_is_carried() -> None:
     assert state.known_hosts == "web ssh-ed25519 AAAA\n"
 
 
+def test_a_calendar_with_a_byte_order_mark_is_taken_with_a_lint() -> None:
+    files = {"state/calendars/freeze.ics": b"\xef\xbb\xbfBEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"}
+    assert [*reads(files).calendars] == ["freeze"]
+    (said,) = lints(files)
+    assert (said.line, said.column, "byte order mark" in said.message) == (1, 1, True)
+
+
 def test_the_bundled_library_fills_in_and_ones_own_document_wins() -> None:
     bundled = {"documents/Motd.yaml": DOCUMENT.encode(), "documents/Other.yaml": DOCUMENT.encode()}
     files = as_bytes({"state/nodes/web.yaml": NODE, "state/associations/motd.yaml": ASSOCIATION})

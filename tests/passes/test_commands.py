@@ -383,7 +383,7 @@ def test_many_nodes_are_confirmed(site: Site, fleet: Fleet) -> None:
     (record,) = records(site).values()
     assert (record["Command"]["TargetCount"], record["Command"]["StatusDetails"]) == (12, "Success")
     assert [each["StatusDetails"] for each in record["Invocations"].values()].count("Undeliverable") == 8
-    assert f"--command-id {record['Command']['CommandId']} --details" in done.stderr
+    assert f"--command-id {record['Command']['CommandId']} --details --repo {site.repo}\n" in done.stderr
     guarded = ("--yes", "--max-concurrency", "1", "--max-unreachable", "1")
     done = site.command("send-command", *WEB, *shell(), *guarded, "--repo", str(site.repo), check=2)
     assert "; stops, too, when 2 nodes are out of reach" in done.stderr

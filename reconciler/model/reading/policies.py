@@ -4,7 +4,7 @@ from reconciler.model.desired import StoredParameter, Unevaluated
 from reconciler.model.known import JsonValue
 from reconciler.model.reading.mistakes import Mistakes
 from reconciler.model.reading.schema import check
-from reconciler.model.reading.text import decode
+from reconciler.model.reading.text import decode, without_mark
 from reconciler.model.reading.values import Scalar, Table, Value, as_written, plain_json
 
 _SMALL = 4096
@@ -37,7 +37,11 @@ def _text(scalar: Scalar) -> JsonValue:
 
 def read_calendar(data: bytes, name: str, mistakes: Mistakes) -> Unevaluated | None:
     """Take a change calendar as it is, if it looks like one."""
-    text = decode(data, mistakes)
+    bare = without_mark(data)
+    if bare != data:
+        message = "the calendar begins with a byte order mark, which is left out"
+        mistakes.lint((1, 1), message, remedy="save it as UTF-8 without BOM")
+    text = decode(bare, mistakes)
     if text is None:
         return None
     if not text.lstrip().upper().startswith("BEGIN:VCALENDAR"):

@@ -35,7 +35,7 @@ def decode(data: bytes, mistakes: Mistakes, *, allow: str = "", longest: int = L
 
 
 def without_mark(data: bytes) -> bytes:
-    """Leave a byte order mark out: documents come from editors and consoles everywhere. State files may not have one."""
+    """Leave a byte order mark out: documents and calendars come from programs everywhere. State files may not have one."""
     return data.removeprefix(b"\xef\xbb\xbf")
 
 
