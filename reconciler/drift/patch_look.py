@@ -5,13 +5,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from reconciler.drift.identity import history_of
+from reconciler.drift.patch_attempts import attempts_of, with_attempts, with_list
 from reconciler.drift.patch_judges import Judges
 from reconciler.drift.patch_told import Reader, Rows, Told
 from reconciler.drift.patched import Overridden, PatchBooks, Patched
 from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
-from reconciler.model.history import Applied, History, NodeHistory, RunStatus
+from reconciler.model.history import History, NodeHistory, RunStatus
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.node import Node
 from reconciler.model.patch import Family, Installed, Patch, patch_title
@@ -194,8 +195,19 @@ class PatchLook:
             for name, request in view.requests.items()
             if request is not None and request.operation is Operation.INSTALL
         }
-        attempts = self._attempts(known, installs)
-        rows = tuple(_with_attempts(row, attempts) for row in self._rows(facts, told, judge, memory))
+        attempts = attempts_of(known, (name for name, one in installs.items() if one.overrides is None))
+        rows = tuple(with_attempts(row, attempts) for row in self._rows(facts, told, judge, memory))
+        wrong = tuple(row for row in rows if not row.is_compliant)
+        orders = {name: self._order(request, told, judge, wrong, memory.gone) for name, request in installs.items()}
+        # SSM: of a list of its own an Install has failed with what is on it, and with nothing else.
+        listed = {name: order for name, order in orders.items() if installs[name].overrides is not None}
+        tried = {
+            pin.id: (pin.title(told.family), max(began))
+            for name, order in listed.items()
+            if order is not None and (began := attempts_of(known, (name,)))
+            for pin in order.pins
+        }
+        rows = tuple(with_list(row, tried) for row in rows) if tried else rows
         wrong = tuple(_with_times(row, told) for row in rows if not row.is_compliant)
         wrong = tuple(sorted(wrong, key=lambda row: (row.id, row.title, row.state.value)))
         doubts = self._doubts(facts, judge)
@@ -207,7 +219,7 @@ class PatchLook:
             rows=wrong,
             compliance=summarize(rows, doubts=doubts, not_applicable=len(missing)),
             doubts=doubts,
-            orders={name: self._order(request, told, judge, wrong, memory.gone) for name, request in installs.items()},
+            orders=orders,
             upcoming=_upcoming(told, judge),
             clock=self.clock,
         )
@@ -335,25 +347,6 @@ class PatchLook:
             )[0]
         except ValueError:
             return ()
-
-    def _attempts(self, known: NodeHistory, names: Iterable[AssociationName]) -> Sequence[datetime]:
-        """Give when installs began that ended, and after which not everything was found in order."""
-        rows = (known.applied.get(name) for name in names)
-        return [row.started for row in rows if row is not None and row.started is not None and _left_something(row)]
-
-
-def _left_something(row: Applied) -> bool:
-    return row.executions > 0 and row.status is not None and row.status is not RunStatus.IN_PROGRESS and not row.in_sync
-
-
-def _with_attempts(row: PatchRow, attempts: Sequence[datetime]) -> PatchRow:
-    """SSM: what an Install was to bring and did not is FAILED, until it is tried anew or comes by itself."""
-    date = None if row.approval is None else row.approval.approval_date
-    tried = [at for at in attempts if date is None or date <= at]
-    if row.state is not PatchState.MISSING or row.target is None or not tried:
-        return row
-    said = f"the install of {max(tried):%Y-%m-%d %H:%M} UTC did not bring it"
-    return replace(row, state=PatchState.FAILED, reason=f"{said}; {row.reason}")
 
 
 def _with_times(row: PatchRow, told: Told) -> PatchRow:

@@ -33,7 +33,7 @@ def patch_standing(case: Case, request: PatchRequest, found: Observed[Patched] |
         return _scanned(case, patched)
     order = patched.orders.get(case.rule.association.name)
     if order is None:
-        return _nothing_to_install(case, patched)
+        return _nothing_to_install(case, request, patched)
     return _with_gates(_to_install(case, patched, order), patched)
 
 
@@ -45,12 +45,12 @@ def _scanned(case: Case, patched: Patched) -> Standing:
     return Standing(cause=Cause.IN_SYNC, reason=said, adopted=_is_new(case))
 
 
-def _nothing_to_install(case: Case, patched: Patched) -> Standing:
+def _nothing_to_install(case: Case, request: PatchRequest, patched: Patched) -> Standing:
     """Nothing that is missing can be had: in sync only where nothing is missing, and that is known.
 
-    What waits for a reboot that the association may not do, or is rejected and installed, is the business of the rows.
+    What a list does not name is not missing to who goes by it (SSM: it stays MISSING, and the operation succeeds). What waits for a reboot that the association may not do, or is rejected and installed, is the business of the rows.
     """
-    stuck = [row for row in patched.rows if row.state in _MISSING]
+    stuck = [row for row in patched.rows if row.state in _MISSING] if request.overrides is None else []
     if stuck:
         reason = _told(stuck, "missing, and cannot be installed now")
         return Standing(cause=Cause.PENDING, reason=reason, differences=_differences(stuck))
@@ -62,6 +62,8 @@ def _nothing_to_install(case: Case, patched: Patched) -> Standing:
     waiting = sum(row.state is PatchState.INSTALLED_PENDING_REBOOT for row in patched.rows)
     more = f"; {waiting} wait for a reboot" if waiting else ""
     reason = f"no patch that {patched.baseline} approves is missing{more}"
+    if request.overrides is not None:
+        reason = f"what the override list names is installed, as far as it is on offer{more}"
     return Standing(cause=Cause.IN_SYNC, reason=reason, adopted=_is_new(case))
 
 

@@ -18,6 +18,7 @@ from reconciler.model.history import Applied, RunStatus
 from reconciler.model.known import Known, Observed, Unknown
 from reconciler.model.patch import Family
 from reconciler.model.patch_order import PatchOrder, pin_of
+from reconciler.model.patch_request import InstallOverride
 from reconciler.model.read_state import read_state
 from reconciler.patching.approval import Approval, ApprovalStatus
 from reconciler.patching.node_compliance import summarize
@@ -78,9 +79,16 @@ def patched(*rows: PatchRow, doubts: tuple[str, ...] = (), clock: str = "") -> K
     )
 
 
-def found(desired: DesiredState, look: Observed[Patched], **row: Any) -> Finding:
+def found(
+    desired: DesiredState, look: Observed[Patched], overrides: tuple[InstallOverride, ...] | None = None, **row: Any
+) -> Finding:
     definition = definitions(desired)[NAME]
     assert isinstance(definition, Definition)
+    if overrides is not None:
+        steps = definition.rendered.steps
+        asked = (None if one.patching is None else replace(one.patching, overrides=overrides) for one in steps)
+        steps = tuple(replace(one, patching=request) for one, request in zip(steps, asked, strict=True))
+        definition = replace(definition, rendered=replace(definition.rendered, steps=steps))
     rows: Mapping[AssociationName, Applied] = {}
     if row:
         began = Applied(definition=definition.digest, definition_since=ago(days=20), first_matched=ago(days=20))
@@ -91,7 +99,7 @@ def found(desired: DesiredState, look: Observed[Patched], **row: Any) -> Finding
         {WEB: some_facts()},
         a_history({str(name): each for name, each in rows.items()}),
         NOW,
-        definitions=definitions(desired),
+        definitions={NAME: definition},
         patches=PatchSurvey(nodes={WEB: look}),
     )
     return finding
@@ -180,6 +188,17 @@ def test_an_install_runs_where_something_is_missing_that_can_be_had(
     assert (finding.state, finding.cause, finding.wanted) == (State(state_), Cause(cause), wanted), finding.reason
     assert words in finding.reason
     assert (finding.patches is not None) is wanted
+
+
+def test_who_goes_by_a_list_minds_nothing_that_is_not_on_it() -> None:
+    look, ssl = patched(a_row(ago(days=9), target=None)), (InstallOverride(id="vim"),)
+    finding = found(state(), look, ssl, **RAN)
+    assert (finding.state, finding.reason) == (
+        State.IN_SYNC,
+        "what the override list names is installed, as far as it is on offer",
+    )
+    assert found(state(), look, **RAN).state is State.PENDING
+    assert found(state(), patched(doubts=("old",)), ssl, **RAN).state is State.UNKNOWN
 
 
 def test_a_schedule_is_waited_for_but_for_the_first_time() -> None:

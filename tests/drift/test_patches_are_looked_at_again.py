@@ -11,14 +11,14 @@ from reconciler.documents.patch_overrides import read_baseline_override
 from reconciler.drift.patch_told import Reader
 from reconciler.drift.patched import PatchBooks, PatchSurvey
 from reconciler.drift.patches import PatchSurveyor, with_patches
-from reconciler.ids import AssociationName, NodeId
+from reconciler.ids import AssociationName, Digest, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
-from reconciler.model.history import History, NodeHistory
+from reconciler.model.history import Applied, History, NodeHistory, RunStatus
 from reconciler.model.known import JsonValue, Known, Observed
 from reconciler.model.patch import Family, Index, Installed, Patch
 from reconciler.model.patch_lines import installed_line, patch_line
-from reconciler.model.patch_request import Operation, PatchRequest
+from reconciler.model.patch_request import InstallOverride, Operation, PatchRequest
 from reconciler.model.read_state import desired_state
 from reconciler.patching.states import PatchState
 
@@ -207,6 +207,30 @@ def test_an_approval_comes_at_its_minute_and_not_with_the_next_day() -> None:
         assert isinstance(patched, Known)
         states.append([row.state for row in patched.value.rows])
     assert states == [[], [], [], [PatchState.MISSING]]
+
+
+def test_what_a_list_did_not_bring_has_failed_approved_or_not_and_nothing_else() -> None:
+    """SSM: an approved patch that is not on the InstallOverrideList stays missing."""
+    desired, server, at = fleet(1), Server(0), BEGIN + timedelta(days=10)
+    server.newest |= {"p0": 1, "p1": 1, "p3": 1}
+    server.tell(BEGIN)
+    facts = {server.id: server.facts()}
+    seen = PatchSurveyor().survey(desired, {server.id: {}}, facts, History(), PatchBooks(), BEGIN)
+    books = PatchBooks(ledger=seen.ledger, committed_at=BEGIN, reported=facts)
+    listed = tuple(InstallOverride(id=name) for name in ("p1", "p3", "p4"))
+    asked = {server.id: {HOTFIX: PatchRequest(operation=Operation.INSTALL, overrides=listed)}}
+    ran = Applied(definition=Digest("d"), definition_since=BEGIN, first_matched=BEGIN, executions=1)
+    ran = replace(ran, status=RunStatus.FAILED, started=at - timedelta(hours=1), ended=at - timedelta(hours=1))
+    node = NodeHistory(node=server.id, applied={HOTFIX: ran})
+    later = {server.id: Facts(node=server.id, sections=dict(server.sections))}
+    for history, states in (
+        (History(), {"p0": "MISSING", "p1": "MISSING"}),
+        (History(nodes={server.id: node}), {"p0": "MISSING", "p1": "FAILED", "p3": "FAILED"}),
+    ):
+        found = PatchSurveyor().survey(desired, asked, later, history, books, at)
+        patched = found.nodes[server.id]
+        assert isinstance(patched, Known)
+        assert {row.id.partition(".")[0]: row.state.value for row in patched.value.rows} == states
 
 
 def test_what_history_and_the_report_say_of_gone_versions_counts_at_once() -> None:
