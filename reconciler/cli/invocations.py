@@ -12,7 +12,7 @@ from reconciler.cli.passes import instant_option
 from reconciler.errors import UsageError
 
 if TYPE_CHECKING:  # loaded by the command that needs it, so that --help stays quick
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from reconciler.commands.record import CommandRecord, Invocation
 
@@ -55,16 +55,17 @@ def say_record(record: "CommandRecord", output: Format) -> None:
     say(f"command {record.id}: {word}, {shown(verdict.reason)}")
 
 
-def _say_table(invocations: "Iterable[Invocation]") -> None:
-    say(
-        table(
-            ["NODE", "STATUS", "EXIT", "WHY"],
-            [
-                [each.node, each.detail.value, "" if each.exit_code is None else str(each.exit_code), each.reason]
-                for each in invocations
-            ],
-        )
-    )
+def _say_table(invocations: "Sequence[Invocation]", records: "Sequence[CommandRecord]" = ()) -> None:
+    """Say a row for each; with `records`, one for each invocation, of which command it is."""
+    rows = [
+        [each.node, each.detail.value, "" if each.exit_code is None else str(each.exit_code), each.reason]
+        for each in invocations
+    ]
+    heads = ["NODE", "STATUS", "EXIT", "WHY"]
+    if records:
+        heads = ["COMMAND", *heads]
+        rows = [[str(record.id), *row] for record, row in zip(records, rows, strict=True)]
+    say(table(heads, rows))
 
 
 def list_all(
@@ -160,7 +161,10 @@ def _all_filters(given: "Mapping[str, str | None]", words: "Sequence[str]") -> d
 
 
 def list_invocations(
-    command_id: CommandId,
+    command_id: Annotated[
+        Optional[str],
+        typer.Option("--command-id", help="The command's id, or the start of it. Default: all.", show_default=False),
+    ] = None,
     instance_id: Annotated[
         Optional[str], typer.Option("--instance-id", help="Only on this node.", show_default=False)
     ] = None,
@@ -170,24 +174,20 @@ def list_invocations(
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,
 ) -> int:
-    """List what a command came to on each node; with each step's output, stdout and stderr in 2,500 bytes.
+    """List what commands came to on each node; with each step's output, stdout and stderr in 2,500 bytes.
 
-    Example: reconciler list-command-invocations --command-id 3f1c --details
+    Examples:
+      reconciler list-command-invocations --command-id 3f1c --details
+      reconciler list-command-invocations --instance-id web-01
     """
     from reconciler.cli.opening import open_controller
     from reconciler.commands.answers import detailed_answer
-    from reconciler.daemon.sent_commands import find_command, find_invocation, output_of
+    from reconciler.daemon.sent_commands import find_invocations, output_of
 
     with open_controller(repo, state_dir, host_settings) as controller:
-        meant: tuple[Invocation, ...]
-        if instance_id is None:
-            record = find_command(controller, command_id)
-            meant = record.invocations
-        else:
-            record, *one = find_invocation(controller, command_id, instance_id)
-            meant = tuple(one)
+        meant = find_invocations(controller, command_id, instance_id)
         answers = []
-        for each in meant:
+        for record, each in meant:
             numbers = range(1, len(each.steps) + 1)
             outputs = [output_of(controller, each, number) for number in numbers] if details else None
             answers.append(detailed_answer(record, each, outputs))
@@ -195,10 +195,11 @@ def list_invocations(
         say_json({"CommandInvocations": answers})
         return Exit.DONE
     if not details:
-        _say_table(meant)
+        _say_table([each for _, each in meant], [record for record, _ in meant] if command_id is None else ())
         return Exit.DONE
     for answer in answers:
-        say(shown(f"{answer['InstanceId']}: {answer['StatusDetails']}, {answer['StatusReason']}", 1000))
+        of = "" if command_id is not None else f"command {answer['CommandId']} on "
+        say(shown(f"{of}{answer['InstanceId']}: {answer['StatusDetails']}, {answer['StatusReason']}", 1000))
         for plugin in answer["CommandPlugins"]:
             say(shown(f"  step {plugin['Name']}: {plugin['StatusDetails']}, exit {plugin['ResponseCode']}"))
             for line in plugin["Output"].splitlines():

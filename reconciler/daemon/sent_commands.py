@@ -102,6 +102,21 @@ def find_invocation(site: Site, command: str, node: str) -> tuple[CommandRecord,
     return record, invocation
 
 
+def find_invocations(site: Site, command: str | None, node: str | None) -> tuple[tuple[CommandRecord, Invocation], ...]:
+    """Give a command's invocations, or those of every command on record, on one node or on all. Raises UsageError."""
+    if command is not None:
+        if node is not None:
+            return (find_invocation(site, command, node),)
+        record = find_command(site, command)
+        return tuple((record, each) for each in record.invocations)
+    return tuple(
+        (record, each)
+        for record in list_commands(site)
+        for each in record.invocations
+        if node is None or each.node == node
+    )
+
+
 def output_of(site: Site, invocation: Invocation, step: int) -> tuple[bytes, bytes]:
     """Give the beginnings of stdout and stderr of one step, as kept on this host; SSM's limits."""
     if invocation.run is None:
