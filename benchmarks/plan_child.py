@@ -26,6 +26,7 @@ def main() -> None:
     repository, state_dir, instant = sys.argv[1:]
     at = datetime.fromisoformat(instant)
     settings = Path(state_dir) / "host.yaml"  # none of this host's own
+    settings.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.touch()
     with open_controller(repository, Path(state_dir), settings, reads_reports=True) as controller:
         _plan(controller, at)
