@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.left_behind import child_processes
 from tests.support.node_root import NodesUnavailable, cache_directory, ensure_root
@@ -25,9 +26,13 @@ from tests.support.ssh_node import SshAddress, ssh_node
 # Settled before HOME changes, or the root would be made anew for every test.
 os.environ["RECONCILER_TEST_CACHE"] = str(cache_directory())
 
+# An example may take as long as it takes: on a machine with other work, time says nothing about what is tested.
+settings.register_profile("no clock", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no clock")
+
 _KEPT = frozenset({"RECONCILER_TEST_CACHE"})
 _FOREIGN = ("GIT_", "SSH_", "XDG_", "RECONCILER_")
-_GRACE = 2.0
+_GRACE = 10.0
 """Seconds a thread or process gets to end after its test; only a test that fails waits for all of it."""
 _HOMES = itertools.count()
 

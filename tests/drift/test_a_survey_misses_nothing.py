@@ -184,7 +184,7 @@ def survey(
 SAME_MACHINES = SECTIONS.map(lambda sections: {name: value for name, value in sections.items() if name != "identity"})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(SAME_MACHINES, ROWS, st.booleans()), min_size=len(NODES), max_size=len(NODES)))
 def test_short_cuts_find_what_the_whole_judgement_finds(fleet: Any) -> None:
     facts, history = the_facts(fleet), the_history(fleet)
@@ -195,7 +195,7 @@ def test_short_cuts_find_what_the_whole_judgement_finds(fleet: Any) -> None:
         assert [found for found in surveyed if found in surveyed.noteworthy] == list(surveyed.noteworthy)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(FLEET)
 def test_committed_facts_say_what_live_ones_say(fleet: Any) -> None:
     facts, history = without_volatile(the_facts(fleet)), the_history(fleet)
@@ -215,7 +215,7 @@ def changed(association: Association, number: int) -> Association:
     return replace(association, **changes[number])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     FLEET,
     FLEET,

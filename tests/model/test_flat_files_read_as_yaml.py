@@ -85,7 +85,7 @@ def both(text: str) -> None:
     assert before - mistakes.patience.values == flat.values
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
 @example("---\nId: a\n---\nId: b")
 @example("Tags: {}\n")
@@ -104,7 +104,7 @@ def test_what_needs_no_parser_reads_as_it_would(text: str) -> None:
     both(text)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20), st.sampled_from(["plain", "'", '"', "{}"])
 )

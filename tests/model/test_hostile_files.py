@@ -127,7 +127,7 @@ paths = st.sampled_from(
 
 
 @given(files=st.dictionaries(paths, anything, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_bytes_raise_anything(files: Mapping[str, bytes]) -> None:
     desired, problems = read_state(files, bundled=files)
     assert all(problem.message and problem.file for problem in problems)
@@ -146,13 +146,13 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @given(path=paths, data=damaged())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_files_raise_nothing(path: str, data: bytes) -> None:
     read_state({path: data, "documents/Motd.yaml": DOCUMENT.encode()})
 
 
 @given(data=anything)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_is_not_read_is_said(data: bytes) -> None:
     for read in (read_yaml, read_json):
         mistakes = Mistakes("f")

@@ -118,7 +118,7 @@ trees = st.recursive(
 
 
 @given(kind=st.sampled_from(KINDS), tree=trees)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_the_compiled_schema_and_jsonschema_agree_on_anything(kind: str, tree: str) -> None:
     value = value_of(tree)
     assert fits(kind, value) == (not mistakes_in(kind, value).problems)
@@ -142,7 +142,7 @@ def altered(draw: st.DrawFn) -> tuple[str, str]:
 
 
 @given(case=altered())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_the_compiled_schema_and_jsonschema_agree_on_altered_files(case: tuple[str, str]) -> None:
     kind, text = case
     value = value_of(text)

@@ -134,7 +134,7 @@ json_values = trees(st.one_of(st.none(), st.booleans(), st.integers(-(10**15), 1
 
 
 @given(value=json_values, ascii_only=st.booleans(), indent=st.sampled_from([None, 2, "\t"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_json_reads_back_as_python_reads_it(value: object, ascii_only: bool, indent: int | str | None) -> None:  # noqa: FBT001  # drawn
     mistakes = Mistakes("f")
     (found,) = read_json(json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode(), mistakes)
@@ -143,7 +143,7 @@ def test_json_reads_back_as_python_reads_it(value: object, ascii_only: bool, ind
 
 
 @given(value=text_trees, style=st.sampled_from([None, '"', "'", "|", ">"]), flow=st.sampled_from([None, True, False]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_yaml_text_reads_back_as_it_was_written(value: object, style: str | None, flow: bool | None) -> None:  # noqa: FBT001  # drawn
     """Whatever PyYAML writes unquoted by the rules of 1.1 is text by ours, too."""
     text = yaml.safe_dump(value, default_style=style, default_flow_style=flow, allow_unicode=False)

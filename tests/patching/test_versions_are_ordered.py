@@ -19,7 +19,7 @@ RPM_VERSION = st.text(alphabet="0129abz.~^_", min_size=1, max_size=8)
 
 
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="this machine has no dpkg to compare with")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(DPKG_VERSION, DPKG_VERSION)
 def test_debian_versions_are_ordered_as_dpkg_does(left: str, right: str) -> None:
     relation = {-1: "lt", 0: "eq", 1: "gt"}[compare_dpkg(left, right)]

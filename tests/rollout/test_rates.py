@@ -139,7 +139,7 @@ def test_a_first_node_that_fails_or_is_not_confirmed_stops_the_rest(tell: object
     assert play.rollout.stopped
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(
     count=st.integers(0, 30),
     limit=st.integers(1, 12),
@@ -187,7 +187,7 @@ def test_never_too_many_at_once_and_nothing_after_the_stop(
     assert len(started) == len(set(started))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     count=st.integers(1, 40),
     limit=st.integers(1, 12),
