@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[2]
     [
         pytest.param("pass", "1 passed", id="nothing left"),
         pytest.param(
-            "threading.Thread(target=time.sleep, args=(5,), daemon=True).start()", "left running", id="thread"
+            "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()", "left running", id="thread"
         ),
         pytest.param(
-            "sys.left = subprocess.Popen(['sleep', '30'], stdout=subprocess.DEVNULL); time.sleep(0.5)",
+            "sys.left = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL); time.sleep(0.5)",
             "left running",
             id="process",
         ),

@@ -96,10 +96,13 @@ def read_only(node: TestNode) -> None:
 
 
 def an_hour_ahead(node: TestNode) -> None:
-    """Let the tools that tell the time tell a later one; a node's clock is the machine's, and cannot be set."""
+    """Let the tools that tell the time tell a later one; a node's clock is the machine's, and cannot be set.
+
+    What `stat` complains of goes the same way as what it says: written past the loop, it would cut lines in two.
+    """
     stat = (
         "#!/bin/sh\n"
-        '/usr/bin/stat "$@" | while IFS= read -r line; do case $line in *" /proc/self/")\n'
+        '/usr/bin/stat "$@" 2>&1 | while IFS= read -r line; do case $line in *" /proc/self/")\n'
         'now=${line#* * * * * * }; echo "${line%"$now"}$(/usr/bin/date -u -d "+1 hour" "+%Y-%m-%d %H:%M:%S.%N +0000")|${now#*|}"\n'
         ';; *) printf "%s\\n" "$line" ;; esac; done\n'
     )

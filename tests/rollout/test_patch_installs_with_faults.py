@@ -20,7 +20,15 @@ my $how = pack('s s x4 q q l x4', F_WRLCK, 0, 0, 0, 0);
 fcntl($file, F_SETLK, $how) or die $!;
 print "held\\n"; sleep $ARGV[0];
 """
-SLOW = '#!/bin/sh\n[ "$1" = configure ] || exit 0\ntouch /root/begun\nsleep 3\ntouch /root/ended\n'
+SLOW = """#!/bin/sh
+[ "$1" = configure ] || exit 0
+touch /root/begun
+if [ -e /root/until-cancelled ]; then
+  for n in $(seq 600); do ls /var/lib/reconciler/runs/*/cancel >/dev/null 2>&1 && break; sleep 0.1; done
+fi
+sleep 3
+touch /root/ended
+"""
 KILLS = '#!/bin/sh\n[ "$1" = configure ] || exit 0\n[ -e /root/killed ] || { touch /root/killed; kill -9 $PPID; }\n'
 
 
@@ -220,7 +228,13 @@ def test_a_cut_connection_and_a_cancel_end_no_transaction(manager: Manager, node
     done = manager.run(order)
     cutter.join()
     assert (done.status, done.installed, ended.exists()) == ("Success", {"hello.all": "1.1"}, True), done
-    node.run(["sh", "-c", "rm /root/begun /root/ended; apt-get -qy --allow-downgrades install hello=1.0"])
+    node.run(
+        [
+            "sh",
+            "-c",
+            "rm /root/begun /root/ended; touch /root/until-cancelled; apt-get -qy --allow-downgrades install hello=1.0",
+        ]
+    )
     done = manager.run(order, cancelled=begun.exists)
     assert (done.status, ended.exists()) == ("Cancelled", True), done
     assert (versions(node, "hello"), audit(node)) == ({"hello": "1.1"}, "")
