@@ -120,8 +120,11 @@ def cut(bench: Bench) -> tuple[PatchOrder, Patched, set[str]]:
 
 
 def cancelled(bench: Bench) -> tuple[PatchOrder, Patched, set[str]]:
-    order = bench.prepare({"postinst": SLOW})
-    end = time.monotonic() + bench.chance.uniform(0, 6)
+    """Cancel an install that takes longer than an exchange waits: before its transaction, in the middle of it, or too late."""
+    order = bench.prepare({"preinst": "#!/bin/sh\nsleep 2\n", "postinst": SLOW})
+    if bench.chance.random() < 0.5:
+        hold_lock(bench.node, 7)
+    end = time.monotonic() + bench.chance.uniform(0, 8)
     return order, bench.manager.run(order, cancelled=lambda: time.monotonic() > end), set()
 
 
@@ -148,7 +151,9 @@ def test_each_fault_has_its_cause_and_the_next_install_recovers(bench: Bench) ->
         order, done, expected = fault(bench)
         causes = set(done.causes.values())
         name = fault.__name__
-        told[f"{name}: {', '.join(sorted(causes)) or done.status}"] += 1
+        wanted = {pin.name: pin.version for pin in order.pins}
+        what = "installed" if versions(node, *wanted) == wanted else "not installed"
+        told[f"{name}: {', '.join(sorted(causes)) or f'{done.status}, {what}'}"] += 1
         if fault is cancelled:
             assert (done.status in {"Cancelled", "Success", "held back"}, causes) == (True, set()), (name, done)
         elif fault is cut:
@@ -162,9 +167,10 @@ def test_each_fault_has_its_cause_and_the_next_install_recovers(bench: Bench) ->
         (node.root / "root/mended").touch()
         after = bench.manager.run(order)
         assert (after.status, audit(node)) == ("Success", ""), (name, done, after)
-        wanted = {pin.name: pin.version for pin in order.pins}
         assert versions(node, *wanted) == wanted, (name, after)
         forget_packages(node)
         node.run(["sh", "-c", "rm -rf /root/* /var/lib/reconciler/runs/*"])
     for what, count in sorted(told.items()):
         print(f"{count:3} times {what}")  # noqa: T201 - a long run tells its figures
+    assert told["cancelled: Cancelled, not installed"] > 0, told
+    assert told["cancelled: Cancelled, installed"] > 0, told
