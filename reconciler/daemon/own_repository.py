@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from reconciler.commit.branch import known_tip
-from reconciler.errors import UsageError
+from reconciler.errors import SourceError, UsageError
 from reconciler.settings import HostSettings
 from reconciler.source.address import parse_address
 from reconciler.source.git_process import GitOptions
@@ -21,7 +21,13 @@ def open_repository(repo: str, settings: HostSettings, state_dir: Path) -> Repos
 
 
 def read_reports_ahead(repository: Repository) -> None:
-    """Begin to read the last reports that this host knows of: they are what a plan waits for longest."""
-    tip = known_tip(repository)
+    """Begin to read the last reports that this host knows of: they are what a plan waits for longest.
+
+    Where our clone cannot tell of them nothing is begun: whoever asks for them meets that, and has the clone mended.
+    """
+    try:
+        tip = known_tip(repository)
+    except SourceError:
+        return
     if tip is not None:
         repository.read_ahead(tip)

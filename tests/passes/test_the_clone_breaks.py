@@ -103,6 +103,19 @@ def test_what_a_command_needs_of_a_clone_that_broke_is_made_anew(site: Site, fle
     assert [bodies(node) for node in fleet.nodes] == [2 if name == "send-command" else 1]
 
 
+@pytest.mark.parametrize("name", ["status", "plan", "once"])
+def test_a_ref_that_does_not_read_is_in_no_commands_way(site: Site, fleet: Fleet, name: str) -> None:
+    """What is read before the rest of a command is loaded is read in vain then; the command itself mends the clone."""
+    site.once()
+    with site.controller() as controller:
+        clone = controller.repository.folder
+    (clone / "refs/queue").mkdir(exist_ok=True)
+    (clone / "refs/queue/compliance").write_text("no id\n")
+    assert "Traceback" not in site.command(name, str(site.repo), check=0).stderr
+    assert site.once().all_in_sync
+    assert [bodies(node) for node in fleet.nodes] == [1]
+
+
 def test_a_clone_breaks_while_a_document_runs(site: Site, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look at both branches and the report: the run is reported by the same pass, on the fresh clone."""
     (node,) = fleet.nodes
