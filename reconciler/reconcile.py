@@ -4,34 +4,22 @@ It reads no git and writes none; what it does to nodes, `collect`, `settle` and 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from threading import Event
 from time import monotonic
 
-from reconciler.collector import paused_collector
-from reconciler.documents.content import Contents, Source
-from reconciler.drift.associations import Survey, Surveyor, find_drift
-from reconciler.drift.definitions import (
-    Definition,
-    Unrenderable,
-    asked_of_patches,
-    define,
-    definitions,
-    is_about_patches,
-)
+from reconciler.drift.associations import find_drift
+from reconciler.drift.epochs import Heard, heard_from
 from reconciler.drift.finding import Cause, Finding
 from reconciler.drift.identity import history_of
-from reconciler.drift.lost_history import OfThisFleet, outgrown
-from reconciler.drift.memory import with_findings, with_outcomes, with_seen
+from reconciler.drift.lost_history import outgrown
+from reconciler.drift.memory import with_findings, with_outcomes
 from reconciler.drift.patched import PatchBooks, PatchSurvey
 from reconciler.drift.patches import PatchSurveyor, with_installed, with_patches
-from reconciler.drift.questions import questions
 from reconciler.drift.recheck import recheck
-from reconciler.drift.recollection import Basis, believed, recollected
+from reconciler.drift.recollection import Basis
 from reconciler.drift.refreshes import with_refreshes
 from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.collect import Collected, collect
@@ -44,91 +32,18 @@ from reconciler.model.outcome import Disposition, Outcome, RunRecord
 from reconciler.model.patch_order import PatchOrder
 from reconciler.model.patch_request import PatchRequest
 from reconciler.model.pause import Pauses
-from reconciler.model.questions import Questions
-from reconciler.plan.build import build_plan
 from reconciler.plan.digest import FactsDigest
+from reconciler.plan.ground import Ground
 from reconciler.plan.plan import Plan, PlanItem
-from reconciler.plan.run_id import command_of, run_id
+from reconciler.plan.planner import believe, decide, findings_of
+from reconciler.plan.run_id import command_of
 from reconciler.plan.shrink import refused
 from reconciler.rollout.events import SecondLook
-from reconciler.rollout.fencing import Heard, announce, heard_from, without_refusing
+from reconciler.rollout.fencing import announce
 from reconciler.rollout.run import roll_out
 from reconciler.rollout.settle import Unsettled, settle
 from reconciler.rollout.staging import Read, no_store
 from reconciler.rollout.stragglers import Stragglers
-from reconciler.targets.resolve import Targets, means_the_same, resolve_targets
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """What one commit means, worked out once and kept until the commit changes."""
-
-    desired: DesiredState
-    targets: Targets
-    definitions: Mapping[AssociationName, Definition | Unrenderable]
-    questions: Mapping[NodeId, Questions]
-    patched: Mapping[NodeId, Mapping[AssociationName, PatchRequest | None]] = field(default_factory=dict)
-    """The nodes whose patches may be a baseline's business, each with what patch associations ask of it (None: not known yet)."""
-    downloads: bytes | None = None
-    """What the documents download came to, for the report; None: they download nothing."""
-
-
-@paused_collector()
-def ground(desired: DesiredState, before: Ground | None = None) -> Ground:
-    """Resolve targets, render documents, and gather what must be asked; `before` is what an earlier commit meant."""
-    if before is not None and means_the_same(before.desired, desired):
-        targets = before.targets
-    else:
-        targets = resolve_targets(desired)
-    rendered = definitions(desired)
-    about = {name for name, found in rendered.items() if is_about_patches(desired.associations[name], found)}
-    asked = questions(desired, targets, about)
-    return Ground(
-        desired=desired,
-        targets=targets,
-        definitions=rendered,
-        questions=asked,
-        patched=_patched(asked, targets, rendered, about),
-    )
-
-
-def _patched(
-    asked: Mapping[NodeId, Questions],
-    targets: Targets,
-    rendered: Mapping[AssociationName, Definition | Unrenderable],
-    about: AbstractSet[AssociationName],
-) -> Mapping[NodeId, Mapping[AssociationName, PatchRequest | None]]:
-    return {
-        node: {name: asked_of_patches(rendered[name]) for name in targets.associations_of(node) if name in about}
-        for node, each in asked.items()
-        if each.patches
-    }
-
-
-def _asked_of(base: Ground) -> Mapping[NodeId, tuple[PatchRequest | None, ...]]:
-    return {node: tuple(asked.values()) for node, asked in base.patched.items()}
-
-
-def sources_of(base: Ground) -> tuple[Source, ...]:
-    """Give what must be looked at before every document of `base` can be rendered."""
-    waiting = (each for each in base.definitions.values() if isinstance(each, Unrenderable))
-    return tuple(dict.fromkeys(source for each in waiting for source in each.sources))
-
-
-def with_contents(base: Ground, contents: Contents) -> Ground:
-    """Render again what only waited for contents, with those that are known now."""
-    again = {
-        name: define(base.desired, base.desired.associations[name], contents)
-        for name, found in base.definitions.items()
-        if isinstance(found, Unrenderable) and found.sources
-    }
-    if not again:
-        return base
-    rendered = {**base.definitions, **again}
-    about = {name for asked in base.patched.values() for name in asked}
-    if about.isdisjoint(again):
-        return replace(base, definitions=rendered)
-    return replace(base, definitions=rendered, patched=_patched(base.questions, base.targets, rendered, about))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +160,7 @@ def reconcile(
     )
     now, planned_at = world.clock(), monotonic()
     keys = {node: found.host_key for node, found in before.items()}
-    history = believed(history, facts, now, desired, new_history=asked.new_history, run_of=_run_of(desired))
+    history = believe(base, history, facts, now, new_history=asked.new_history)
     behind = _behind(desired, history, facts)
     # What is not taken into the books may not be forgotten on the node either.
     settled = tuple(each for each in settled if each.node not in behind or not _is_for_the_books(each))
@@ -324,7 +239,7 @@ def reconcile(
         then = replace(books, ledger=patches.ledger, reported={**books.reported, **facts})
         looked = _look_at_patches(base, again, history, then, world.clock(), world)
         history = with_patches(history, looked)
-        again_found = _find(base, after, history, world.clock(), None, keys, world.pauses(), looked)
+        again_found = findings_of(base, after, history, world.clock(), None, keys, world.pauses(), looked)
         patches = patches.with_later(looked)
         left = tuple(finding for finding in findings if finding.node not in after) + again_found
         left = tuple(sorted(left, key=lambda finding: (finding.node, finding.association)))
@@ -364,59 +279,8 @@ def _is_for_the_books(record: RunRecord) -> bool:
     return record.status.ended and command_of(record.association) is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """A plan, with what it came from."""
-
-    history: History
-    patches: PatchSurvey
-    findings: tuple[Finding, ...]
-    plan: Plan
-
-
-def decide(
-    base: Ground,
-    facts: Mapping[NodeId, Facts],
-    history: History,
-    now: datetime,
-    basis: Basis,
-    books: PatchBooks,
-    surveyor: PatchSurveyor,
-    facts_digest: FactsDigest,
-) -> Decided:
-    """Find drift and plan from a history that is believed, in a pass or later from what it kept: pure, always the same bytes."""
-    known = recollected(history, facts, now, basis, patched=base.patched)
-    patches = PatchSurvey(ledger=books.ledger)
-    if base.patched:
-        patches = surveyor.survey(base.desired, base.patched, facts, known, books, now, node_skews=basis.skews)
-    known = with_patches(known, patches)
-    # What they tell of themselves counts in the books; nothing is begun on a node that takes nothing from us.
-    judged = facts if basis.epoch is None else without_refusing(facts, base.desired.fleet.id, basis.epoch)
-    findings = _find(base, judged, known, now, basis.forced, basis.host_keys, basis.pauses, patches)
-    plan = build_plan(
-        findings,
-        desired=base.desired,
-        targets=base.targets,
-        definitions=base.definitions,
-        facts=judged,
-        history=known,
-        now=now,
-        allow_shrink=basis.allow_shrink,
-        facts_digest=facts_digest,
-        pauses=basis.pauses,
-    )
-    return Decided(history=known, patches=patches, findings=findings, plan=plan)
-
-
-def believed_again(
-    base: Ground, history: History, facts: Mapping[NodeId, Facts], at: datetime, basis: Basis
-) -> History:
-    """Give what a pass believed of the history on the branch, from what it kept."""
-    return believed(history, facts, at, base.desired, new_history=basis.new_history, run_of=_run_of(base.desired))
-
-
-def _run_of(desired: DesiredState) -> OfThisFleet:
-    return partial(run_id, desired.fleet.id)
+def _asked_of(base: Ground) -> Mapping[NodeId, tuple[PatchRequest | None, ...]]:
+    return {node: tuple(asked.values()) for node, asked in base.patched.items()}
 
 
 def _skews(collected: Mapping[NodeId, Collected]) -> tuple[float, ...]:
@@ -445,98 +309,6 @@ def _look_at_patches(
         return PatchSurvey(ledger=books.ledger)
     facts = {node: found.facts for node, found in collected.items()}
     return world.patches.survey(base.desired, base.patched, facts, history, books, now, node_skews=_skews(collected))
-
-
-class Planner:
-    """Judges and plans from given facts: pure, the same bytes everywhere. Remembers only what saves work the next time."""
-
-    def __init__(self) -> None:
-        self._surveyor = Surveyor()
-        self._facts_digest = FactsDigest()
-        self._patches = PatchSurveyor()
-        self._seen: tuple[History, Mapping[NodeId, Facts], History] | None = None
-
-    @paused_collector()
-    def plan(
-        self,
-        base: Ground,
-        facts: Mapping[NodeId, Facts],
-        history: History,
-        now: datetime,
-        *,
-        allow_shrink: frozenset[AssociationName] = frozenset(),
-        pauses: Pauses | None = None,
-        books: PatchBooks | None = None,
-    ) -> tuple[Survey, Plan]:
-        """Give what was found, and the plan made of it."""
-        history = self._with_seen(history, facts, now)
-        patches = PatchSurvey()
-        if base.patched:
-            patches = self._patches.survey(base.desired, base.patched, facts, history, books or PatchBooks(), now)
-        findings = self._surveyor.survey(
-            base.desired,
-            _targets_of(base, facts),
-            facts,
-            history,
-            now,
-            definitions=base.definitions,
-            pauses=pauses,
-            patches=patches,
-        )
-        plan = build_plan(
-            findings,
-            desired=base.desired,
-            targets=base.targets,
-            definitions=base.definitions,
-            facts=facts,
-            history=history,
-            now=now,
-            allow_shrink=allow_shrink,
-            facts_digest=self._facts_digest,
-            pauses=pauses,
-        )
-        return findings, plan
-
-    def _with_seen(self, history: History, facts: Mapping[NodeId, Facts], now: datetime) -> History:
-        """Take in which machines answered: the same records as last time say the same as last time."""
-        seen = self._seen
-        if seen is None or seen[0] is not history or not _are_the_same(seen[1], facts):
-            seen = self._seen = history, dict(facts), with_seen(history, facts, now)
-        return seen[2]
-
-
-def _are_the_same(before: Mapping[NodeId, Facts], now: Mapping[NodeId, Facts]) -> bool:
-    return len(before) == len(now) and all(before.get(node) is found for node, found in now.items())
-
-
-def _targets_of(base: Ground, facts: Mapping[NodeId, Facts]) -> Targets:
-    """Give the targets as far as their nodes were asked."""
-    return base.targets if len(facts) == len(base.targets.nodes) else base.targets.only(frozenset(facts))
-
-
-def _find(
-    base: Ground,
-    facts: Mapping[NodeId, Facts],
-    history: History,
-    now: datetime,
-    apply: AssociationName | None,
-    host_keys: Mapping[NodeId, str | None],
-    pauses: Pauses,
-    patches: PatchSurvey,
-) -> tuple[Finding, ...]:
-    """Find drift on the nodes that were asked, and on them alone."""
-    return find_drift(
-        base.desired,
-        _targets_of(base, facts),
-        facts,
-        history,
-        now,
-        definitions=base.definitions,
-        forced=None if apply is None else lambda name, _node: name == apply,
-        host_keys=host_keys,
-        pauses=pauses,
-        patches=patches,
-    )
 
 
 def _second_look(

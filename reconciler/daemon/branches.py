@@ -15,7 +15,7 @@ from reconciler.daemon.accepting import Accepted, StateBranch, document_paths
 from reconciler.daemon.clone_health import CloneHealth
 from reconciler.daemon.ledger_follower import LedgerFollower
 from reconciler.daemon.own_repository import read_reports_ahead
-from reconciler.daemon.reporting import Reports
+from reconciler.daemon.reports import Reports
 from reconciler.errors import DesiredStateError, SourceError, UsageError
 from reconciler.ids import CommitId, DocumentName, NodeId
 from reconciler.inventory.observed import Facts
@@ -26,8 +26,8 @@ from reconciler.model.reading.document_files import read_document_file
 from reconciler.model.reading.document_versions import with_earlier
 from reconciler.model.reading.patch_sources import with_allowed
 from reconciler.model.signer import Signer
+from reconciler.plan.ground import Ground, ground
 from reconciler.problem import Problem
-from reconciler.reconcile import Ground, ground
 from reconciler.settings import HostSettings
 from reconciler.source.records import CommitRecord, Person
 from reconciler.source.repository import Repository

@@ -44,10 +44,10 @@ from reconciler.daemon.contents import Contents
 from reconciler.daemon.controller import Controller
 from reconciler.daemon.host_errors import host_errors
 from reconciler.daemon.sent_commands import cancel_command
+from reconciler.drift.epochs import Heard
 from reconciler.errors import LeaseLost, ReconcilerError, SettingsError, UsageError
 from reconciler.ids import NodeId
 from reconciler.model.desired import DesiredState
-from reconciler.rollout.fencing import Heard
 from reconciler.source.repository import Repository
 
 log = structlog.get_logger()

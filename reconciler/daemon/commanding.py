@@ -30,7 +30,8 @@ from reconciler.daemon.controller import Controller
 from reconciler.daemon.output_delivery import Put, deliver, ready
 from reconciler.daemon.patch_files import PatchFiles
 from reconciler.daemon.patch_orders import Books, patch_orders
-from reconciler.daemon.reporting import Reports
+from reconciler.daemon.reports import Reports
+from reconciler.drift.epochs import Heard, heard_from
 from reconciler.drift.lost_history import guarded
 from reconciler.errors import CommitError, LeaseLost, NodeError, UsageError
 from reconciler.ids import FleetId, NodeId
@@ -46,7 +47,7 @@ from reconciler.model.patch_order import PatchOrder
 from reconciler.model.pause import Pauses
 from reconciler.model.questions import Questions
 from reconciler.plan.run_id import run_id
-from reconciler.rollout.fencing import Heard, announce, heard_from
+from reconciler.rollout.fencing import announce
 from reconciler.rollout.settle import forget
 
 WORKERS = 32

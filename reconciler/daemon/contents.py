@@ -14,7 +14,7 @@ from reconciler.content.resolve import MOST_ROUNDS, Committed, Found, ReadState,
 from reconciler.content.store import Store
 from reconciler.ids import CommitId
 from reconciler.model.desired import DesiredState
-from reconciler.reconcile import Ground, sources_of, with_contents
+from reconciler.plan.ground import Ground, sources_of, with_contents
 from reconciler.settings import HostSettings
 
 T = TypeVar("T")

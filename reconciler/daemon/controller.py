@@ -33,10 +33,12 @@ from reconciler.daemon.pause_file import PauseFile
 from reconciler.daemon.push_rights import PushRights
 from reconciler.daemon.recording import OpenCommands
 from reconciler.daemon.replay import Replays
-from reconciler.daemon.reporting import Reporter, Reports, Told, judged, ledger_words
+from reconciler.daemon.reporting import Reporter, Told, judged, ledger_words
+from reconciler.daemon.reports import Reports
 from reconciler.daemon.starting import scanned
 from reconciler.daemon.telling import unkept_words
 from reconciler.doctor.check import Check
+from reconciler.drift.epochs import Heard
 from reconciler.drift.patched import PatchBooks
 from reconciler.drift.patches import PatchSurveyor
 from reconciler.errors import UsageError
@@ -51,10 +53,10 @@ from reconciler.model.node import Transport
 from reconciler.patching.needed_files import files_to_keep
 from reconciler.plan.difference import PlanDifference
 from reconciler.plan.digest import FactsDigest
+from reconciler.plan.ground import Ground
 from reconciler.plan.notes import waiting_windows
 from reconciler.plan.run_id import command_of
-from reconciler.reconcile import Asked, Ground, Leading, Pass, World, reconcile
-from reconciler.rollout.fencing import Heard
+from reconciler.reconcile import Asked, Leading, Pass, World, reconcile
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper, forget_before
 from reconciler.rollout.settle import Unsettled

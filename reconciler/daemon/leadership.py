@@ -9,9 +9,9 @@ from pathlib import Path
 from reconciler.commit.lease import Held, HeldBy, LeaseKeeper, holder_name
 from reconciler.commit.places import Places
 from reconciler.commit.state_folder import is_served
+from reconciler.drift.epochs import Heard
 from reconciler.model.fleet import Fleet
 from reconciler.reconcile import Leading
-from reconciler.rollout.fencing import Heard
 from reconciler.source.repository import Repository
 
 LEASE_INTERVALS = 3

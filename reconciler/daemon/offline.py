@@ -16,9 +16,10 @@ from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
 from reconciler.plan.difference import PlanDifference, difference
 from reconciler.plan.digest import FactsDigest
+from reconciler.plan.ground import Ground, ground
 from reconciler.plan.plan import Plan
+from reconciler.plan.planner import Planner, believe, decide
 from reconciler.problem import Gravity, Problem
-from reconciler.reconcile import Ground, Planner, believed_again, decide, ground
 from reconciler.source.repository import Repository
 
 Read = Callable[[CommitId], tuple[DesiredState | None, tuple[Problem, ...]]]
@@ -87,7 +88,7 @@ class OfflinePlans:
             elapsed=kept.elapsed,
         )
         base = self._recalled(ground(self._narrowed(desired)), branch.downloads)
-        known = believed_again(base, branch.history, kept.facts, at or kept.at, kept.basis)
+        known = believe(base, branch.history, kept.facts, at or kept.at, new_history=kept.basis.new_history)
         done = decide(base, kept.facts, known, at or kept.at, kept.basis, books, PatchSurveyor(), FactsDigest())
         if at in (None, kept.at) and done.plan.digest != kept.digest:
             raise SourceError(

@@ -7,8 +7,8 @@ from reconciler.compliance.report import FleetSummary, NodeReport, Status
 from reconciler.errors import UsageError
 from reconciler.ids import AssociationName, CommitId, NodeId
 from reconciler.model.outcome import Outcome
+from reconciler.plan.ground import Ground
 from reconciler.plan.plan import Plan
-from reconciler.reconcile import Ground
 from reconciler.targets.selector import parse_selectors
 
 

@@ -24,7 +24,7 @@ from reconciler.errors import SourceError
 from reconciler.ids import NodeId
 from reconciler.model.questions import Questions
 from reconciler.patching.needed_files import FileToKeep
-from reconciler.reconcile import Ground
+from reconciler.plan.ground import Ground
 from reconciler.settings import HostSettings
 
 MOST_AT_ONCE: Final = 500

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reconciler.commands.record import CommandRecord
-from reconciler.commit.branch import Publication, ReportsBranch, Standing
+from reconciler.commit.branch import Publication, ReportsBranch
 from reconciler.commit.heartbeat import Heartbeat, NodeBeat, read_heartbeat
 from reconciler.commit.lease import Lease
 from reconciler.commit.message import Message
@@ -15,26 +15,17 @@ from reconciler.compliance.read import Branch
 from reconciler.compliance.report import FleetSummary, NodeReport
 from reconciler.compliance.write import changes_in_words, headline, ledger_files, report_files, runs_in_words
 from reconciler.daemon.recording import completed_records
+from reconciler.daemon.reports import Reports
 from reconciler.drift.patched import PatchSurvey
 from reconciler.errors import LeaseLost
 from reconciler.ids import CommitId, NodeId
 from reconciler.inventory.collect import Collected
 from reconciler.model.command import Connect
-from reconciler.reconcile import Ground, Pass
+from reconciler.plan.ground import Ground
+from reconciler.reconcile import Pass
 from reconciler.rollout.settle import acknowledge
 from reconciler.rollout.stragglers import Stragglers
 from reconciler.source.repository import Repository
-
-
-@dataclass(slots=True)
-class Reports:
-    """The compliance branch as this process knows it."""
-
-    branch: ReportsBranch
-    standing: Standing
-    read: Branch
-    forgotten: tuple[str, ...] = ()
-    """Files of a history that a person gave up: those the new one does not write go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from reconciler.drift.text import untold_differences
 from reconciler.errors import UsageError
 from reconciler.ids import AssociationName, NodeId
 from reconciler.model.known import Known
-from reconciler.reconcile import Ground
+from reconciler.plan.ground import Ground
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

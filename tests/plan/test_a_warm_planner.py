@@ -10,7 +10,8 @@ from reconciler.inventory.canonical import canonical, read_canonical
 from reconciler.inventory.observed import Facts
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import History
-from reconciler.reconcile import Ground, Planner, ground
+from reconciler.plan.ground import Ground, ground
+from reconciler.plan.planner import Planner
 from tests.drift.builders import (
     DRIFTED_FILE,
     EXPECT_FILE,

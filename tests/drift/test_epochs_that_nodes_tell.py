@@ -1,5 +1,6 @@
 import pytest
 
+from reconciler.drift.epochs import MOST_JUMP, Heard, heard_from, without_refusing
 from reconciler.ids import NodeId
 from reconciler.inventory.fact import Asked
 from reconciler.inventory.facts.epochs import parse
@@ -9,7 +10,6 @@ from reconciler.model.epoch import MOST_EPOCHS
 from reconciler.model.fleet import Fleet
 from reconciler.model.known import JsonValue, Known, Unknown
 from reconciler.model.node import Node
-from reconciler.rollout.fencing import MOST_JUMP, Heard, heard_from, without_refusing
 from tests.rollout.a_node import FLEET
 
 FAR = 10**6
