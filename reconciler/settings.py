@@ -53,6 +53,8 @@ class HostSettings:
     report_signers: tuple[Signer, ...] = ()
     """Whose reports count besides those signed with `signing_key`; with either, unsigned ones count for nothing."""
 
+    package_signers: tuple[Signer, ...] = ()
+    """Whose signatures count under manifests of packages; where there are any, none from outside is installed without one."""
     egress: tuple[Network, ...] = ()
     """Networks besides the public ones that documents may download from: loopback, link-local and private ones are not."""
     secrets: tuple[HostSecret, ...] = ()
@@ -106,6 +108,7 @@ def host_settings(content: bytes, file: str) -> HostSettings:
     egress, host_secrets = _networks(downloads, mistakes), _secrets(downloads, mistakes)
     known_hosts = downloads.scalar("KnownHosts")
     trusted, reporting = _signers(table, "TrustedSigners", mistakes), _signers(table, "ReportSigners", mistakes)
+    packaging = _signers(table, "PackageSigners", mistakes)
     if mistakes.found_errors:
         raise SettingsError("\n".join(str(problem) for problem in mistakes.problems))
     patch_files = table.table("PatchFiles") or Table({}, {}, 1, 1)
@@ -121,6 +124,7 @@ def host_settings(content: bytes, file: str) -> HostSettings:
         trusted_signers=trusted,
         signing_key=None if signing_key is None else keys.expanduser() / Path(signing_key).expanduser(),
         report_signers=reporting,
+        package_signers=packaging,
         egress=egress,
         secrets=host_secrets,
         known_hosts=None if known_hosts is None else Path(known_hosts).expanduser(),

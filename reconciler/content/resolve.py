@@ -19,6 +19,7 @@ from reconciler.content.s3 import S3, names_below, object_url
 from reconciler.content.store import Known, Store, content_fields, read_content, source_key
 from reconciler.content.web import HttpFetcher
 from reconciler.documents.content import (
+    NOT_ASKED,
     Content,
     ContentFile,
     ContentUnknown,
@@ -26,6 +27,7 @@ from reconciler.documents.content import (
     HttpSource,
     PackageSource,
     S3Source,
+    SignedManifest,
     Source,
     StateFile,
     Unavailable,
@@ -50,9 +52,18 @@ ReadState = Callable[[str], bytes | None]
 """Path -> a file of the state repository, at the commit in force; None: it is not there."""
 
 
+Vouch = Callable[[SignedManifest], Content | Unavailable]
+"""Says who vouches for a package from outside, or why nobody does."""
+
+
 def no_state(_path: str) -> bytes | None:
     """Have no state repository."""
     return None
+
+
+def nobody_asks(_source: SignedManifest) -> Content | Unavailable:
+    """Ask for no signatures."""
+    return NOT_ASKED
 
 
 class Found:
@@ -75,7 +86,7 @@ class Found:
         return {
             source_key(source): {**content_fields(found), "source": source.shown, "mutable": source.mutable}
             for source, found in self._found.items()
-            if isinstance(found, Content)
+            if isinstance(found, Content) and not isinstance(source, SignedManifest)
         }
 
     def add(self, source: Source, found: Content | Unavailable) -> None:
@@ -113,18 +124,23 @@ class Committed:
     Of the files themselves it has those that this host has.
     """
 
-    def __init__(self, committed: bytes | None, store: Store, state_file: ReadState = no_state) -> None:
+    def __init__(
+        self, committed: bytes | None, store: Store, state_file: ReadState = no_state, vouch: Vouch = nobody_asks
+    ) -> None:
         self._sources: dict[str, Content | Unavailable] = {}
         self._here: dict[str, bytes] = {}
         if committed is not None:
             self._sources.update(_read_committed(committed))
         self._store = store
         self._state_file = state_file
+        self._vouch = vouch
 
     def find(self, source: Source) -> Content | Unavailable | None:
         """Give what a source came to in that pass; a package of the commit itself is unpacked for it, and kept nowhere."""
         if isinstance(source, StateFile):
             return self._in_commit(source)
+        if isinstance(source, SignedManifest):
+            return self._vouch(source)
         key = source_key(source)
         if key not in self._sources and isinstance(source, PackageSource) and not source.url:
             try:
@@ -179,12 +195,14 @@ class Resolver:
         state_file: ReadState = no_state,
         fetches: Fetches | None = None,
         patience: float | None = None,
+        vouch: Vouch = nobody_asks,
     ) -> None:
         self._store = store
         self._egress = egress
         self._secrets = secrets
         self._fetches = fetches or Fetches()
         self._patience = patience
+        self._vouch = vouch
         self._until: float | None = None
         self._web = HttpFetcher(egress, secrets, cut=self._fetches.cut)
         self._s3 = S3(self._web, secrets)
@@ -245,6 +263,8 @@ class Resolver:
         """Give what no server has to be asked for."""
         if isinstance(source, StateFile):
             return self._in_commit(source)
+        if isinstance(source, SignedManifest):
+            return Looked(found=self._vouch(source))
         known = None if source.mutable else self._store.recall(source)
         if known is not None:
             return Looked(found=known.content)
@@ -284,7 +304,7 @@ class Resolver:
                 return self._git(source)
             case PackageSource():
                 return self._package(source)
-            case StateFile():
+            case StateFile() | SignedManifest():
                 raise SourceError(f"{source.shown} is fetched from nowhere")
             case S3Source():
                 return self._object(source, known) if source.single else self._folder(source, known)
@@ -381,7 +401,7 @@ def _server(source: Source) -> str:
         with suppress(SourceError):
             return _host(_address(source))[0]
         return ""
-    if isinstance(source, StateFile):
+    if isinstance(source, (StateFile, SignedManifest)):
         return ""
     return (urlsplit(source.url).hostname or "").lower()
 

@@ -20,7 +20,7 @@ from reconciler.source.accept import Acceptance, Candidate, InForce, accept
 from reconciler.source.local import earlier_in_checkout
 from reconciler.source.records import CommitRecord, ReadLimits
 from reconciler.source.repository import Repository
-from reconciler.source.signature import Signature
+from reconciler.source.signature_tools import Signature
 from reconciler.source.snapshot import STATE_ROOTS, is_left_alone, name_problem
 from reconciler.source.trust import Trust, trusted
 from reconciler.transport.known_hosts import parse as parse_known_hosts

@@ -10,6 +10,7 @@ from reconciler.compliance.write import VERSION, lines
 from reconciler.content.egress import Egress
 from reconciler.content.fetches import Fetches
 from reconciler.content.host_secrets import HostSecrets
+from reconciler.content.package_signers import PackageSigners
 from reconciler.content.resolve import MOST_ROUNDS, Committed, Found, ReadState, Resolver
 from reconciler.content.store import Store
 from reconciler.ids import CommitId
@@ -24,7 +25,11 @@ class Contents:
     """Opens a resolver for each pass: what a mutable source comes to is asked anew each time, and once in a pass."""
 
     def __init__(
-        self, folder: Path, settings: HostSettings, read_file: Callable[[CommitId, str], bytes | None]
+        self,
+        folder: Path,
+        settings: HostSettings,
+        read_file: Callable[[CommitId, str], bytes | None],
+        clock: Callable[[], datetime],
     ) -> None:
         self._store = Store(folder)
         self._egress = Egress(allowed=settings.egress)
@@ -32,6 +37,7 @@ class Contents:
         self._known_hosts = settings.known_hosts
         self._read_file = read_file
         self._fetches = Fetches()
+        self._signers = PackageSigners(settings.package_signers, clock)
 
     def close(self) -> None:
         """Let go of servers that have not answered; safe to call twice."""
@@ -58,7 +64,9 @@ class Contents:
 
     def recalled(self, base: Ground, committed: bytes | None) -> Ground:
         """Render what the last committed pass has looked at; fetches nothing."""
-        return with_contents(base, Committed(committed, self._store, self._state_file(base.desired)))
+        return with_contents(
+            base, Committed(committed, self._store, self._state_file(base.desired), self._signers.judge)
+        )
 
     def settle(self, desired: DesiredState, attempt: Callable[[Found], T]) -> T:
         """Do what needs contents that only the attempt itself names. Raises ContentUnknown where that does not end."""
@@ -77,6 +85,7 @@ class Contents:
             state_file=self._state_file(desired),
             fetches=self._fetches,
             patience=patience,
+            vouch=self._signers.judge,
         )
 
     def _state_file(self, desired: DesiredState) -> ReadState:

@@ -111,7 +111,7 @@ class Controller:
         self._clone = CloneHealth(self.repository)
         self.branches = Branches(self.repository, settings, clock, self._reporters, self._clone)
         self.key_directory = settings.key_directory.expanduser()
-        self.contents = Contents(state_dir / "content", settings, self.repository.read_file)
+        self.contents = Contents(state_dir / "content", settings, self.repository.read_file, clock)
         self.patch_files = PatchFiles(state_dir / "patch-files", settings)
         self.connections = Connections(self.key_directory, settings.ssh_config_file())
         self._leadership = Leadership(self.repository, state_dir=state_dir, clock=clock)
@@ -134,7 +134,7 @@ class Controller:
         options = GitOptions(signing_key=self._settings.signing_key)
         with Repository.open(self.repository.address, state_dir=self.state_dir, options=options) as repository:
             branches = Branches(repository, self._settings, self.clock, self._reporters, CloneHealth(repository))
-            contents = Contents(self.state_dir / "content", self._settings, repository.read_file)
+            contents = Contents(self.state_dir / "content", self._settings, repository.read_file, self.clock)
             with closing(contents):
                 yield repository, branches, contents
 

@@ -49,7 +49,7 @@ def run_here(
     typed = Typed(document_name="AWS-Noop", instance_ids=(THIS_MACHINE,), parameters=parameters)
     with (
         tempfile.TemporaryDirectory(prefix="reconciler-") as outputs,
-        closing(Contents(Path(outputs, "content"), settings, lambda _commit, _path: None)) as downloads,
+        closing(Contents(Path(outputs, "content"), settings, lambda _commit, _path: None, _now)) as downloads,
     ):
         command = downloads.settle(
             desired,

@@ -158,6 +158,32 @@ class PackageSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignedManifest:
+    """The manifest of a package whose files lie elsewhere. It comes to who vouches for it; the bytes are those that were read."""
+
+    path: str
+    """In the state repository."""
+    manifest: bytes = field(repr=False)
+    signature: bytes | None = field(repr=False)
+    """What lies beside it; None: nothing does."""
+
+    @classmethod
+    def of(cls, version: PackageVersion) -> "SignedManifest":
+        """Give the one of a version."""
+        return cls(path=f"{version.folder}/manifest.json", manifest=version.manifest, signature=version.signature)
+
+    @property
+    def mutable(self) -> bool:
+        """Never: another manifest or signature is another commit."""
+        return False
+
+    @property
+    def shown(self) -> str:
+        """For people; foreign text."""
+        return self.path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StateFile:
     """A file of the state repository, as the commit in force has it: reviewed with everything else, and never asked for elsewhere."""
 
@@ -175,7 +201,7 @@ class StateFile:
         return self.path
 
 
-Source = GitSource | HttpSource | S3Source | PackageSource | StateFile
+Source = GitSource | HttpSource | S3Source | PackageSource | SignedManifest | StateFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +223,10 @@ class Content:
     files: tuple[ContentFile, ...]
     single: bool = False
     """The source names one file, and no folder."""
+
+
+NOT_ASKED = Content(pin="", files=())
+"""What a manifest comes to where nobody asks for signatures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +269,8 @@ class NotFetched:
 
     def find(self, source: Source) -> Content:
         """Give a content that is none."""
+        if isinstance(source, SignedManifest):
+            return NOT_ASKED
         file = ContentFile(path=NOT_FETCHED, sha256="0" * 64, size=0)
         return Content(pin=NOT_FETCHED, files=(file,), single=isinstance(source, HttpSource))
 
@@ -269,6 +301,14 @@ class ContentUnavailable(RenderError):
     def __str__(self) -> str:
         """Say what went wrong where."""
         return f"what it downloads cannot be fetched: {self.args[0]}"
+
+
+class NotVouchedFor(ContentUnavailable):
+    """A package from outside, whose manifest nobody signed who counts: what uses it waits."""
+
+    def __str__(self) -> str:
+        """Say what is missing, and what to do."""
+        return f"what it installs comes from outside, and nobody vouches for it: {self.args[0]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,10 @@ from reconciler.documents.content import (
     ContentUnknown,
     Fetched,
     NothingFetched,
+    NotVouchedFor,
     Packaged,
     PackageSource,
+    SignedManifest,
     Source,
     Unavailable,
 )
@@ -332,6 +334,9 @@ class _StepRendering:
             found = wanted.meant(self.around.packages)
         except InputError as error:
             return self._failing(str(error))
+        if found is not None and found.lies_elsewhere and self._content(SignedManifest.of(found)) is None:
+            # Never run, as above; and of a package that nobody vouches for nothing is fetched.
+            return self._failing("not looked at yet")
         tars: dict[str, ContentFile] = {}
         for file in () if found is None else found.linux_files:
             place = f"{'' if found is None else found.folder}/{file.name}"
@@ -384,11 +389,13 @@ class _StepRendering:
             return self.around.downloads.make(f"{source.name}.json", as_json(document))
         found = self.around.contents.find(source)
         if isinstance(found, Unavailable):
-            raise ContentUnavailable(f"{source.shown}: {found.reason}")
+            refusal = NotVouchedFor if isinstance(source, SignedManifest) else ContentUnavailable
+            raise refusal(f"{source.shown}: {found.reason}")
         if found is None:
             self.around.unknown[source] = None
             return None
-        self.around.fetched[source] = Fetched(source=source.shown, pin=found.pin, mutable=source.mutable)
+        if found.pin:
+            self.around.fetched[source] = Fetched(source=source.shown, pin=found.pin, mutable=source.mutable)
         return found
 
     def _failing(self, reason: str) -> RenderedStep:

@@ -65,6 +65,10 @@ class PackageVersion:
     files: Mapping[str, PackageFile]
     folder: str
     """Of the manifest, in the state repository."""
+    manifest: bytes = field(default=b"", repr=False)
+    """The manifest itself, byte for byte: what a signature is over."""
+    signature: bytes | None = field(default=None, repr=False)
+    """What lies beside it as `manifest.json.sig`; None: nothing does."""
 
     def file_for(self, platform: Platform) -> PackageFile | str:
         """Choose the file for a node, or say at what the choice ended.
@@ -87,6 +91,11 @@ class PackageVersion:
         """Every file that a node could get, by name."""
         names = {name for platform, name in self._leaves() if platform not in FOREIGN}
         return tuple(self.files[name] for name in sorted(names))
+
+    @property
+    def lies_elsewhere(self) -> bool:
+        """Whether any file that a node could get comes from outside the state repository."""
+        return any(file.url for file in self.linux_files)
 
     def _leaves(self) -> Iterator[tuple[str, str]]:
         for platform, versions in self.leaves.items():

@@ -1,4 +1,4 @@
-"""Whose signature under a commit counts: a public key with a name, from the host settings or from `state/signers.yaml`."""
+"""Whose signature counts, under a commit or a package's manifest: a public key with a name, from the host settings or from `state/signers.yaml`."""
 
 from dataclasses import dataclass
 from datetime import datetime

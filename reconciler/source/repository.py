@@ -47,7 +47,8 @@ from reconciler.source.records import (
 from reconciler.source.remotes import Remotes
 from reconciler.source.revisions import Revisions
 from reconciler.source.salvage import Wreck, move_into_place, named_branches, named_refs, what_is_broken
-from reconciler.source.signature import Signature, check_signature, signature_kind, signed
+from reconciler.source.signature import check_signature, signature_kind, signed
+from reconciler.source.signature_tools import Signature
 from reconciler.source.snapshot import STATE_ROOTS, Snapshot
 from reconciler.source.trust import Trust
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.ids import CommitId
-from reconciler.model.reading.packages import DEFAULT, MANIFEST
+from reconciler.model.reading.packages import READ
 from reconciler.problem import Problem
 from reconciler.source.records import ReadLimits, TreeEntry
 
@@ -70,7 +70,7 @@ def is_left_alone(path: str, roots: tuple[str, ...] = STATE_ROOTS) -> bool:
     """Tell whether a file is none that a state repository is read from: what a package consists of, whatever it is."""
     if _PACKAGES[:-1] not in roots or not path.startswith(_PACKAGES):
         return False
-    return not (MANIFEST.fullmatch(path) or DEFAULT.fullmatch(path))
+    return READ.fullmatch(path) is None
 
 
 def _refusal(entry: TreeEntry, roots: tuple[str, ...], limits: ReadLimits) -> Problem | None:

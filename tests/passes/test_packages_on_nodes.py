@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,9 @@ import pytest
 from reconciler.model.outcome import RunRecord
 from tests.passes.applying import apply, results
 from tests.support.nodes import Fleet, TestNode
+from tests.support.signing import ssh_signer
 from tests.support.site import Site
-from tests.support.web_server import web_server
+from tests.support.web_server import WebServer, web_server
 
 SERVER = "127.0.0.6"
 
@@ -235,31 +236,90 @@ def test_a_zip_that_is_not_what_its_manifest_says_is_waited_for(site: Site, node
     assert logged(node) == []
 
 
-def test_a_zip_elsewhere_is_fetched_once_where_egress_lets_it(
-    site: Site, node: TestNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
+    with web_server(SERVER, tls=tmp_path / "tls") as opened:
+        monkeypatch.setenv("SSL_CERT_FILE", str(opened.authority))
+        yield opened
+
+
+def move_away(site: Site, server: WebServer, version: str) -> Path:
+    """Put the zip of a version on a web server; gives the manifest."""
+    zipped = site.repo / "packages/tool" / version / "tool.zip"
+    server.files[f"/{version}/tool.zip"] = zipped.read_bytes()
+    zipped.unlink()
+    path = zipped.with_name("manifest.json")
+    manifest = json.loads(path.read_text())
+    manifest["files"]["tool.zip"]["url"] = f"{server.url}/{version}/tool.zip"
+    path.write_text(json.dumps(manifest))
+    return path
+
+
+def associate(site: Site, name: str) -> str:
+    text = f"AssociationName: {name}\nName: AWS-ConfigureAWSPackage\nParameters: {{action: [Install], name: [tool]}}\n"
+    return site.commit({f"state/associations/{name}.yaml": f"{text}Targets: [{{Key: 'tag:Role', Values: [web]}}]\n"})
+
+
+def statuses(site: Site) -> list[str]:
+    return [one.record.status.value for one in site.once().outcomes if one.record]
+
+
+def test_a_zip_elsewhere_is_fetched_once_where_egress_lets_it(site: Site, node: TestNode, server: WebServer) -> None:
     publish(site, "1")
-    with web_server(SERVER, tls=tmp_path / "tls") as server:
-        assert server.authority is not None
-        monkeypatch.setenv("SSL_CERT_FILE", str(server.authority))
-        zipped = site.repo / "packages/tool/1/tool.zip"
-        server.files["/tool.zip"] = zipped.read_bytes()
-        zipped.unlink()
-        path = site.repo / "packages/tool/1/manifest.json"
-        manifest = json.loads(path.read_text())
-        manifest["files"]["tool.zip"]["url"] = f"{server.url}/tool.zip"
-        path.write_text(json.dumps(manifest))
-        given = "{action: [Install], name: [tool]}"
-        text = f"AssociationName: url\nName: AWS-ConfigureAWSPackage\nParameters: {given}\n"
-        site.commit({"state/associations/url.yaml": f"{text}Targets: [{{Key: 'tag:Role', Values: [web]}}]\n"})
-        refused = site.once()
-        assert (refused.outcomes, server.asked) == ((), [])
-        with site.settings.open("a") as settings:
-            settings.write(f"Downloads: {{Egress: [{SERVER}]}}\n")
-        assert [one.record.status.value for one in site.once().outcomes if one.record] == ["Success"]
-        site.once()
-        assert server.asked == ["GET /tool.zip"]
+    move_away(site, server, "1")
+    associate(site, "url")
+    refused = site.once()
+    assert (refused.outcomes, server.asked) == ((), [])
+    with site.settings.open("a") as settings:
+        settings.write(f"Downloads: {{Egress: [{SERVER}]}}\n")
+    assert statuses(site) == ["Success"]
+    site.once()
+    assert server.asked == ["GET /1/tool.zip"]
     assert logged(node) == ["install 1"]
+
+
+def test_what_comes_from_outside_must_be_signed_where_the_host_names_signers(
+    site: Site, node: TestNode, server: WebServer, tmp_path: Path
+) -> None:
+    ann, eve = ssh_signer(tmp_path / "keys", "ann"), ssh_signer(tmp_path / "keys", "eve")
+    with site.settings.open("a") as settings:
+        settings.write(f"Downloads: {{Egress: [{SERVER}]}}\nPackageSigners:\n{ann.entry()}")
+    publish(site, "1")
+    # What lies in git was reviewed with the commit: it needs no other signature.
+    associate(site, "signed")
+    assert statuses(site) == ["Success"]
+    assert logged(node) == ["install 1"]
+    publish(site, "2")
+    manifest = move_away(site, server, "2")
+    site.commit({"packages/tool/package.yaml": "default: '2'\n"})
+    sending = ("send-command", "--document-name", "AWS-ConfigureAWSPackage", "--instance-ids", "web-01", "--repo")
+    sent = (*sending, str(site.repo), "--parameters", "action=Install,name=tool")
+    for signer, why in ((None, "it is not signed"), (eve, "which is no trusted signer's")):
+        if signer is not None:
+            signer.sign(manifest, "reconciler-package")
+            site.commit({})
+        planned = site.command("plan", check=None).stdout
+        assert why in planned
+        assert f"ssh-keygen -Y sign -n reconciler-package -f KEY {manifest.relative_to(site.repo)}" in planned
+        assert statuses(site) == []
+        assert why in site.command(*sent, check=None).stderr
+    assert server.asked == []
+    ann.sign(manifest, "reconciler-package")
+    base = site.commit({})
+    assert "packages/tool/2/manifest.json: signed by ann (SHA256:" in site.command("plan", check=None).stdout
+    assert statuses(site) == ["Success"]
+    assert logged(node) == ["uninstall 1", "install 2"]
+    # What is checked is what is used: another manifest beside the same signature is not signed.
+    manifest.write_text(f"{manifest.read_text()}\n")
+    head = site.commit({})
+    offline = site.command("plan", "--base", base, "--head", head, check=None).stdout
+    assert "packages/tool/2/manifest.json: its ssh signature does not hold" in offline
+    (why,) = [one.finding.reason for one in next(iter(site.once().reports.values())).findings]
+    assert "its ssh signature does not hold" in why
+    assert logged(node) == []
+    # Taking away brings nothing along.
+    assert results(configure(site, "Uninstall")) == OK
+    assert logged(node) == ["uninstall 2"]
 
 
 def test_send_command_installs_a_package_too(site: Site, node: TestNode) -> None:

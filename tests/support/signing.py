@@ -46,6 +46,30 @@ class TestSigner:
         _git(repo, *arguments, environment={**self.environment, **dates})
         return _git(repo, "rev-parse", "HEAD")
 
+    def sign(self, path: Path, namespace: str = "") -> None:
+        """Sign a file by the tool that people use; the signature lies beside it, as `.sig`."""
+        beside = path.with_name(f"{path.name}.sig")
+        beside.unlink(missing_ok=True)
+        key = self.settings[-1].removeprefix("user.signingKey=")
+        ssh = ["ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", key, str(path)]
+        gpg = [
+            self.settings[3].removeprefix("gpg.program="),
+            "--output",
+            str(beside),
+            "--local-user",
+            key,
+            "--detach-sign",
+        ]
+        done = subprocess.run(
+            [*gpg, str(path)] if self.is_gpg else ssh,
+            env={**ENVIRONMENT, **self.environment},
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        assert beside.is_file()
+
     def merge(self, repo: Path, branch: str) -> str:
         """Merge a branch with a signed commit, as a forge does."""
         arguments = (*self.settings, "merge", "--quiet", "--no-ff", "-S", "-m", f"Merge {branch}", branch)

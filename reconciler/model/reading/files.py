@@ -27,7 +27,7 @@ from reconciler.model.reading.fleet import SshDefaults, read_fleet
 from reconciler.model.reading.ledger_seeds import read_ledger_seed
 from reconciler.model.reading.mistakes import Mistakes, Patience, cut
 from reconciler.model.reading.nodes import read_group, read_node
-from reconciler.model.reading.packages import DEFAULT, MANIFEST, read_packages
+from reconciler.model.reading.packages import READ, read_packages
 from reconciler.model.reading.policies import read_calendar, read_parameter, read_window
 from reconciler.model.reading.signers import read_signer
 from reconciler.model.reading.text import decode
@@ -53,7 +53,7 @@ _KINDS: Mapping[str, re.Pattern[str]] = {
     "ledger-seed": re.compile(r"state/ledger-seeds/[^/]+\.ya?ml"),
     "document": re.compile(r"documents/[^/]+\.(?:ya?ml|json)|documents/[^/]+/(?:[^/]+\.(?:ya?ml|json)|default)"),
     "baseline": re.compile(r"baselines/[^/]+\.ya?ml"),
-    "package": re.compile(f"{MANIFEST.pattern}|{DEFAULT.pattern}"),
+    "package": READ,
 }
 _OURS = re.compile(r"(?:state|documents|baselines)/")
 _OTHER = re.compile(r"(?:.*/)?(?:\.[^/]*|[^/]*\.(?:md|txt|rst)|LICENSE[^/]*)", re.IGNORECASE)

@@ -1,11 +1,13 @@
 """`packages/`: manifests of Distributor packages and the files that name a default -> every package with its versions.
 
-`packages/NAME/VERSION/manifest.json` is what SSM keeps as the document of a package; zips lie beside it, and are not read here.
+`packages/NAME/VERSION/manifest.json` is what SSM keeps as the document of a package; zips lie beside it, and are not read here,
+and `manifest.json.sig`, a signature over it, which is kept as it is.
 `packages/NAME/package.yaml` says `default: VERSION`; it may be missing where there is one version.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from reconciler.ids import PackageName
@@ -15,8 +17,10 @@ from reconciler.model.reading.mistakes import Mistakes
 from reconciler.model.reading.values import Scalar, Table, Value
 from reconciler.model.reading.yaml_text import read_yaml
 
-MANIFEST = re.compile(r"packages/[^/]+/[^/]+/manifest\.json")
-DEFAULT = re.compile(r"packages/[^/]+/package\.ya?ml")
+READ = re.compile(r"packages/[^/]+/(?:[^/]+/manifest\.json(?:\.sig)?|package\.ya?ml)")
+"""What is read of a package; all else below `packages/` is left alone."""
+_DEFAULT = re.compile(r"packages/[^/]+/package\.ya?ml")
+_SIGNATURE = ".sig"
 
 _NAME = re.compile(r"[a-zA-Z0-9_.-]{3,128}")
 _VERSION = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,128}")
@@ -33,20 +37,23 @@ def read_packages(files: Mapping[str, bytes], mistakes_of: MistakesOf) -> Mappin
     versions: dict[str, dict[str, PackageVersion]] = {}
     defaults: dict[str, str] = {}
     for path, data in sorted(files.items()):
+        if path.endswith(_SIGNATURE):
+            continue
         name = path.split("/")[1]
         mistakes = mistakes_of(path)
         if _NAME.fullmatch(name) is None:
             mistakes.error(
                 (0, 0), "a package's name has 3 to 128 letters, digits, _ . -", value=name, remedy="rename it"
             )
-        elif DEFAULT.fullmatch(path):
+        elif _DEFAULT.fullmatch(path):
             default = _read_default(data, mistakes)
             if default is not None:
                 defaults[name] = default
         else:
             found = _read_manifest(PackageName(name), path, data, mistakes)
             if found is not None:
-                versions.setdefault(name, {})[found.version] = found
+                signed = replace(found, manifest=data, signature=files.get(f"{path}{_SIGNATURE}"))
+                versions.setdefault(name, {})[found.version] = signed
     _check_defaults(versions, defaults, files, mistakes_of)
     return {
         PackageName(name): PackageVersions(
@@ -69,7 +76,7 @@ def _check_defaults(
     for name, default in defaults.items():
         if default in versions.get(name, {}):
             continue
-        path = next(path for path in sorted(files) if path.split("/")[1] == name and DEFAULT.fullmatch(path))
+        path = next(path for path in sorted(files) if path.split("/")[1] == name and _DEFAULT.fullmatch(path))
         there = ", ".join(sorted(versions.get(name, {}))) or "none"
         mistakes_of(path).error((0, 0), f"there is no such version of {name} (there are: {there})", value=default)
 
