@@ -13,12 +13,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.cli.opening import open_controller
+from reconciler.cli.opening import open_view
 from reconciler.collector import collect_rarely
 from tests.support.peak_memory import resident
 
 if TYPE_CHECKING:
-    from reconciler.daemon.controller import Controller
+    from reconciler.daemon.repository_view import RepositoryView
 
 
 def main() -> None:
@@ -28,16 +28,16 @@ def main() -> None:
     settings = Path(state_dir) / "host.yaml"  # none of this host's own
     settings.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.touch()
-    with open_controller(repository, Path(state_dir), settings, reads_reports=True) as controller:
-        _plan(controller, at)
+    with open_view(repository, Path(state_dir), settings) as view:
+        _plan(view, at)
         for _ in sys.stdin:
-            _plan(controller, at)
+            _plan(view, at)
 
 
-def _plan(controller: "Controller", at: datetime) -> None:
+def _plan(view: "RepositoryView", at: datetime) -> None:
     before = time.process_time()
     began = time.perf_counter()
-    planned = controller.plan(limit=(), inventory="compliance", at=at)
+    planned = view.plan_committed(limit=(), inventory="compliance", at=at)
     told = {
         "seconds": time.perf_counter() - began,
         "cpu": time.process_time() - before,

@@ -114,11 +114,11 @@ def query(
 
     Example: reconciler inventory query "SELECT node, version FROM packages WHERE name = 'openssl'"
     """
-    from reconciler.cli.opening import open_controller
+    from reconciler.cli.opening import open_view
     from reconciler.inventory.query import query as run_query
 
-    with open_controller(repo, state_dir, host_settings, reads_reports=True) as controller:
-        answer = run_query(controller.branches.committed().facts.values(), sql)
+    with open_view(repo, state_dir, host_settings) as view:
+        answer = run_query(view.branches.committed().facts.values(), sql)
     if output is Format.JSON:
         say_json({"columns": list(answer.columns), "rows": [[_plain(v) for v in row] for row in answer.rows]})
     else:

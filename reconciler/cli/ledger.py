@@ -73,7 +73,7 @@ def seed(
       reconciler ledger seed changelog --changelogs ./changelogs
       reconciler ledger seed publisher --archive baseos
     """
-    from reconciler.cli.opening import open_controller
+    from reconciler.cli.opening import open_view
     from reconciler.model.release_date import read_release_date
     from reconciler.patching.seeding import from_changelogs, from_publisher, from_snapshot, seed_file
 
@@ -83,9 +83,9 @@ def seed(
         raise UsageError("--changelogs goes with changelog, and changelog needs it")
     if output.exists():
         raise UsageError(f"{output} is there already: name another file with --output")
-    with open_controller(repo, state_dir, host_settings) as controller:
-        base, _ = controller.branches.in_force()
-        committed = controller.branches.committed()
+    with open_view(repo, state_dir, host_settings) as view:
+        base, _ = view.branches.in_force()
+        committed = view.branches.committed()
     known = committed.ledger.with_seeds(base.desired.ledger_seeds)
     archives = tuple(archive or ())
     missing = sorted(set(archives) - known.archives.keys())

@@ -2,19 +2,22 @@
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Event
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.daemon.own_repository import open_repository, read_reports_ahead
 from reconciler.errors import SettingsError
 from reconciler.settings import read_host_settings
 
-if TYPE_CHECKING:  # it takes long to load: git reads meanwhile
+if TYPE_CHECKING:  # they take long to load: git reads meanwhile
     from reconciler.daemon.controller import Controller
+    from reconciler.daemon.repository_view import RepositoryView
+
+    View = TypeVar("View", bound=RepositoryView)
 
 _NAME_ANOTHER = "name another with --state-dir or RECONCILER_STATE_DIR"
 
@@ -40,30 +43,48 @@ def state_folder(given: Path | None) -> Path:
     return folder
 
 
-@contextmanager
+def open_view(repo: str, state_dir: object, host_settings: object) -> "AbstractContextManager[RepositoryView]":
+    """Open what git and this host's own files tell, reports and all, and close it whatever happens."""
+
+    def load() -> "type[RepositoryView]":
+        from reconciler.daemon.repository_view import RepositoryView
+
+        return RepositoryView
+
+    return _opened(load, repo, state_dir, host_settings, reads_reports=True)
+
+
 def open_controller(
     repo: str, state_dir: object, host_settings: object, *, reads_reports: bool = False
-) -> "Iterator[Controller]":
+) -> "AbstractContextManager[Controller]":
     """Open a controller and close it whatever happens: no thread and no connection outlives a command.
 
-    `reads_reports`: the command will ask for every node's last report; git begins before the rest of us is loaded.
+    `reads_reports`: the command will ask for every node's last report.
     """
-    settings = read_host_settings(host_settings if isinstance(host_settings, Path) else None)
-    folder = state_folder(state_dir if isinstance(state_dir, Path) else None)
-    repository = open_repository(repo, settings, folder)
-    try:
-        if reads_reports:
-            read_reports_ahead(repository)
+
+    def load() -> "type[Controller]":
         from reconciler.daemon.controller import Controller
 
-        controller = Controller(repository, settings=settings, state_dir=folder)
-    except BaseException:
-        repository.close()
-        raise
-    try:
-        yield controller
-    finally:
-        controller.close()
+        return Controller
+
+    return _opened(load, repo, state_dir, host_settings, reads_reports=reads_reports)
+
+
+@contextmanager
+def _opened(
+    load: "Callable[[], type[View]]", repo: str, state_dir: object, host_settings: object, *, reads_reports: bool
+) -> "Iterator[View]":
+    """Open our clone, and what `load` gives upon it: git begins to read reports before that is loaded."""
+    settings = read_host_settings(host_settings if isinstance(host_settings, Path) else None)
+    folder = state_folder(state_dir if isinstance(state_dir, Path) else None)
+    with ExitStack() as until:
+        repository = until.enter_context(open_repository(repo, settings, folder))
+        if reads_reports:
+            read_reports_ahead(repository)
+        opened = load()(repository, settings=settings, state_dir=folder)
+        until.pop_all()  # the clone is closed with it
+    with closing(opened):
+        yield opened
 
 
 @contextmanager

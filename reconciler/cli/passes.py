@@ -86,7 +86,7 @@ def plan(
       reconciler plan --base main --head my-change --format markdown
       reconciler plan --inventory compliance --at 2026-01-31T02:00:00Z
     """
-    from reconciler.cli.opening import open_controller
+    from reconciler.cli.opening import open_controller, open_view
 
     if (base is None) != (head is None):
         raise UsageError("--base and --head go together")
@@ -95,12 +95,18 @@ def plan(
     instant = instant_option(at)
     if instant is not None and base is None and inventory is None:
         raise UsageError("--at needs --inventory or --base: live facts are of now")
-    with open_controller(repo, state_dir, host_settings, reads_reports=True) as controller:
-        if base is not None and head is not None:
-            difference = controller.plan_difference(base, head, at=instant)
-            _say_difference(difference, output)
-            return Exit.NOT_IN_SYNC if difference else Exit.DONE
-        planned = controller.plan(limit=tuple(limit or ()), inventory=inventory, at=instant)
+    if base is not None and head is not None:
+        with open_view(repo, state_dir, host_settings) as view:
+            difference = view.plan_difference(base, head, at=instant)
+        _say_difference(difference, output)
+        return Exit.NOT_IN_SYNC if difference else Exit.DONE
+    nodes = tuple(limit or ())
+    if inventory is not None:
+        with open_view(repo, state_dir, host_settings) as view:
+            planned = view.plan_committed(limit=nodes, inventory=inventory, at=instant)
+    else:
+        with open_controller(repo, state_dir, host_settings, reads_reports=True) as controller:
+            planned = controller.plan(limit=nodes)
     from reconciler.plan.show import plan_json, plan_markdown, plan_text
 
     match output:

@@ -132,14 +132,14 @@ def report_patches(
       reconciler patch report
       reconciler patch report --patches --limit web-01 --format json
     """
-    from reconciler.cli.opening import open_controller
+    from reconciler.cli.opening import open_view
     from reconciler.compliance.patch_export import PATCHES, SUMMARY, as_csv, patch_rows, summary_rows
     from reconciler.compliance.report import Status
     from reconciler.daemon.standing import read_standing
     from reconciler.ids import NodeId
 
-    with open_controller(repo, state_dir, host_settings) as controller:
-        standing = read_standing(controller, datetime.now(UTC), limit or [])
+    with open_view(repo, state_dir, host_settings) as view:
+        standing = read_standing(view, datetime.now(UTC), limit or [])
 
     def unknown(node: NodeId) -> bool:
         status, why = standing.status(node)
@@ -158,7 +158,7 @@ def report_patches(
 def _look(
     node: str, association: str | None, repo: str, state_dir: object, host_settings: object
 ) -> "Observed[NodeLook]":
-    from reconciler.cli.opening import open_controller
+    from reconciler.cli.opening import open_view
     from reconciler.daemon.standing import read_standing
     from reconciler.errors import UsageError
     from reconciler.ids import AssociationName, NodeId
@@ -169,12 +169,12 @@ def _look(
     from reconciler.patching.from_facts import remembered
     from reconciler.patching.look import look_at_node
 
-    with open_controller(repo, state_dir, host_settings) as controller:
-        base, _ = controller.branches.in_force()
-        committed = controller.branches.committed()
-        base = base if association is None else controller.contents.recalled(base, committed.downloads)
-        standing = read_standing(controller, datetime.now(UTC), [])
-        kept = controller.patch_files.kept()
+    with open_view(repo, state_dir, host_settings) as view:
+        base, _ = view.branches.in_force()
+        committed = view.branches.committed()
+        base = base if association is None else view.contents.recalled(base, committed.downloads)
+        standing = read_standing(view, datetime.now(UTC), [])
+        kept = view.patch_files.kept()
     asked = base.desired.nodes.get(NodeId(node))
     if asked is None:
         raise UsageError(f"there is no node {node!r}; `reconciler nodes` lists the nodes")

@@ -24,12 +24,12 @@ def register(app: typer.Typer) -> None:
 
 
 def _standing(repo: str, state_dir: object, settings: object, limit: list[str] | None) -> "Standing":
-    from reconciler.cli.opening import open_controller
+    from reconciler.cli.opening import open_view
 
-    with open_controller(repo, state_dir, settings, reads_reports=True) as controller:
+    with open_view(repo, state_dir, settings) as view:
         from reconciler.daemon.standing import read_standing
 
-        return read_standing(controller, datetime.now(UTC), limit or [])
+        return read_standing(view, datetime.now(UTC), limit or [])
 
 
 def status(

@@ -1,8 +1,7 @@
-"""Everything one management host needs for passes over one state repository: opened once, used by commands and the daemon."""
+"""Everything one management host needs for passes over one state repository: what git tells, and nodes to ask and to change."""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -11,30 +10,22 @@ from threading import Event
 from time import CLOCK_BOOTTIME, clock_gettime, monotonic
 
 from reconciler.commit.lease import Held, HeldBy, LeaseKeeper
-from reconciler.commit.places import Places, find_places
 from reconciler.commit.state_folder import writing_from
 from reconciler.compliance.report import ReportedFacts, Status, item_status
 from reconciler.content.fetches import PATIENCE
 from reconciler.daemon.accepting import Accepted
-from reconciler.daemon.branches import Branches, believed_reporters
 from reconciler.daemon.cancelling import is_being_sent
-from reconciler.daemon.clone_health import CloneHealth
 from reconciler.daemon.connections import Connections
-from reconciler.daemon.contents import Contents
 from reconciler.daemon.examination import Examination
 from reconciler.daemon.going import GoingRuns
 from reconciler.daemon.host_errors import host_errors
 from reconciler.daemon.leadership import Leadership, PassLead
-from reconciler.daemon.offline import OfflinePlans, Planned
-from reconciler.daemon.own_repository import open_repository
+from reconciler.daemon.offline import Planned
 from reconciler.daemon.passing import PassResult, Request, asked_nodes, limited
-from reconciler.daemon.patch_files import PatchFiles
-from reconciler.daemon.pause_file import PauseFile
-from reconciler.daemon.push_rights import PushRights
 from reconciler.daemon.recording import OpenCommands
-from reconciler.daemon.replay import Replays
 from reconciler.daemon.reporting import Reporter, Told, judged, ledger_words
 from reconciler.daemon.reports import Reports
+from reconciler.daemon.repository_view import RepositoryView
 from reconciler.daemon.starting import scanned
 from reconciler.daemon.telling import unkept_words
 from reconciler.doctor.check import Check
@@ -51,10 +42,8 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.known import JsonValue, Observed
 from reconciler.model.node import Transport
 from reconciler.patching.needed_files import files_to_keep
-from reconciler.plan.difference import PlanDifference
 from reconciler.plan.digest import FactsDigest
 from reconciler.plan.ground import Ground
-from reconciler.plan.notes import waiting_windows
 from reconciler.plan.run_id import command_of
 from reconciler.reconcile import Asked, Leading, Pass, World, reconcile
 from reconciler.rollout.node_run import NodeRuns
@@ -62,7 +51,6 @@ from reconciler.rollout.output import OutputKeeper, forget_before
 from reconciler.rollout.settle import Unsettled
 from reconciler.rollout.stragglers import Stragglers
 from reconciler.settings import HostSettings
-from reconciler.source.git_process import GitOptions
 from reconciler.source.local import git_folder
 from reconciler.source.repository import Repository
 from reconciler.transport.known_hosts import parse as parse_known_hosts
@@ -84,7 +72,7 @@ def since_boot() -> float:
     return clock_gettime(CLOCK_BOOTTIME)
 
 
-class Controller:
+class Controller(RepositoryView):
     """One host, one repository, one state folder. Not for several threads at once; its passes use threads of their own."""
 
     def __init__(
@@ -96,54 +84,25 @@ class Controller:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         ticks: Callable[[], float] = since_boot,
     ) -> None:
-        self.state_dir = state_dir
-        self._settings = settings
+        super().__init__(repo, settings=settings, state_dir=state_dir, clock=clock)
         self.command_rules = settings.send_command
-        self.clock = clock
         self._ticks = ticks
         self._clock_before: tuple[datetime, float] | None = None
         self._clock_now: tuple[datetime, float] | None = None
         self._patches = PatchSurveyor()
-        self.pauses = PauseFile(folder=state_dir)
-        self._reporters = believed_reporters(settings)
-        self.repository = repo if isinstance(repo, Repository) else open_repository(repo, settings, state_dir)
-        self._rights = PushRights(repository=self.repository, folder=state_dir, silenced=settings.may_push_state)
-        self._clone = CloneHealth(self.repository)
-        self.branches = Branches(self.repository, settings, clock, self._reporters, self._clone)
         self.key_directory = settings.key_directory.expanduser()
-        self.contents = Contents(state_dir / "content", settings, self.repository.read_file, clock)
-        self.patch_files = PatchFiles(state_dir / "patch-files", settings)
         self.connections = Connections(self.key_directory, settings.ssh_config_file())
-        self._leadership = Leadership(self.repository, state_dir=state_dir, clock=clock)
+        self._leadership = Leadership(self.repository, holder=self.holder, state_dir=state_dir, clock=clock)
         self._held: Mapping[NodeId, Collected] | None = None
         self._going: GoingRuns | None = None
         self._latecomers: Latecomers[Collected] = Latecomers()
         self._stragglers = Stragglers()
         self._facts_digest = FactsDigest()
-        self._replays = Replays(state_dir / "plans")
         self._cache = Cache(state_dir / "facts" / self.repository.folder.stem)
         self._reporter = Reporter(self.repository, clock, on_lost=self._leadership.drop, stragglers=self._stragglers)
-        self._offline = OfflinePlans(
-            self.repository, self.branches.read_state, self.branches.narrowed, self.contents.recalled
-        )
         self._commands = OpenCommands(self.repository, state_dir)
 
-    @contextmanager
-    def beside(self) -> Iterator[tuple[Repository, Branches, Contents]]:
-        """Open the repository once more for another thread, as another process would."""
-        options = GitOptions(signing_key=self._settings.signing_key)
-        with Repository.open(self.repository.address, state_dir=self.state_dir, options=options) as repository:
-            branches = Branches(repository, self._settings, self.clock, self._reporters, CloneHealth(repository))
-            contents = Contents(self.state_dir / "content", self._settings, repository.read_file, self.clock)
-            with closing(contents):
-                yield repository, branches, contents
-
     # What the daemon's loop asks
-
-    @property
-    def shown_address(self) -> str:
-        """The repository, without credentials."""
-        return self.repository.address.shown
 
     @property
     def local_git_directory(self) -> Path | None:
@@ -168,11 +127,6 @@ class Controller:
         known = self.branches.known_ground
         return known.desired.fleet.reports_branch if known else "compliance"
 
-    @property
-    def holder(self) -> str:
-        """Who we are in leases and heartbeats."""
-        return self._leadership.holder
-
     def lease_keeper(self) -> LeaseKeeper:
         """Give who looks at, takes and releases the lease."""
         base, _ = self.branches.in_force()
@@ -192,31 +146,19 @@ class Controller:
         """Who leads, as of the last pass; None: none has asked yet. From any thread."""
         return self._leadership.standing
 
-    @property
-    def outputs(self) -> Path:
-        """Where full outputs of runs are kept."""
-        return self.state_dir / "runs"
-
     def close(self) -> None:
         """Let go of lease, connections and the clone; safe to call twice."""
         self._latecomers.stop()
         self._stragglers.stop()
-        self.contents.close()
-        self.patch_files.close()
         with ThreadPoolExecutor(1) as beside:  # a hundred connections end while the lease is pushed
             closed = beside.submit(self.connections.close)
             self._leadership.let_go()
         closed.result()
         self._latecomers.close()
         self._stragglers.close()
-        self.repository.close()
+        super().close()
 
     # Nodes
-
-    def limited(self, limit: tuple[str, ...]) -> tuple[NodeId, ...]:
-        """Give the nodes that `--limit` means. Raises UsageError where it means none."""
-        base, _ = self.branches.in_force()
-        return limited(base, limit)
 
     def collect(self, limit: tuple[str, ...]) -> Mapping[NodeId, Collected]:
         """Ask nodes now; nothing is kept."""
@@ -263,19 +205,12 @@ class Controller:
 
     # Plans
 
-    def plan(self, *, limit: tuple[str, ...], inventory: str | None = None, at: datetime | None = None) -> Planned:
-        """Plan without writing anything: from live facts, or from the facts of a commit of the compliance branch."""
+    def plan(self, *, limit: tuple[str, ...]) -> Planned:
+        """Plan from live facts, without writing anything."""
         self.branches.read_ahead()
         base, accepted = self.branches.in_force()
         nodes = limited(base, limit)
         reports = self.branches.look(base.desired)
-        kept = None if inventory is None else self._replays.find(inventory)
-        if kept is not None:
-            return self._offline.again(kept, at)
-        if inventory is not None:
-            commit = self.branches.commit_of(inventory)
-            branch = self.branches.committed_at(commit) or self._offline.branch_at(commit)
-            return self._offline.plan(base, branch, nodes, at or self.clock(), accepted.allow_shrink)
         asked = Asked(
             nodes=self.connections.warm_first(base.desired, nodes), dry_run=True, allow_shrink=accepted.allow_shrink
         )
@@ -283,12 +218,6 @@ class Controller:
         books = self._books(reports)
         done = reconcile(base, reports.read.history, self._collected(), self._world(base), asked, books)
         return Planned(plan=done.plan, nothing_left=_nothing_left(done))
-
-    def plan_difference(self, base_rev: str, head_rev: str, *, at: datetime | None) -> PlanDifference:
-        """Tell what a change does, from committed facts: plans both revisions and compares. Raises DesiredStateError."""
-        branch = self.branches.committed()
-        self.repository.fetch_everything()
-        return self._offline.difference(base_rev, head_rev, branch, at or self.clock())
 
     # Passes
 
@@ -302,15 +231,15 @@ class Controller:
 
     def _one_pass(self, request: Request, stop: Event | None) -> PassResult:
         began = monotonic()
-        reports, accepted, base = self._clone.kept_sound(lambda: self._synced(request), _trouble)
-        repaired = self._clone.told()
+        reports, accepted, base = self.clone.kept_sound(lambda: self._synced(request), _trouble)
+        repaired = self.clone.told()
         base, unfetched = self.contents.settled(self.patch_files.asking(base), self.clock(), patience=PATIENCE)
         problems = [*repaired, *accepted.problems, *reports.standing.unreachable, *unfetched]
         leading = PassLead()
         if not request.dry_run:
             places, fleet = reports.branch.places, base.desired.fleet
             leading.take(
-                self._clone.kept_sound(lambda: self._leadership.lead(places, fleet, take_over=request.take_over))
+                self.clone.kept_sound(lambda: self._leadership.lead(places, fleet, take_over=request.take_over))
             )
 
         def lead(heard: Heard) -> Leading | None:
@@ -366,9 +295,9 @@ class Controller:
                 again, said = self._reporter.report(reports, told, connect, met)
                 return again or made, said
 
-            made, words = self._clone.kept_sound(report, lambda _: self._reporter.unpublished)
-            problems += [*(each for each in self._clone.told() if each not in repaired), *met]
-            self._clone.forget()
+            made, words = self.clone.kept_sound(report, lambda _: self._reporter.unpublished)
+            problems += [*(each for each in self.clone.told() if each not in repaired), *met]
+            self.clone.forget()
             self._accept(base, done)
             self._ask_rights(base, reports)
             unkept += self._keep_files(done)
@@ -378,7 +307,7 @@ class Controller:
             reports=everyone,
             summary=summary,
             problems=tuple(problems),
-            warnings=(*self._warnings(base, reports.branch.places), *((LEDGER_BEGINS,) if begins else ()), *unkept),
+            warnings=(*self.warnings(base, reports.branch.places), *((LEDGER_BEGINS,) if begins else ()), *unkept),
             dry_run=request.dry_run,
             lost=done.history.lost,
             report_commit=made,
@@ -412,22 +341,13 @@ class Controller:
         connect = self.connections.pool(base.desired).connect
         return GoingRuns(left, base.desired, connect, NodeRuns(OutputKeeper(self.outputs)))
 
-    def warnings(self, base: Ground) -> tuple[str, ...]:
-        """Give what should be otherwise with the key that pushes reports, as found last, and what git asks for in vain."""
-        return self._warnings(base, find_places(self.repository, base.desired.fleet.reports_remote))
-
-    def _warnings(self, base: Ground, places: Places) -> tuple[str, ...]:
-        branch = self.branches.state_branch(base) if self._rights.concern(places) else None
-        rights = () if branch is None else self._rights.warnings(places, branch)
-        return (*rights, *waiting_windows(base.desired))
-
     def _ask_rights(self, base: Ground, reports: Reports) -> None:
         places = reports.branch.places
-        if self._reporter.unpublished or not self._rights.concern(places):
+        if self._reporter.unpublished or not self.rights.concern(places):
             return
         branch = self.branches.state_branch(base)
         if branch is not None:
-            self._rights.ask(places, branch, reports.branch.person, self.clock())
+            self.rights.ask(places, branch, reports.branch.person, self.clock())
 
     def _synced(self, request: Request) -> tuple[Reports, Accepted, Ground]:
         """Fetch both branches, and decide what is in force and what was reported; no node is asked yet."""
@@ -489,7 +409,7 @@ class Controller:
         self._cache.save(self._held)
         forget_before(self.outputs, self.clock() - OUTPUTS_KEPT)
         before = {name: found.facts for name, found in done.before.items()}
-        return self._replays.keep(done.plan, before, done.basis, books, base.downloads)
+        return self.replays.keep(done.plan, before, done.basis, books, base.downloads)
 
     def _accept(self, base: Ground, done: Pass) -> None:
         """Remember the commit as accepted: only once it is reported, or an `Allow-Shrink` it carries is lost with us."""

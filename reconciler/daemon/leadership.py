@@ -1,12 +1,11 @@
 """Whether this process leads: keeps the lease between passes, and renews it past half its time."""
 
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from reconciler.commit.lease import Held, HeldBy, LeaseKeeper, holder_name
+from reconciler.commit.lease import Held, HeldBy, LeaseKeeper
 from reconciler.commit.places import Places
 from reconciler.commit.state_folder import is_served
 from reconciler.drift.epochs import Heard
@@ -31,10 +30,10 @@ class _Terms:
 class Leadership:
     """The lease of one repository, held by one state folder of this host. For one thread; `standing` is for all."""
 
-    def __init__(self, repository: Repository, *, state_dir: Path, clock: Callable[[], datetime]) -> None:
+    def __init__(self, repository: Repository, *, holder: str, state_dir: Path, clock: Callable[[], datetime]) -> None:
         self._repository = repository
         self._state_dir = state_dir
-        self.holder = holder_name(socket.gethostname(), state_dir)
+        self.holder = holder
         self._clock = clock
         self._lease: Held | None = None
         self._terms: _Terms | None = None

@@ -9,7 +9,7 @@ from reconciler.commit.heartbeat import MISSED_INTERVALS, Heartbeat, NodeBeat, s
 from reconciler.compliance.encode import encode_applied, encode_finding, instant
 from reconciler.compliance.patch_rows import encode_patches
 from reconciler.compliance.report import NodeReport, ReportedFinding, Status, item_status
-from reconciler.daemon.controller import Controller
+from reconciler.daemon.repository_view import RepositoryView
 from reconciler.drift.text import untold_differences
 from reconciler.errors import UsageError
 from reconciler.ids import AssociationName, NodeId
@@ -263,34 +263,34 @@ def _text(report: NodeReport, section: str, key: str) -> str:
             return ""
 
 
-def read_standing(controller: Controller, now: datetime, limit: list[str]) -> Standing:
+def read_standing(view: RepositoryView, now: datetime, limit: list[str]) -> Standing:
     """Read branch, heartbeat and state, as they are now."""
-    base, accepted = controller.branches.in_force()
-    branch = controller.branches.committed()
-    beat = controller.branches.heartbeat()
+    base, accepted = view.branches.in_force()
+    branch = view.branches.committed()
+    beat = view.branches.heartbeat()
     heartbeat = beat if isinstance(beat, Heartbeat) else None
     lost = branch.history.lost
     return Standing(
         ground=base,
         reports=branch.reports,
-        nodes=controller.limited(tuple(limit)),
+        nodes=view.limited(tuple(limit)),
         heartbeat=heartbeat,
         stale=staleness(beat, now, base.desired.fleet.interval)
         if lost is None
         else f"the history of reports is lost: {lost}",
         problems=(*accepted.problems, *((lost,) if lost else ())),
-        page=controller.branches.page(),
+        page=view.branches.page(),
         now=now,
-        warnings=controller.warnings(base),
-        pauses=_pauses(controller, heartbeat, branch.pauses, now),
+        warnings=view.warnings(base),
+        pauses=_pauses(view, heartbeat, branch.pauses, now),
     )
 
 
 def _pauses(
-    controller: Controller, heartbeat: Heartbeat | None, committed: tuple[str, ...], now: datetime
+    view: RepositoryView, heartbeat: Heartbeat | None, committed: tuple[str, ...], now: datetime
 ) -> tuple[str, ...]:
     """Give what is paused here now; where another host leads, what its last report says besides."""
-    here = tuple(controller.pauses.read().in_words(now))
-    if heartbeat is None or heartbeat.holder == controller.holder:
+    here = tuple(view.pauses.read().in_words(now))
+    if heartbeat is None or heartbeat.holder == view.holder:
         return here
     return (*here, *(f"{pause} (at {heartbeat.holder}, as last reported)" for pause in committed))

@@ -130,7 +130,7 @@ def test_a_version_that_its_archive_dropped_is_installed_after_its_wait_by_exact
     assert audit(archive.node) == ""
     assert archive.passed(begin + 7 * DAY + timedelta(minutes=1)).outcomes == ()
     with archive.site.controller(at=begin + 8 * DAY) as controller:  # what was decided can be worked out again
-        assert controller.plan(limit=(), inventory=done.plan.digest).plan.digest == done.plan.digest
+        assert controller.plan_committed(limit=(), inventory=done.plan.digest).plan.digest == done.plan.digest
 
 
 def test_what_is_sent_by_hand_and_what_is_explained_go_by_what_is_kept(
