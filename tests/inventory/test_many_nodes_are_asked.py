@@ -127,7 +127,7 @@ def test_a_slow_node_does_not_hold_up_the_others() -> None:
     others: list[str] = []
 
     def slowly(program: Program) -> Answer:
-        assert slow_may_answer.wait(20)
+        assert slow_may_answer.wait(60)
         return always(FULL)(program)
 
     def heard(one: Node, _: Collected) -> None:

@@ -29,7 +29,7 @@ def test_a_daemon_that_was_killed_leaves_no_green_behind(site: Site) -> None:
         wait_until(lambda: passes(site) >= 2, "two passes")
     finally:
         daemon.send_signal(signal.SIGKILL)
-        daemon.wait(timeout=30)
+        daemon.wait(timeout=60)
     wait_until(lambda: site.command("status", str(site.repo)).returncode == 2, "two intervals are missed")
     status = site.command("status", str(site.repo), check=2).stdout
     assert "NOT VALID NOW: the last pass ended at" in status

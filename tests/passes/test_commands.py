@@ -262,7 +262,7 @@ def test_a_transaction_is_waited_for_though_nobody_asks_again(site: Site, fleet:
     sender = site.start("send-command", "--instance-ids", "web-01", *script, "--repo", str(site.repo))
     wait_until((node.root / "var/log/configuring").exists, "the package is being configured")
     sender.kill()
-    sender.wait(30)
+    sender.wait(60)
     (record,) = records(site).values()
     done = site.command(
         "cancel-command", "--command-id", record["Command"]["CommandId"], "--repo", str(site.repo), check=0
@@ -287,7 +287,7 @@ def test_a_sender_that_was_killed_loses_nothing(site: Site, fleet: Fleet) -> Non
     )
     wait_until(lambda: marks(fleet)[0] == 1, "it has begun")
     sender.kill()
-    sender.wait(30)
+    sender.wait(60)
     (before,) = records(site).values()
     assert before["Invocations"]["web-01"]["StatusDetails"] == "Pending"
     listed = site.command(
@@ -313,7 +313,7 @@ def test_a_command_whose_sender_is_gone_is_cancelled_on_its_nodes(site: Site, fl
     sender = site.start("send-command", "--instance-ids", "web-01", *shell("sleep 300"), "--repo", str(site.repo))
     wait_until(lambda: marks(fleet)[0] == 1, "it has begun")
     sender.kill()
-    sender.wait(30)
+    sender.wait(60)
     done = site.command(
         "cancel-command", "--command-id", next(iter(records(site)))[-41:-5], "--repo", str(site.repo), check=0
     )

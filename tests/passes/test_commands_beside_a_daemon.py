@@ -133,7 +133,7 @@ def test_a_client_that_leaves_or_dies_stops_nothing(
 ) -> None:
     sender = begun(site, fleet, *WEB, *shell("sleep 2"), "--max-concurrency", "1")
     sender.send_signal(number)
-    assert sender.wait(30) == (130 if number is signal.SIGINT else -signal.SIGKILL)
+    assert sender.wait(60) == (130 if number is signal.SIGINT else -signal.SIGKILL)
     wait_until(lambda: only_record(site)["Command"]["StatusDetails"] == "Success", "it is recorded as it ended")
     assert marks(fleet) == [1, 1, 1]
     if number is signal.SIGINT:
@@ -146,7 +146,7 @@ def test_cancel_command_works_through_it(site: Site, fleet: Fleet, daemon: subpr
         "cancel-command", "--command-id", only_record(site)["Command"]["CommandId"], "--repo", str(site.repo), check=0
     )
     assert "Cancelled, cancelled on 3 of 3 nodes" in done.stdout
-    assert sender.wait(30) == 2
+    assert sender.wait(60) == 2
     assert only_record(site)["Command"]["StatusDetails"] == "Cancelled"
     assert marks(fleet) == [1, 0, 0]
     child = fleet.nodes[0].run(["sh", "-c", "kill -0 $(cat /var/log/child) 2>/dev/null || echo gone"])
@@ -175,7 +175,7 @@ def test_a_daemon_killed_in_the_middle_leaves_a_record_that_ends_true(
 ) -> None:
     sender = begun(site, fleet, *WEB, *shell("sleep 3", f"echo done >> {LOG}"), "--max-concurrency", "1")
     end(daemon, signal.SIGKILL)
-    assert sender.wait(30) == 1
+    assert sender.wait(60) == 1
     assert "the daemon is gone: command" in (site.folder / "sender.log").read_text()
     wait_until(lambda: marks(fleet)[0] == 2, "it goes on to its end on the node that had begun")
     assert set(details_of(only_record(site)).values()) == {"Pending"}
@@ -198,7 +198,7 @@ def test_a_daemon_that_is_told_to_end_records_how_far_it_came(
 ) -> None:
     sender = begun(site, fleet, *WEB, *shell("sleep 5", f"echo done >> {LOG}"), "--max-concurrency", "1")
     assert end(daemon) == 0
-    assert sender.wait(30) == 2
+    assert sender.wait(60) == 2
     assert details_of(only_record(site)) == {"web-01": "InProgress", "web-02": "Cancelled", "web-03": "Cancelled"}
     wait_until(lambda: marks(fleet)[0] == 2, "what had begun goes on")
     site.once()

@@ -89,7 +89,7 @@ def kill_at(daemon: subprocess.Popen[str], watched: Watched, wanted: Moment, cha
         time.sleep(0.0005)
         seen = watched.moments()
     os.kill(daemon.pid, signal.SIGKILL)
-    daemon.wait(timeout=10)
+    daemon.wait(timeout=60)
     return seen
 
 

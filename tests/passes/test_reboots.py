@@ -122,7 +122,7 @@ def test_another_manager_process_goes_on_where_the_first_was_killed(site: Site, 
         assert time.monotonic() < ends
         time.sleep(0.01)
     daemon.kill()
-    daemon.wait(timeout=10)
+    daemon.wait(timeout=60)
     until_in_sync(site)
     for node, before in zip(fleet.nodes, boots, strict=True):
         assert node.boots == before + 1

@@ -45,6 +45,8 @@ class HomeNode:
     flock: bool = True
     pipes: bool = True
     """Whether here-documents are pipes to its shell, or files."""
+    timeouts_wait_for: Path | None = None
+    """A file that a step makes: its time-out is counted from then on, however slowly it began."""
 
     def __post_init__(self) -> None:
         self.home.mkdir(mode=0o700, parents=True)
@@ -75,6 +77,9 @@ class HomeNode:
             text = text.replace(b"command -v flock", b"command -v flocc")
         if not self.pipes:
             text = text.replace(b"[ -p /proc/self/fd/", b"[ -b /proc/self/fd/")
+        if self.timeouts_wait_for is not None:
+            awaited = f"until [ -e {self.timeouts_wait_for} ]; do pause 0.05; done"
+            text = text.replace(b'sleep "$timeout" &', f'{{ {awaited}; exec sleep "$timeout"; }} &'.encode())
         # The runner is started as `sh`: here it is to be the shell under test.
         path.write_bytes(text.replace(b'setsid sh "$runner"', f'setsid {" ".join(self.shell)} "$runner"'.encode()))
         path.chmod(0o644)
@@ -161,7 +166,7 @@ def an_order(*steps: RenderedStep, n: int = 1, epoch: int = 1, definition: str =
 RUNS = NodeRuns(OutputKeeper(None))
 
 
-def start(node: HomeNode, order: Order, runs: NodeRuns = RUNS, wait: int = 10) -> Sight:
+def start(node: HomeNode, order: Order, runs: NodeRuns = RUNS, wait: int = 60) -> Sight:
     found = runs.start(HomeSession(node), order, become=False, wait=wait, on_claimed=lambda: None)
     assert isinstance(found, Sight), found
     return found
@@ -181,14 +186,14 @@ def run(node: HomeNode, *steps: RenderedStep) -> RunRecord:
     return record(node, order, start(node, order, runs), runs)
 
 
-def wait_for(path: Path, deadline: float = 20.0) -> None:
+def wait_for(path: Path, deadline: float = 60.0) -> None:
     ends = time.monotonic() + deadline
     while not path.exists():
         assert time.monotonic() < ends, f"{path} never came"
         time.sleep(0.01)
 
 
-def wait_for_death(pid: int, deadline: float = 20.0) -> None:
+def wait_for_death(pid: int, deadline: float = 60.0) -> None:
     """A killed process dies when it gets a processor, which may be a moment later."""
     ends = time.monotonic() + deadline
     while not has_ended(pid):

@@ -95,7 +95,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
         for name, home in made.homes.items():
             order = replace(an_order(a_step("true\n")), node=name, run=run_id(FLEET, name, MOTD, 1))
             runs = NodeRuns(OutputKeeper(None))
-            found = runs.start(HomeSession(home), order, become=False, wait=20, on_claimed=lambda: None)
+            found = runs.start(HomeSession(home), order, become=False, wait=60, on_claimed=lambda: None)
             assert isinstance(found, Sight)
         yield made
         made.may_answer.set()

@@ -14,19 +14,19 @@ from reconciler.rollout.node_programs import Order, acknowledge_program, forget_
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
 from reconciler.rollout.sight import Refusal, Sight, Standing
-from tests.rollout.a_node import FLEET, MOTD, NODE, HomeNode, HomeSession, a_step, an_order
+from tests.rollout.a_node import FLEET, MOTD, NODE, HomeNode, HomeSession, a_step, an_order, wait_for
 from tests.rollout.conftest import all_about, pids
 
 RUNS = NodeRuns(OutputKeeper(None))
 
 
 def start(session: Session, order: Order) -> Sight | Refusal:
-    return RUNS.start(session, order, become=False, wait=10, on_claimed=lambda: None)
+    return RUNS.start(session, order, become=False, wait=60, on_claimed=lambda: None)
 
 
 def killed_start(node: HomeNode, order: Order, after: float) -> None:
     """Begin a start, and kill everything of that session but what has detached itself, after some seconds."""
-    with node.begin(start_program(order, become=False, wait=10, held={}).text) as process:
+    with node.begin(start_program(order, become=False, wait=60, held={}).text) as process:
         time.sleep(after)
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -82,29 +82,39 @@ def test_two_managers_with_one_id_run_the_body_once(locked: HomeNode) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    assert [sight.status for sight in found if isinstance(sight, Sight)] == ["Success"] * 12
+    assert len(found) == 12
+    assert [told for told in found if not (isinstance(told, Sight) and told.status == "Success")] == []
     assert locked.bodies() == ["1", "2", "3", "4"]
 
 
 def test_two_documents_at_once_run_one_after_the_other(locked: HomeNode) -> None:
     body = f"echo in >>{locked.log}; sleep 0.3; echo out >>{locked.log}\n"
     orders = [an_order(a_step(body), n=n) for n in (1, 2, 3)]
-    threads = [threading.Thread(target=start, args=(HomeSession(locked), order)) for order in orders]
+    found: list[Sight | Refusal] = []
+    threads = [
+        threading.Thread(target=lambda o=order: found.append(start(HomeSession(locked), o))) for order in orders
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     ran = locked.bodies()
-    assert ran == ["in", "out"] * (len(ran) // 2)
-    assert ran
+    assert ran == ["in", "out"] * (len(ran) // 2), found
+    assert ran, found
 
 
 def test_a_connection_cut_during_a_script_loses_nothing(node: HomeNode) -> None:
-    order = an_order(a_step(f"echo begun; echo ran >>{node.log}; sleep 2; echo done\n"))
-    killed_start(node, order, 1.0)
+    release = node.home / "release"
+    order = an_order(
+        a_step(f"echo begun; echo ran >>{node.log}; until [ -e {release} ]; do sleep 0.05; done; echo done\n")
+    )
+    with node.begin(start_program(order, become=False, wait=60, held={}).text) as process:
+        wait_for(node.log)
+        os.killpg(process.pid, signal.SIGKILL)
+    release.touch()
     found = start(HomeSession(node), order)
-    assert isinstance(found, Sight)
-    assert found.status == "Success"
+    assert isinstance(found, Sight), found
+    assert found.status == "Success", found
     assert RUNS.output.head(order.run, 1, "out").endswith(b"begun\ndone\n")
     assert node.bodies() == ["ran"]
 
@@ -112,7 +122,9 @@ def test_a_connection_cut_during_a_script_loses_nothing(node: HomeNode) -> None:
 def test_of_several_runners_in_one_folder_one_is_the_run(node: HomeNode) -> None:
     """A start that was slow to spawn, and another manager's that was quicker."""
     order = an_order(a_step(f"echo ran >>{node.log}\n"))
-    start(HomeSession(node), order)
+    first = start(HomeSession(node), order)
+    assert isinstance(first, Sight), first
+    assert first.status == "Success", first
     folder = node.root / "runs" / order.run
     (folder / "begun").unlink()
     (folder / "state").unlink()
@@ -153,8 +165,8 @@ def test_a_start_that_arrives_after_its_run_was_noted_runs_nothing(
     assert not (node.root / "runs" / order.run).exists()
     following = an_order(a_step(f"echo next >>{node.log}\n"), n=2)
     found = start(HomeSession(node), following)
-    assert isinstance(found, Sight)
-    assert found.status == "Success"
+    assert isinstance(found, Sight), found
+    assert found.status == "Success", found
     assert node.bodies() == ["ran", "next"]
 
 
@@ -190,8 +202,8 @@ def test_an_association_run_cancelled_before_it_began_is_started_by_the_next_pas
     assert RUNS.cancel(HomeSession(node), order.run, become=False).standing is Standing.ABSENT
     RUNS.discard(HomeSession(node), order.run, become=False)
     found = start(HomeSession(node), order)
-    assert isinstance(found, Sight)
-    assert found.status == "Success"
+    assert isinstance(found, Sight), found
+    assert found.status == "Success", found
     assert node.bodies() == ["ran"]
 
 

@@ -1,7 +1,6 @@
 """A package transaction that has begun is let finish, whoever wants its step to end: a cancel, or its own time-out."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,6 +12,7 @@ from reconciler.rollout.sight import Sight, Standing
 from tests.rollout.a_node import a_step, an_order
 from tests.rollout.test_runs_on_real_nodes import Manager
 from tests.support.nodes import Fleet, NodeSpec, TestNode, start_fleet
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.nodes]
 
@@ -49,6 +49,11 @@ mv /tmp/slow/RPMS/noarch/slow-one-1-1.noarch.rpm /tmp/slow.rpm
 # Not by its name: what holds rpm's lock is a transaction, whatever it is called.
 cp /usr/bin/rpm /tmp/installer
 """
+# Time-outs of five seconds are counted from the transaction's beginning, however long it took to get there.
+SLEEP = """#!/bin/sh
+[ "$1" != 5 ] || until [ -e /var/log/configuring ]; do /bin/sleep 0.1; done
+exec /bin/sleep "$@"
+"""
 INSTALL_RPM = "/tmp/installer --install --nodeps --force-debian --dbpath /var/lib/rpm /tmp/slow.rpm"
 
 
@@ -58,14 +63,10 @@ def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iter
     with start_fleet(tmp_path_factory.mktemp("nodes"), specs=specs) as started:
         started.nodes[0].run(["sh", "-c", DEB])
         started.nodes[1].run(["sh", "-c", RPM])
+        for node in started.nodes:
+            (node.root / "usr/local/sbin/sleep").write_text(SLEEP)
+            (node.root / "usr/local/sbin/sleep").chmod(0o755)
         yield started
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    ends = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < ends, f"not within a minute: {what}"
-        time.sleep(0.05)
 
 
 def why(node: TestNode) -> str:

@@ -240,7 +240,7 @@ def test_a_node_that_a_command_waits_for_is_out_of_reach_until_it_is_back(folder
             if len(tries) == 1 or not comes_back:
                 raise NodeUnreachable(node, "connection refused")
         elif node == "b":
-            told.wait(20)
+            told.wait(60)
             raise HostKeyMismatch(node, "the host key changed")
 
     world = World(folder, {"motd": body(folder, "x")}, tuple("abc"), {"motd": ("2", "0")}, connecting)

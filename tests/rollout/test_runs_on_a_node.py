@@ -1,6 +1,5 @@
 import os
 import pwd
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from tests.rollout.conftest import a_folder
 
 
 def refused(node: HomeNode, order: Order) -> Refusal:
-    found = RUNS.start(HomeSession(node), order, become=False, wait=10, on_claimed=lambda: None)
+    found = RUNS.start(HomeSession(node), order, become=False, wait=60, on_claimed=lambda: None)
     assert isinstance(found, Refusal), found
     return found
 
@@ -122,30 +121,32 @@ def test_a_failing_script_says_so_in_ssms_words(node: HomeNode) -> None:
 
 
 def test_a_timeout_ends_the_whole_group_and_the_document_goes_on(node: HomeNode) -> None:
-    marker = node.home / "child"
-    script = f"(sleep 3; touch {marker}) & echo begun; sleep 60\n"
+    child = node.home / "child"
+    script = f"echo begun; sh -c 'echo $$ >{child}.new; mv {child}.new {child}; exec sleep 600' & sleep 600\n"
+    node.timeouts_wait_for = child
     found = run(node, a_step(script, timeout=timedelta(seconds=1)), a_step("echo next\n"))
     assert [step.status for step in found.steps] == ["TimedOut", "Success"]
     assert found.steps[0].stdout == b"begun\n"
     assert found.status is RunStatus.TIMED_OUT
-    time.sleep(2.5)  # as long as the child would have needed
-    assert not marker.exists()
+    wait_for_death(int(child.read_text()))
 
 
 def test_a_child_that_keeps_the_output_open_does_not_hold_the_run(node: HomeNode) -> None:
-    marker = node.home / "child"
-    found = run(node, a_step(f"(sleep 2; echo late; touch {marker}) & echo begun\n"))
+    release, marker = node.home / "release", node.home / "child"
+    child = f"until [ -e {release} ]; do sleep 0.05; done; echo late; touch {marker}"
+    found = run(node, a_step(f"({child}) & echo begun\n"))
     assert found.status is RunStatus.SUCCESS
     assert found.steps[0].stdout == b"begun\n"
     # Neither does it hold the lock, and nobody killed it.
     assert start(node, an_order(a_step("true\n"), n=2)).status == "Success"
+    release.touch()
     wait_for(marker)
 
 
 def test_endless_output_neither_fills_the_disk_nor_blocks(node: HomeNode) -> None:
     runs = NodeRuns(OutputKeeper(None))
     order = an_order(a_step("yes | head -c 50000000; echo done >&2\n"))
-    found = record(node, order, start(node, order, runs, wait=30), runs)
+    found = record(node, order, start(node, order, runs, wait=60), runs)
     assert found.status is RunStatus.SUCCESS
     assert (node.root / "runs" / order.run / "steps/1/out").stat().st_size == OUTPUT_CAP
     assert runs.output.held(order.run) == {(1, "out"): OUTPUT_CAP, (1, "err"): 5}
@@ -167,7 +168,7 @@ def test_slow_small_output_is_all_kept_and_seen_while_it_comes(node: HomeNode, t
     assert sight.standing is Standing.GOING
     assert seen.read_bytes() == b"one\n"
     release.touch()
-    ended = runs.look(HomeSession(node), order.run, become=False, wait=20)
+    ended = runs.look(HomeSession(node), order.run, become=False, wait=60)
     assert ended.status == "Success"
     assert (tmp_path / "runs" / order.run / "1/stdout").read_text().split() == ["one", *map(str, range(500))]
 
@@ -207,7 +208,7 @@ def test_one_document_at_a_time_and_the_holder_is_named(node: HomeNode) -> None:
     found = refused(node, an_order(a_step(f"echo ran >>{node.log}\n"), n=2))
     assert (found.kind, found.words) == ("busy", f"motd {first.run}")
     release.touch()
-    assert RUNS.look(HomeSession(node), first.run, become=False, wait=20).status == "Success"
+    assert RUNS.look(HomeSession(node), first.run, become=False, wait=60).status == "Success"
     assert start(node, an_order(a_step(f"echo ran >>{node.log}\n"), n=2)).status == "Success"
     assert node.bodies() == ["ran"]
 
@@ -248,24 +249,24 @@ def test_a_folder_of_somebody_else_is_refused(node: HomeNode) -> None:
 
 
 def test_cancel_kills_the_group_and_the_rest_does_not_run(node: HomeNode) -> None:
-    began = node.home / "began"
+    child = node.home / "child"
     order = an_order(
-        a_step(f"touch {began}; (sleep 2; echo child >>{node.log}) & sleep 60\n"),
+        a_step(f"sh -c 'echo $$ >{child}.new; mv {child}.new {child}; exec sleep 600' & sleep 600\n"),
         a_step(f"echo second >>{node.log}\n"),
         a_step(f"echo finally >>{node.log}\n", finally_step=True),
     )
     runs = NodeRuns(OutputKeeper(None))
     start(node, order, runs, wait=0)
-    wait_for(began)
+    wait_for(child)
     sight = runs.cancel(HomeSession(node), order.run, become=False)
     found = record(node, order, sight, runs)
-    assert found.status is RunStatus.CANCELLED
+    assert found.status is RunStatus.CANCELLED, sight
     assert [f"{step.status} {step.exit_code}" for step in found.steps] == [
         "Cancelled 137",
         "Cancelled 1",
         "Cancelled 1",
     ]
-    time.sleep(2)  # as long as the child would have needed
+    wait_for_death(int(child.read_text()))
     assert node.bodies() == []
 
 
@@ -282,7 +283,7 @@ def test_a_killed_runner_is_told_and_its_script_is_waited_for(node: HomeNode) ->
     assert sight.standing is Standing.ORPHAN
     assert record(node, order, sight, runs).status is RunStatus.IN_PROGRESS
     release.touch()
-    sight = runs.look(HomeSession(node), order.run, become=False, wait=20)
+    sight = runs.look(HomeSession(node), order.run, become=False, wait=60)
     found = record(node, order, sight, runs)
     assert (found.status, found.exit_code) == (RunStatus.FAILED, -1)
     assert found.detail == "the run was killed from outside during step1: its exit status is unknown"

@@ -52,7 +52,7 @@ def bodies(server: TestNode) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -53,7 +53,7 @@ def settled(node: HomeNode, problems: list[Unsettled] | None = None) -> tuple[Ru
     )
 
 
-def run(node: HomeNode, order: Order, wait: int = 10) -> None:
+def run(node: HomeNode, order: Order, wait: int = 60) -> None:
     runs = NodeRuns(OutputKeeper(None))
     assert isinstance(runs.start(HomeSession(node), order, become=False, wait=wait, on_claimed=lambda: None), Sight)
 
@@ -67,7 +67,7 @@ def test_an_ended_run_is_told_whole_by_its_folder_alone(node: HomeNode) -> None:
     assert (found.status, found.exit_code) == (RunStatus.FAILED, 3)
     assert found.started == STARTED
     assert found.ended is not None
-    assert timedelta(0) < found.ended - STARTED < timedelta(seconds=20)
+    assert timedelta(0) < found.ended - STARTED < timedelta(minutes=30), "by its own clock, not by ours"
     assert [(step.name, step.stdout) for step in found.steps] == [("install", b"out\n")]
     assert found.detail.endswith("install: exit status 3")
 

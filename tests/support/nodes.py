@@ -39,7 +39,7 @@ from tests.support.package_layer import ensure_layer
 __all__ = ["Fleet", "NodeSpec", "NodesUnavailable", "TestNode", "start_fleet"]
 
 PORT = 2222
-START_DEADLINE = 30.0
+START_DEADLINE = 60.0
 _SUPERVISOR = Path(__file__).with_name("node_supervisor.py")
 _INSIDE = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
 _SESSIONS = r"^sshd(-session)?: [a-z_][a-z0-9_-]*( \[|@)"
@@ -382,7 +382,7 @@ def _supervisor(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
             if process.stdin is not None:
                 process.stdin.close()
             with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=30)
+                process.wait(timeout=60)
             process.kill()
 
 

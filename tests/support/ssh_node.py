@@ -102,7 +102,7 @@ def _free_port() -> Iterator[int]:
 
 
 def _wait_for_banner(process: subprocess.Popen[bytes], address: SshAddress) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection((address.address, address.port), timeout=1) as connection:
             if connection.recv(4) == b"SSH-":

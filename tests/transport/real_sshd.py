@@ -53,7 +53,7 @@ class Sshd:
         self.process = subprocess.Popen(
             [SSHD, "-D", "-f", str(config), "-E", str(self.folder / "log")], stdin=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
@@ -67,7 +67,7 @@ class Sshd:
         if self.process is None:
             return
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
         self.process = None
         self.cut()
 
@@ -171,7 +171,7 @@ class PoolMaker:
         return pool
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -51,7 +51,7 @@ INNER_SHELLS = ["dash", "bash", "busybox sh"]
 
 
 def run(shell: list[str], command: str, stdin: bytes) -> Answer:
-    done = subprocess.run([*shell, "-c", command], input=stdin, capture_output=True, check=False, timeout=20)
+    done = subprocess.run([*shell, "-c", command], input=stdin, capture_output=True, check=False, timeout=60)
     return Answer(stdout=done.stdout, stderr=done.stderr, exit_status=done.returncode)
 
 

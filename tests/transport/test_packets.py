@@ -16,8 +16,8 @@ from tests.transport.real_sshd import PoolMaker, Sshd, SshdMaker, pinned
 def ends() -> Iterator[tuple[_BoundedPackets, socket.socket]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.settimeout(5)
-        theirs.settimeout(5)
+        ours.settimeout(60)
+        theirs.settimeout(60)
         yield _BoundedPackets(ours), theirs
 
 
@@ -53,8 +53,8 @@ def test_what_goes_together_is_written_once_and_in_order(ends: tuple[_BoundedPac
         theirs.setblocking(False)
         with pytest.raises(BlockingIOError):
             theirs.recv(1)
-    other.join(5)
-    theirs.settimeout(5)
+    other.join(60)
+    theirs.settimeout(60)
     received = theirs.recv(1000)
     while b"third" not in received:
         received += theirs.recv(1000)

@@ -27,7 +27,7 @@ ON_NODES = SHELLS[:2] + SHELLS[3:4]
 
 def run(shell: list[str], command: str, stdin: bytes, **environment: str) -> Answer:
     env = {"PATH": "/usr/bin:/bin", **environment}
-    done = subprocess.run([*shell, "-c", command], input=stdin, capture_output=True, check=False, timeout=20, env=env)
+    done = subprocess.run([*shell, "-c", command], input=stdin, capture_output=True, check=False, timeout=60, env=env)
     return Answer(stdout=done.stdout, stderr=done.stderr, exit_status=done.returncode)
 
 

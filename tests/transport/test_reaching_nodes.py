@@ -313,7 +313,7 @@ def _against(
         peer, _ = listener.accept()
         with peer:
             peer.sendall(said)
-            peer.settimeout(10)
+            peer.settimeout(60)
             while wait_for_end and peer.recv(4096):
                 pass
 

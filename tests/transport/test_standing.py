@@ -241,7 +241,7 @@ def test_every_shell_answers_a_whole_answer_to_each_line(name: str, tmp_path: Pa
             same = {section for section, frame in answered.frames.items() if frame.status.value == "unchanged"}
             assert ({"packages", "os", "users"} <= same) == (number != "1")
         process.stdin.close()
-        assert process.wait(10) is not None
+        assert process.wait(60) is not None
 
 
 @pytest.mark.parametrize(
