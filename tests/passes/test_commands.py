@@ -4,12 +4,13 @@ import json
 import re
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.nodes import Fleet
+from tests.support.nodes import Fleet, TestNode
 from tests.support.site import Site, nodes_yaml
 from tests.support.waiting import wait_until
 
@@ -17,15 +18,28 @@ pytestmark = [pytest.mark.nodes, pytest.mark.timeout(400)]
 NODES = 4
 
 LOG = "/var/log/sent"
+GO = "/var/log/go"
+HELD_UP = f"until [ -e {GO} ]; do sleep 0.1; done"
 
 
 @pytest.fixture
 def site(tmp_path: Path, fleet: Fleet) -> Site:
     for node in fleet.nodes:
-        node.run(["sh", "-c", f"rm -rf /var/lib/reconciler /var/log/bodies {LOG} /etc/motd /etc/reconciler"])
+        node.run(["sh", "-c", f"rm -rf /var/lib/reconciler /var/log/bodies {LOG} {GO} /etc/motd /etc/reconciler"])
     made = Site(tmp_path, fleet)
     made.standard(fleet.nodes)
     return made
+
+
+def let_go(nodes: Iterable[TestNode]) -> None:
+    """Let scripts that are held up go on."""
+    for node in nodes:
+        (node.root / GO.removeprefix("/")).touch()
+
+
+def all_ended(node: TestNode) -> bool:
+    """Tell whether every run on the node has written its end."""
+    return not node.run(["sh", "-c", "tail -qn 1 /var/lib/reconciler/runs/*/state | grep -v ^ended || :"]).stdout
 
 
 def shell(*lines: str) -> tuple[str, ...]:
@@ -132,7 +146,7 @@ def test_too_long_is_an_error_and_a_failure_is_incomplete_where_more_are_tolerat
     options = ("--document-name", "AWS-RunShellScript", "--instance-ids", "web-01,web-02", "--max-errors", "2")
     script = f"hostname >> {LOG}; [ $(wc -l < {LOG}) = 2 ] || sleep 60"
     (fleet.nodes[1].root / LOG.removeprefix("/")).write_text("already\n")
-    sent = send(site, *options, "--parameters", json.dumps({"commands": [script], "executionTimeout": ["5"]}), code=2)
+    sent = send(site, *options, "--parameters", json.dumps({"commands": [script], "executionTimeout": ["20"]}), code=2)
     assert details(sent) == {"web-01": "ExecutionTimedOut", "web-02": "Success"}
     assert sent["Command"]["StatusDetails"] == "Incomplete"
 
@@ -269,10 +283,7 @@ def test_a_transaction_is_waited_for_though_nobody_asks_again(site: Site, fleet:
     )
     assert "web-01: cancelling, waiting for dpkg (pid " in done.stdout
     (node.root / "var/log/go").touch()
-    wait_until(
-        lambda: not node.run(["sh", "-c", "tail -qn 1 /var/lib/reconciler/runs/*/state | grep -v ^ended || :"]).stdout,
-        "the run has ended by itself",
-    )
+    wait_until(lambda: all_ended(node), "the run has ended by itself")
     assert (node.root / "var/log/configured").exists()
     site.once()
     (after,) = records(site).values()
@@ -283,7 +294,7 @@ def test_a_transaction_is_waited_for_though_nobody_asks_again(site: Site, fleet:
 def test_a_sender_that_was_killed_loses_nothing(site: Site, fleet: Fleet) -> None:
     assert site.once().all_in_sync
     sender = site.start(
-        "send-command", "--instance-ids", "web-01", *shell("sleep 4", f"echo done >> {LOG}"), "--repo", str(site.repo)
+        "send-command", "--instance-ids", "web-01", *shell(HELD_UP, f"echo done >> {LOG}"), "--repo", str(site.repo)
     )
     wait_until(lambda: marks(fleet)[0] == 1, "it has begun")
     sender.kill()
@@ -295,7 +306,8 @@ def test_a_sender_that_was_killed_loses_nothing(site: Site, fleet: Fleet) -> Non
     ).stdout
     assert before["Command"]["CommandId"] in listed
     assert "or its sender is gone: then the next pass completes the record" in listed
-    wait_until(lambda: marks(fleet)[0] == 2, "it goes on to its end")
+    let_go(fleet.nodes)
+    wait_until(lambda: marks(fleet)[0] == 2 and all_ended(fleet.nodes[0]), "it goes on to its end")
 
     result = site.once()
     assert result.all_in_sync

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reconciler.daemon.callers import caller, login_name
-from tests.passes.test_commands import LOG, WEB, details, marks, records, send, shell
+from tests.passes.test_commands import GO, HELD_UP, LOG, WEB, all_ended, details, let_go, marks, records, send, shell
 from tests.passes.test_the_daemon import daemon_of, end, passes, wait_until
 from tests.support.nodes import Fleet
 from tests.support.site import MOTD, Site
@@ -22,7 +22,7 @@ NODES = 3
 @pytest.fixture
 def site(tmp_path: Path, fleet: Fleet) -> Site:
     for node in fleet.nodes:
-        node.run(["sh", "-c", f"rm -rf /var/lib/reconciler /var/log/bodies {LOG} /etc/motd /etc/reconciler"])
+        node.run(["sh", "-c", f"rm -rf /var/lib/reconciler /var/log/bodies {LOG} {GO} /etc/motd /etc/reconciler"])
     made = Site(tmp_path, fleet)
     made.standard(fleet.nodes, "Fleet: example\nInterval: rate(1 hour)\n")
     return made
@@ -131,9 +131,10 @@ def test_pauses_holds_and_the_policy_bind_it(site: Site, fleet: Fleet, daemon: s
 def test_a_client_that_leaves_or_dies_stops_nothing(
     site: Site, fleet: Fleet, daemon: subprocess.Popen[str], number: signal.Signals
 ) -> None:
-    sender = begun(site, fleet, *WEB, *shell("sleep 2"), "--max-concurrency", "1")
+    sender = begun(site, fleet, *WEB, *shell(HELD_UP), "--max-concurrency", "1")
     sender.send_signal(number)
     assert sender.wait(60) == (130 if number is signal.SIGINT else -signal.SIGKILL)
+    let_go(fleet.nodes)
     wait_until(lambda: only_record(site)["Command"]["StatusDetails"] == "Success", "it is recorded as it ended")
     assert marks(fleet) == [1, 1, 1]
     if number is signal.SIGINT:
@@ -156,11 +157,12 @@ def test_cancel_command_works_through_it(site: Site, fleet: Fleet, daemon: subpr
 
 
 def test_a_pass_in_the_middle_leaves_its_runs_to_it(site: Site, fleet: Fleet, daemon: subprocess.Popen[str]) -> None:
-    sender = begun(site, fleet, "--instance-ids", "web-01", *shell("seq 20000", "sleep 4", "echo last"))
+    sender = begun(site, fleet, "--instance-ids", "web-01", *shell("seq 20000", HELD_UP, "echo last"))
     before = passes(site)
     better = MOTD.replace("managed by git\\n", "better\\n") + "Parameters: {text: [better]}\n"
     site.commit({"state/associations/motd.yaml": better})
     wait_until(lambda: passes(site) > before, "a pass was made meanwhile")
+    let_go(fleet.nodes)
     assert sender.wait(60) == 0
     record = only_record(site)
     assert record["Command"]["StatusDetails"] == "Success"
@@ -173,11 +175,14 @@ def test_a_pass_in_the_middle_leaves_its_runs_to_it(site: Site, fleet: Fleet, da
 def test_a_daemon_killed_in_the_middle_leaves_a_record_that_ends_true(
     site: Site, fleet: Fleet, daemon: subprocess.Popen[str]
 ) -> None:
-    sender = begun(site, fleet, *WEB, *shell("sleep 3", f"echo done >> {LOG}"), "--max-concurrency", "1")
+    sender = begun(site, fleet, *WEB, *shell(HELD_UP, f"echo done >> {LOG}"), "--max-concurrency", "1")
     end(daemon, signal.SIGKILL)
     assert sender.wait(60) == 1
     assert "the daemon is gone: command" in (site.folder / "sender.log").read_text()
-    wait_until(lambda: marks(fleet)[0] == 2, "it goes on to its end on the node that had begun")
+    let_go(fleet.nodes)
+    wait_until(
+        lambda: marks(fleet)[0] == 2 and all_ended(fleet.nodes[0]), "it goes on to its end on the node that had begun"
+    )
     assert set(details_of(only_record(site)).values()) == {"Pending"}
     again = daemon_of(site)
     try:
@@ -196,11 +201,12 @@ def test_a_daemon_killed_in_the_middle_leaves_a_record_that_ends_true(
 def test_a_daemon_that_is_told_to_end_records_how_far_it_came(
     site: Site, fleet: Fleet, daemon: subprocess.Popen[str]
 ) -> None:
-    sender = begun(site, fleet, *WEB, *shell("sleep 5", f"echo done >> {LOG}"), "--max-concurrency", "1")
+    sender = begun(site, fleet, *WEB, *shell(HELD_UP, f"echo done >> {LOG}"), "--max-concurrency", "1")
     assert end(daemon) == 0
     assert sender.wait(60) == 2
     assert details_of(only_record(site)) == {"web-01": "InProgress", "web-02": "Cancelled", "web-03": "Cancelled"}
-    wait_until(lambda: marks(fleet)[0] == 2, "what had begun goes on")
+    let_go(fleet.nodes)
+    wait_until(lambda: marks(fleet)[0] == 2 and all_ended(fleet.nodes[0]), "what had begun goes on")
     site.once()
     assert details_of(only_record(site))["web-01"] == "Success"
     assert marks(fleet) == [2, 0, 0]

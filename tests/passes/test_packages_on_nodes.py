@@ -111,8 +111,8 @@ def test_a_package_is_installed_updated_and_taken_away(site: Site, node: TestNod
 
 
 def test_a_script_of_a_package_ends_when_its_time_is_over(site: Site, node: TestNode) -> None:
-    publish(site, "1", install="sleep 60")
-    inputs = {"name": "tool", "action": "Install", "timeoutSeconds": 5}
+    publish(site, "1", install="sleep 600")
+    inputs = {"name": "tool", "action": "Install", "timeoutSeconds": 20}
     step = {"name": "slow", "action": "aws:configurePackage", "inputs": inputs}
     found = apply(site, "Slow", Slow=json.dumps({"schemaVersion": "2.2", "mainSteps": [step]}))
     assert results(found) == ["slow TimedOut 137"]

@@ -91,9 +91,7 @@ def test_two_documents_at_once_run_one_after_the_other(locked: HomeNode) -> None
     body = f"echo in >>{locked.log}; sleep 0.3; echo out >>{locked.log}\n"
     orders = [an_order(a_step(body), n=n) for n in (1, 2, 3)]
     found: list[Sight | Refusal] = []
-    threads = [
-        threading.Thread(target=lambda o=order: found.append(start(HomeSession(locked), o))) for order in orders
-    ]
+    threads = [threading.Thread(target=lambda o=order: found.append(start(HomeSession(locked), o))) for order in orders]
     for thread in threads:
         thread.start()
     for thread in threads:
