@@ -32,7 +32,7 @@ settings.load_profile("no clock")
 
 _KEPT = frozenset({"RECONCILER_TEST_CACHE"})
 _FOREIGN = ("GIT_", "SSH_", "XDG_", "RECONCILER_")
-_GRACE = 60.0
+_GRACE = float(os.environ.get("RECONCILER_TEST_GRACE", "60"))
 """Seconds a thread or process gets to end after its test; only a test that fails waits for all of it."""
 _HOMES = itertools.count()
 

@@ -233,13 +233,15 @@ def _files(order: Order) -> list[tuple[str, bytes]]:
 
 
 def _write_files(order: Order, files: list[tuple[str, bytes]]) -> str:
-    """Give the sh function that writes them; any failure is one."""
+    """Give the sh function that writes them, and a runner where no shell that stays has it; any failure is one."""
     folders = " ".join(f'"$1/steps/{number}"' for number in range(1, len(order.rendered.steps) + 1))
-    lines = "".join(
+    *lines, last = (
         f'printf %s {quote(content.decode("utf-8", "surrogateescape"))} 2>/dev/null >"$1/{path}" || return 1\n'
         for path, content in files
     )
-    return f'write_files() {{\nmkdir -p "$1" {folders} 2>/dev/null || return 1\n{lines}}}\n'
+    # Before the last file: whoever finds that one starts the runner, which must be whole by then.
+    runner = '[ -n "${resident:-}" ] || printf %s "$runner_text" "$runner_start" 2>/dev/null >"$1/runner" || return 1\n'
+    return f'write_files() {{\nmkdir -p "$1" {folders} 2>/dev/null || return 1\n{"".join(lines)}{runner}{last}}}\n'
 
 
 def _spec(step: RenderedStep) -> bytes:

@@ -370,7 +370,12 @@ spawn() { # RESUMED [LOCKED]: the run must outlive this connection, on every ini
         ) &
         return
     fi
-    [ -s "$runner" ] || printf %s "$runner_text" "$runner_start" 2>/dev/null >"$runner" || cannot_write
+    if [ ! -s "$runner" ]; then # claimed by a shell that stays, which has none: whole or not at all, whoever else writes it
+        printf %s "$runner_text" "$runner_start" 2>/dev/null >"$runner.$$" && mv -f "$runner.$$" "$runner" || {
+            rm -f "$runner.$$"
+            cannot_write
+        }
+    fi
     if [ "$me" = 0 ] && [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1; then
         # Without OOMPolicy one greedy script would take its runner along; older systemd does not know the word.
         let_go "$root/lock"

@@ -1,12 +1,15 @@
 """A command of tests that is forked from a loaded program ends and speaks as one that is started."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.left_behind import processes_mentioning
+from tests.support.waiting import wait_until
 from tests.support.warm_program import run_warm
 
 
@@ -41,8 +44,12 @@ def test_its_environment_is_its_own(tmp_path: Path) -> None:
 
 
 def test_it_is_killed_where_it_takes_too_long(tmp_path: Path) -> None:
-    (tmp_path / "git").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec sleep 600\n")
+    pid = tmp_path / "pid"
+    (tmp_path / "git").write_text(f"#!/bin/sh\necho $$ >{pid}.new\nmv {pid}.new {pid}\nexec sleep 600\n")
     (tmp_path / "git").chmod(0o755)
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
     with pytest.raises(subprocess.TimeoutExpired):
         run_warm(["status", "https://127.0.0.1:9/x", "--state-dir", "state"], cwd=tmp_path, env=env, timeout=1)
+    wait_until(lambda: pid.exists() or not processes_mentioning(str(tmp_path)), "its git has begun, or never will")
+    if pid.exists():  # what it began is not its own to end
+        os.kill(int(pid.read_text()), signal.SIGKILL)

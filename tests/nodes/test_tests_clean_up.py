@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[2]
     [
         pytest.param("pass", "1 passed", id="nothing left"),
         pytest.param(
-            "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()", "left running", id="thread"
+            "threading.Thread(target=time.sleep, args=(90,), daemon=True).start()", "left running", id="thread"
         ),
         pytest.param(
-            "sys.left = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL); time.sleep(0.5)",
+            "sys.left = subprocess.Popen(['sleep', '90'], stdout=subprocess.DEVNULL); time.sleep(0.5)",
             "left running",
             id="process",
         ),
@@ -32,7 +32,12 @@ def test_what_a_test_leaves_running_fails_it(tmp_path: Path, body: str, verdict:
     # os._exit, since Python would wait for the thread; what is left running ends by itself after a while.
     runner = "import os, pytest, sys; code = pytest.main(sys.argv[1:]); sys.stdout.flush(); os._exit(code)"
     argv = [sys.executable, "-c", runner, "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "-c /dev/null"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PYTEST_ADDOPTS": "-c /dev/null",
+        "RECONCILER_TEST_GRACE": "1",
+    }
     with subprocess.Popen(
         argv, stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path, start_new_session=True
     ) as run:

@@ -71,6 +71,19 @@ def test_a_run_killed_anywhere_runs_its_body_at_most_once(node: HomeNode, seed: 
     assert len(node.bodies()) == len(set(node.bodies()))
 
 
+@pytest.mark.parametrize("then", ["", "trap '' XFSZ; "], ids=["and is killed", "and is refused"])
+def test_a_start_that_runs_out_of_room_is_made_up_for_by_the_next(node: HomeNode, then: str) -> None:
+    """No file of the run folder that is there in part may be taken for a whole one."""
+    order = an_order(a_step(f"echo ran >>{node.log}\n"))
+    told = start_program(order, become=False, wait=60, held={}).text
+    with node.begin(f"{then}ulimit -f 8\n".encode() + told) as process:
+        process.communicate()
+    found = start(HomeSession(node), order)
+    assert isinstance(found, Sight), found
+    assert found.status == "Success", found
+    assert node.bodies() == ["ran"]
+
+
 def test_two_managers_with_one_id_run_the_body_once(locked: HomeNode) -> None:
     found: list[Sight | Refusal] = []
     for n in range(1, 5):

@@ -7,12 +7,14 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 
 from reconciler.ids import NodeId
 from reconciler.model.node import Node
 from reconciler.transport.known_hosts import HostKey, KnownHosts, host_key_line, parse
 from reconciler.transport.pool import ConnectionPool
+from reconciler.transport.wire import Patience
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 USER = os.environ.get("USER") or "root"
@@ -155,6 +157,18 @@ def pinned(*sshds: tuple[str, Sshd]) -> KnownHosts:
     return parse("".join(host_key_line(name, sshd.host_key) + "\n" for name, sshd in sshds))
 
 
+LONG = Patience(**dict.fromkeys(("connect", "greeting", "handshake", "login", "channel"), timedelta(seconds=60)))
+"""What answers here answers within it, however long this machine stands still; tests of silence say what they wait for."""
+
+
+def hurry(pool: ConnectionPool, *nodes: Node, limit: timedelta = timedelta(seconds=1)) -> None:
+    """Wait no longer than that on connections that there are (of these nodes): new ones still have all the time."""
+    connections = [*pool._idle.values(), *pool._lent, *(gateway.opened.result() for gateway in pool._gateways.values())]
+    for connection in connections:
+        if not nodes or connection.node in {node.id for node in nodes}:
+            connection._patience = replace(connection._patience, connect=limit, channel=limit)
+
+
 class PoolMaker:
     def __init__(self, keys: Path) -> None:
         self._keys = keys
@@ -165,7 +179,7 @@ class PoolMaker:
             known_hosts=known_hosts,
             nodes={node.id: node for node in nodes},
             key_directory=self._keys,
-            **options,  # type: ignore[arg-type]  # keywords of ConnectionPool
+            **{"patience": LONG, **options},  # type: ignore[arg-type]  # keywords of ConnectionPool
         )
         self.made.append(pool)
         return pool

@@ -133,7 +133,7 @@ def test_any_text_reads_or_is_refused_line_by_line(text: str) -> None:
     assert all(problem.line >= 1 for problem in known.problems)
 
 
-@pytest.mark.timeout(20)  # a match that backtracks would need years
+@pytest.mark.timeout(300)  # a match that backtracks would need years
 def test_many_stars_do_not_take_for_ever() -> None:
     known = parse("*a" * 2000 + f"b {A}\n" + "*a" * 2000 + f"* {B}\n")
     assert known.pins(WEB, "a" * 4000, 22).keys == (B,)

@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from reconciler.errors import HostKeyMismatch, NodeError, NodeUnreachable
 from reconciler.ids import NodeId
 from reconciler.model.command import Answer, Program
 from reconciler.model.node import Node
+from reconciler.transport import pool as pool_module
 from reconciler.transport import ssh
 from reconciler.transport.known_hosts import parse
 from reconciler.transport.pool import ConnectionPool
-from reconciler.transport.wire import Patience
-from tests.transport.real_sshd import PoolMaker, Sshd, SshdMaker, free_port, pinned, wait_until
+from tests.transport.real_sshd import LONG, PoolMaker, Sshd, SshdMaker, free_port, hurry, pinned, wait_until
 
-SHORT = Patience(greeting=timedelta(seconds=1), channel=timedelta(seconds=1))
+NO_GREETING = replace(LONG, greeting=timedelta(seconds=1))
 
 
 def echo(pool: ConnectionPool, node: Node, word: str = "hello") -> bytes:
@@ -90,8 +91,9 @@ def test_a_kept_connection_that_dies_under_a_session_before_its_program_is_opene
 
 def test_a_kept_connection_that_a_firewall_forgot_is_replaced(sshd: Sshd, make_pool: PoolMaker) -> None:
     node = sshd.node()
-    pool = make_pool(pinned((node.id, sshd)), node, patience=SHORT)
+    pool = make_pool(pinned((node.id, sshd)), node)
     echo(pool, node)
+    hurry(pool)
     forgotten = sshd.session_pids()
     for pid in forgotten:
         os.kill(pid, signal.SIGSTOP)
@@ -177,12 +179,17 @@ def test_a_gateway_that_died_is_opened_again(make_sshd: SshdMaker, make_pool: Po
     assert gate.connections() == 2
 
 
-def test_nodes_behind_a_dead_gateway_share_one_attempt(make_sshd: SshdMaker, make_pool: PoolMaker) -> None:
+def test_nodes_behind_a_dead_gateway_share_one_attempt(
+    make_sshd: SshdMaker, make_pool: PoolMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "GATEWAY_PAUSE", timedelta(hours=1))
     inner = make_sshd()
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
         gate = inner.node("gate", port=silent.getsockname()[1])
         nodes = [inner.node(f"web-{n}", gateway=NodeId("gate")) for n in range(6)]
-        pool = make_pool(pinned(("gate", inner), *((node.id, inner) for node in nodes)), gate, *nodes, patience=SHORT)
+        pool = make_pool(
+            pinned(("gate", inner), *((node.id, inner) for node in nodes)), gate, *nodes, patience=NO_GREETING
+        )
         silent.settimeout(0.2)
         with ThreadPoolExecutor(3) as threads:
             futures = [threads.submit(echo, pool, node) for node in nodes]
@@ -235,7 +242,9 @@ def test_nodes_that_are_down_or_silent_do_not_hold_the_others(sshd: Sshd, make_p
         dead += [sshd.node(f"down-{n}", port=free_port()) for n in range(6)]
         healthy = sshd.node("healthy")
         known = pinned(*((node.id, sshd) for node in (*dead, healthy)))
-        pool = make_pool(known, *dead, healthy, max_handshakes=1, patience=SHORT)
+        pool = make_pool(
+            known, *dead, healthy, max_handshakes=1, patience=replace(LONG, greeting=timedelta(seconds=15))
+        )
         done: list[str] = []
 
         def visit(node: Node) -> None:

@@ -18,20 +18,19 @@ from reconciler.model.node import Node
 from reconciler.transport.known_hosts import KnownHosts, host_key_line, parse
 from reconciler.transport.wire import Patience
 from tests.support.waiting import wait_until
-from tests.transport.real_sshd import PoolMaker, Sshd, SshdMaker, free_port, keygen, pinned
+from tests.transport.real_sshd import LONG, PoolMaker, Sshd, SshdMaker, free_port, keygen, pinned
 
 HELLO = Program(text=b"echo hello")
-SHORT = Patience(connect=timedelta(seconds=1), greeting=timedelta(seconds=0.5), handshake=timedelta(seconds=2))
+NO_GREETING = replace(LONG, greeting=timedelta(seconds=0.5))
+NO_HANDSHAKE = replace(LONG, handshake=timedelta(seconds=2))
 
 
-def hello(make_pool: PoolMaker, known: KnownHosts, node: Node, *others: Node, patience: Patience = SHORT) -> bytes:
+def hello(make_pool: PoolMaker, known: KnownHosts, node: Node, *others: Node, patience: Patience = LONG) -> bytes:
     with make_pool(known, node, *others, patience=patience).connect(node) as session:
         return session.run(HELLO).stdout
 
 
-def trouble(
-    make_pool: PoolMaker, known: KnownHosts, node: Node, *others: Node, patience: Patience = SHORT
-) -> NodeError:
+def trouble(make_pool: PoolMaker, known: KnownHosts, node: Node, *others: Node, patience: Patience = LONG) -> NodeError:
     with pytest.raises(NodeError) as caught:
         hello(make_pool, known, node, *others, patience=patience)
     assert caught.value.node == node.id
@@ -223,7 +222,7 @@ def at(node: Node, listener: socket.socket) -> Node:
 def test_a_server_that_accepts_and_stays_silent_is_given_up(
     sshd: Sshd, make_pool: PoolMaker, listener: socket.socket
 ) -> None:
-    error = trouble(make_pool, pinned(("web-01", sshd)), at(sshd.node(), listener))
+    error = trouble(make_pool, pinned(("web-01", sshd)), at(sshd.node(), listener), patience=NO_GREETING)
     assert isinstance(error, NodeTimeout)
     assert "accepts connections but sent no SSH greeting within 0.5 s" in str(error)
 
@@ -231,7 +230,7 @@ def test_a_server_that_accepts_and_stays_silent_is_given_up(
 def test_a_server_that_stops_after_its_greeting_is_given_up(
     sshd: Sshd, make_pool: PoolMaker, listener: socket.socket
 ) -> None:
-    error = _against(sshd, make_pool, listener, b"SSH-2.0-OpenSSH_9.2\r\n", wait_for_end=True)
+    error = _against(sshd, make_pool, listener, b"SSH-2.0-OpenSSH_9.2\r\n", wait_for_end=True, patience=NO_HANDSHAKE)
     assert isinstance(error, NodeTimeout)
 
 
@@ -253,7 +252,7 @@ def test_what_does_not_speak_ssh_is_unreachable(
     sshd: Sshd, make_pool: PoolMaker, listener: socket.socket, said: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # It has said all it will: no time-out is what ends this, however busy the machine is.
-    error = _against(sshd, make_pool, listener, said, patience=Patience(handshake=timedelta(seconds=60)))
+    error = _against(sshd, make_pool, listener, said)
     assert isinstance(error, NodeUnreachable)
     assert capfd.readouterr() == ("", "")
 
@@ -307,7 +306,7 @@ def _against(
     said: bytes,
     *,
     wait_for_end: bool = False,
-    patience: Patience = SHORT,
+    patience: Patience = LONG,
 ) -> NodeError:
     def serve() -> None:
         peer, _ = listener.accept()
@@ -343,13 +342,13 @@ def test_one_address_behind_two_gateways_is_pinned_by_the_nodes_ids(make_sshd: S
     for node in (ams, fra):
         with (
             pytest.raises(HostKeyUnknown, match="also another node's, behind another gateway"),
-            make_pool(by_address, *nodes, patience=SHORT).connect(node),
+            make_pool(by_address, *nodes).connect(node),
         ):
             pass
     assert inner.connections() == 0
     by_id = pinned(*gates, ("ams-web", inner), ("fra-web", here))
     assert hello(make_pool, by_id, *nodes) == b"hello\n"
-    with pytest.raises(HostKeyMismatch), make_pool(by_id, *nodes, patience=SHORT).connect(fra):
+    with pytest.raises(HostKeyMismatch), make_pool(by_id, *nodes).connect(fra):
         pass
 
 
@@ -397,7 +396,7 @@ def test_a_node_that_is_down_behind_a_gateway_is_not_the_gateways_fault(
     make_sshd: SshdMaker, make_pool: PoolMaker
 ) -> None:
     gate, inner = make_sshd(), make_sshd()
-    pool = make_pool(pinned(("web-01", inner), ("web-02", inner), ("gate", gate)), gate.node("gate"), patience=SHORT)
+    pool = make_pool(pinned(("web-01", inner), ("web-02", inner), ("gate", gate)), gate.node("gate"))
     down, up = inner.node("web-02", gateway=NodeId("gate"), port=free_port()), inner.node(gateway=NodeId("gate"))
     with pytest.raises(NodeUnreachable, match="through gateway gate"), pool.connect(down):
         pass

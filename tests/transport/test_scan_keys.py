@@ -1,6 +1,7 @@
 """Asking servers for their host keys, for known_hosts lines to review."""
 
 import socket
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,8 +10,7 @@ from reconciler.ids import NodeId
 from reconciler.model.node import Node, Transport
 from reconciler.transport.known_hosts import HostKey, lines_for, parse
 from reconciler.transport.scan_keys import scan_keys
-from reconciler.transport.wire import Patience
-from tests.transport.real_sshd import PoolMaker, Sshd, SshdMaker, free_port, keygen, pinned
+from tests.transport.real_sshd import LONG, PoolMaker, Sshd, SshdMaker, free_port, keygen, pinned
 
 
 def test_a_node_shows_all_its_keys_and_nobody_logs_in(make_sshd: SshdMaker, tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_one_nodes_trouble_is_its_own(sshd: Sshd) -> None:
             sshd.node("silent", port=silent.getsockname()[1]),
             Node(id=NodeId("here"), transport=Transport.LOCAL),
         ]
-        answers = scan_keys(nodes, patience=Patience(greeting=timedelta(seconds=0.3)), kinds=["ssh-ed25519"])
+        answers = scan_keys(nodes, patience=replace(LONG, greeting=timedelta(seconds=15)), kinds=["ssh-ed25519"])
     assert answers[NodeId("up")] == (sshd.host_key,)
     assert isinstance(answers[NodeId("down")], NodeUnreachable)
     assert isinstance(answers[NodeId("silent")], NodeTimeout)

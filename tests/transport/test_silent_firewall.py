@@ -1,14 +1,16 @@
 """A firewall that forgets connections without a word: no reset, no answer, whoever waits on one waits for its limit alone."""
 
+import math
 import os
 import signal
 import socket
 import threading
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -18,10 +20,30 @@ from reconciler.model.node import Node
 from reconciler.transport.keys import KeyDirectory
 from reconciler.transport.pool import ConnectionPool
 from reconciler.transport.ssh import connect_ssh
-from reconciler.transport.wire import Patience
-from tests.transport.real_sshd import PoolMaker, SshdMaker, pinned
+from tests.transport.real_sshd import LONG, PoolMaker, SshdMaker, hurry, pinned
 
-SHORT = Patience(connect=timedelta(seconds=3), channel=timedelta(seconds=3))
+
+class Told(timedelta):
+    """A limit that is over when the test says so."""
+
+    over = False
+
+    def total_seconds(self) -> float:
+        return Seconds(self)
+
+
+class Seconds(float):
+    """Behind an instant, the end of such a limit."""
+
+    limit: Told
+
+    def __new__(cls, limit: Told) -> Self:
+        made = super().__new__(cls, 3600)
+        made.limit = limit
+        return made
+
+    def __radd__(self, instant: float) -> float:
+        return -math.inf if self.limit.over else math.inf
 
 
 @dataclass
@@ -111,15 +133,17 @@ def test_forgotten_connections_cost_their_limit_and_nobody_else_waits(
     behind = [sshd.node(f"behind-{n}", port=firewall.address) for n in range(6)]
     open_ = [sshd.node(f"open-{n}") for n in range(3)]
     everyone = (*behind, *open_)
-    pool = make_pool(pinned(*((node.id, sshd) for node in everyone)), *everyone, patience=SHORT, max_handshakes=2)
+    pool = make_pool(pinned(*((node.id, sshd) for node in everyone)), *everyone, max_handshakes=2)
     assert {echo(pool, node) for node in everyone} == {b"hello\n"}
+    limit = Told()
+    hurry(pool, *behind, limit=limit)
     firewall.forget()
     with ThreadPoolExecutor(len(everyone)) as threads:
         slow = [threads.submit(echo, pool, node) for node in behind]
         quick = [threads.submit(echo, pool, node) for node in open_]
-        assert not wait((*slow, *quick), return_when=FIRST_COMPLETED).done & set(slow)
         assert {future.result() for future in quick} == {b"hello\n"}
         assert not any(future.done() for future in slow), "they wait for their own limit"
+        limit.over = True
         assert {future.result() for future in slow} == {b"hello\n"}, "and are asked again over a new connection"
     assert sshd.connections() == len(everyone) + len(behind)
 
@@ -132,10 +156,11 @@ def test_a_forgotten_gateway_is_opened_again_once_for_all_its_nodes(
     nodes = [inner.node(f"web-{n}", gateway=NodeId("gate")) for n in range(4)]
     gateway = gate.node("gate", port=firewall.address)
     known = pinned(("gate", gate), *((node.id, inner) for node in nodes))
-    pool = make_pool(known, gateway, *nodes, patience=SHORT)
+    pool = make_pool(known, gateway, *nodes)
     with ThreadPoolExecutor(len(nodes)) as threads:
         assert list(threads.map(lambda node: echo(pool, node), nodes)) == [b"hello\n"] * 4
         assert gate.connections() == 1
+        hurry(pool)
         firewall.forget()
         assert list(threads.map(lambda node: echo(pool, node), nodes)) == [b"hello\n"] * 4
     assert gate.connections() == 2
@@ -174,7 +199,7 @@ def test_a_silent_node_behind_a_living_gateway_costs_the_others_nothing(
         mute = inner.node("mute", port=silent.getsockname()[1], gateway=NodeId("gate"))
         well = inner.node("well", gateway=NodeId("gate"))
         known = pinned(("gate", gate), ("mute", inner), ("well", inner))
-        patience = Patience(greeting=timedelta(seconds=1))
+        patience = replace(LONG, greeting=timedelta(seconds=1))
         pool = make_pool(known, gate.node("gate"), mute, well, patience=patience)
         with pytest.raises(Exception, match="no SSH greeting"):
             echo(pool, mute)

@@ -24,10 +24,9 @@ from reconciler.transport import standing
 from reconciler.transport.loader import CUT_STATUS
 from reconciler.transport.pool import ConnectionPool
 from reconciler.transport.standing import standing_command
-from reconciler.transport.wire import Patience
 from tests.inventory.asking import SHELLS, WEB
-from tests.transport.real_sshd import PoolMaker, Sshd, SshdMaker, pinned, wait_until
-from tests.transport.test_silent_firewall import SHORT, before, firewalls
+from tests.transport.real_sshd import LONG, PoolMaker, Sshd, SshdMaker, hurry, pinned, wait_until
+from tests.transport.test_silent_firewall import before, firewalls
 
 __all__ = ["firewalls"]
 NONCE = "0123456789abcdef0123456789abcdef"
@@ -164,10 +163,9 @@ def test_a_connection_that_a_firewall_forgot_is_opened_anew(
     sshd = make_sshd()
     firewall = before(sshd.port, firewalls)  # type: ignore[arg-type]  # the list of that module's fixture
     node = sshd.node(port=firewall.address)
-    pool = make_pool(
-        pinned((node.id, sshd)), node, patience=Patience(connect=SHORT.connect, channel=timedelta(seconds=1))
-    )
+    pool = make_pool(pinned((node.id, sshd)), node)
     last = looks(pool, node, Questions(), 3)
+    hurry(pool)
     firewall.forget()
     assert stable(looks(pool, node, Questions(), 1, last)) == stable(last)
     assert sshd.connections() == 2
@@ -180,7 +178,7 @@ def test_a_node_that_is_slow_to_begin_is_asked_once_a_pass_and_not_twice(
     (tmp_path / "bin" / "stat").write_text(f'#!/bin/sh\nsleep 2\necho x >>{tmp_path}/asked\nexec /usr/bin/stat "$@"\n')
     sshd = make_sshd(f"SetEnv SHLVL=2 PATH={tmp_path}/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     node = sshd.node()
-    pool = make_pool(pinned((node.id, sshd)), node, patience=Patience(channel=timedelta(seconds=1)))
+    pool = make_pool(pinned((node.id, sshd)), node, patience=replace(LONG, channel=timedelta(seconds=1)))
     (tmp_path / "bin" / "stat").chmod(0o755)
     last = looks(pool, node, Questions(), 3)
     wait_until(lambda: not staying(sshd))
@@ -211,7 +209,6 @@ def begun(shell: tuple[str, ...], text: bytes) -> Iterator["subprocess.Popen[byt
         yield process
 
 
-@pytest.mark.timeout(30)
 @pytest.mark.parametrize("name", SHELLS)
 def test_every_shell_answers_a_whole_answer_to_each_line(name: str, tmp_path: Path) -> None:
     shell = SHELLS[name]
