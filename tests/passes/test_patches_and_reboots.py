@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.outcome import Disposition
-from reconciler.rollout import run
+from reconciler.rollout import deciding
 from tests.support.nodes import start_fleet
 from tests.support.patching import Patching, package, versions
 
@@ -31,7 +31,7 @@ def test_a_node_that_does_not_come_back_is_the_last_one_that_reboots(
     patching: Patching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = patching.fleet.nodes
-    monkeypatch.setattr(run, "RETURN_PATIENCE", 1.0)
+    monkeypatch.setattr(deciding, "RETURN_PATIENCE", 1.0)
     patching.publish([package("hello", "1.0")])
     for node in (first, second):
         node.run(["apt-get", "-qy", "install", "hello"])

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.daemon.controller import Controller
 from reconciler.daemon.passing import PassResult, Request
-from reconciler.rollout import run
+from reconciler.rollout import deciding
 from reconciler.settings import read_host_settings
 from tests.support.nodes import Fleet, TestNode, start_fleet
 from tests.support.site import Site
@@ -132,7 +132,7 @@ def test_another_manager_process_goes_on_where_the_first_was_killed(site: Site, 
 def test_a_step_that_asks_again_and_again_ends_as_failed(
     site: Site, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "MOST_REBOOTS", 2)
+    monkeypatch.setattr(deciding, "MOST_REBOOTS", 2)
     site.commit(
         {
             "documents/Patch.yaml": DOCUMENT.replace("GOES_DOWN", "true"),

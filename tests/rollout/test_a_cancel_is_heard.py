@@ -18,10 +18,10 @@ from reconciler.model.history import RunStatus
 from reconciler.model.node import Node
 from reconciler.model.outcome import Disposition
 from reconciler.plan.plan import PlanItem
+from reconciler.rollout.deciding import BACKOFF, CROWDED, TICK, WAIT
 from reconciler.rollout.flight import Delivery, Flight, Tools, advance
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
-from reconciler.rollout.run import BACKOFF, CROWDED, TICK, WAIT
 from tests.rollout.a_node import NODE, SHELLS, STARTED, HomeNode, HomeSession, a_step, an_order, wait_for
 
 BUDGET = 15.0
