@@ -97,7 +97,7 @@ def list_all(
     state_dir: StateDir = None,
     host_settings: SettingsFile = None,
 ) -> int:
-    """List commands on record, newest first. One that is being sent stands there as it began.
+    """List commands on record, newest first. What is known of one that this host sends stands there at once.
 
     Examples:
       reconciler list-commands --status Failed

@@ -95,6 +95,36 @@ class _Watching:
 _NOT_OVER = ("NotStarted", "InProgress")
 
 
+@dataclass(frozen=True, slots=True)
+class _Hearing:
+    """Passes on what the roll-out says of each node: to who follows the command, and to who asks about it meanwhile."""
+
+    command: Command
+    runs: Mapping[NodeId, RunId]
+    around: "Surroundings"
+    watching: _Watching | None
+
+    def word(self, detail: Detail, node: NodeId, why: str) -> None:
+        """Hear that an invocation has begun, is delayed, or is being ended."""
+        run = None if detail is Detail.DELAYED else self.runs[node]
+        self.around.note(Invocation(node=node, detail=detail, reason=reason_of(why), run=run))
+        self.around.tell(node, detail, why)
+
+    def progress(self, record: RunRecord) -> None:
+        """Hear how a run stands."""
+        if not record.status.ended:
+            found = invocation_from(record)
+            self.around.note(replace(found, reason=found.reason or "started"))
+        if self.watching is not None:
+            self.watching.progress(record)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Hear what came of a node."""
+        found = invocation_of(self.command, outcome)
+        self.around.note(found)
+        self.around.tell(found.node, found.detail, found.reason)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """How a dispatch touches the world, and what may end it."""
@@ -110,6 +140,8 @@ class Surroundings:
     cancelled: Callable[[NodeId], bool]
     tell: Tell
     """Hears of every change of an invocation, from the deciding thread."""
+    note: Callable[[Invocation], None] = lambda _: None
+    """Hears how an invocation stands whenever that is known anew, from any thread."""
     read: Read = no_store
     """Gives the files that the document downloads."""
     watch: Watch | None = None
@@ -139,6 +171,7 @@ def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> 
     wanted = replace(desired, fleet=fleet, associations={association.name: association})
     digest = command.definition.digest
     watching = None if around.watch is None else _Watching(command, around.watch)
+    hearing = _Hearing(command, {item.node: item.run for item in items}, around, watching)
     outcomes = roll_out(
         Plan(digest=digest, commit=desired.commit, facts=digest, at=command.requested, items=items),
         desired=wanted,
@@ -151,7 +184,7 @@ def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> 
         stop=around.stop,
         recheck=lambda session, item: recheck(session, association, command.definition, item, desired.nodes[item.node]),
         rests_on_holds=lambda _item: True,  # a command is asked for by hand, and expects nothing
-        on_outcome=lambda outcome: _tell(command, outcome, around.tell),
+        on_outcome=hearing.outcome,
         target_counts={association.name: len(command.nodes)},
         outputs=around.outputs,
         pauses=around.pauses,
@@ -161,11 +194,11 @@ def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> 
         delivery=Delivery(
             until=command.deliver_until,
             cancelled=around.cancelled,
-            on_started=lambda node: around.tell(node, Detail.IN_PROGRESS, "started"),
-            on_delayed=partial(_delayed, around.tell),
-            on_cancelling=lambda node, why: around.tell(node, Detail.CANCELLING, why),
+            on_started=partial(hearing.word, Detail.IN_PROGRESS, why="started"),
+            on_delayed=partial(hearing.word, Detail.DELAYED),
+            on_cancelling=partial(hearing.word, Detail.CANCELLING),
             on_piece=None if watching is None else watching.piece,
-            on_progress=None if watching is None else watching.progress,
+            on_progress=hearing.progress,
             most_reboots=around.most_reboots,
         ),
     )
@@ -197,15 +230,6 @@ def _item(command: Command, desired: DesiredState, node: NodeId, number: int) ->
         order=number,
         forced=True,
     )
-
-
-def _delayed(tell: Tell, node: NodeId, why: str) -> None:
-    tell(node, Detail.DELAYED, why)
-
-
-def _tell(command: Command, outcome: Outcome, tell: Tell) -> None:
-    invocation = invocation_of(command, outcome)
-    tell(invocation.node, invocation.detail, invocation.reason)
 
 
 def invocation_of(command: Command, outcome: Outcome) -> Invocation:

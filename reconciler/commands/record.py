@@ -247,11 +247,12 @@ def decode_record(content: bytes) -> CommandRecord:
         output_prefix=text_of(told.get("OutputS3KeyPrefix", "")),
         undelivered=tuple(map(text_of, told.get("OutputProblems", []))),
         cancelled=value["CancelRequested"] is True,
-        invocations=tuple(_invocation(row) for _, row in sorted(value["Invocations"].items())),
+        invocations=tuple(read_invocation(row) for _, row in sorted(value["Invocations"].items())),
     )
 
 
-def _invocation(row: Mapping[str, Any]) -> Invocation:
+def read_invocation(row: Mapping[str, Any]) -> Invocation:
+    """Read what `invocation_json` gave. Raises ValueError, KeyError or TypeError."""
     run, code = row["RunId"], whole_of(row["ResponseCode"], -1)
     return Invocation(
         node=NodeId(text_of(row["InstanceId"])),

@@ -133,4 +133,7 @@ def _still_going(counts: "Counter[Detail]", *, cancelled: bool) -> Verdict:
         return Verdict(detail=Detail.DELAYED, reason=f"{counts[Detail.DELAYED]} nodes are away or busy")
     if received == 0:
         return Verdict(detail=Detail.PENDING, reason="no node has received it yet")
-    return Verdict(detail=Detail.IN_PROGRESS, reason=f"running on {counts[Detail.IN_PROGRESS]} nodes")
+    running, ended = counts[Detail.IN_PROGRESS], counts.total() - sum(counts[detail] for detail in _GOING)
+    nodes = "1 node" if running == 1 else f"{running} nodes"
+    besides = f"; {ended} of {counts.total()} have ended" if ended else ""
+    return Verdict(detail=Detail.IN_PROGRESS, reason=f"running on {nodes}{besides}")

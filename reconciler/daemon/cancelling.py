@@ -86,6 +86,11 @@ def is_being_sent(state_dir: Path, command: UUID) -> bool:
     return False
 
 
+def is_to_end(state_dir: Path, command: UUID) -> bool:
+    """Tell whether somebody asked for the end of a command that is being sent, on some nodes or everywhere."""
+    return (state_dir / FOLDER / f"{command}.cancel").exists()
+
+
 def ask_to_end(state_dir: Path, command: UUID, nodes: tuple[NodeId, ...]) -> None:
     """Ask the sender to end a command: on these nodes, or everywhere where none is named."""
     file = state_dir / FOLDER / f"{command}.cancel"

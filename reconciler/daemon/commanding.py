@@ -30,6 +30,7 @@ from reconciler.daemon.controller import Controller
 from reconciler.daemon.output_delivery import Put, deliver, ready
 from reconciler.daemon.patch_files import PatchFiles
 from reconciler.daemon.patch_orders import Books, patch_orders
+from reconciler.daemon.progress_file import progress_told
 from reconciler.daemon.reports import Reports
 from reconciler.drift.epochs import Heard, heard_from
 from reconciler.drift.lost_history import guarded
@@ -206,7 +207,7 @@ def _send(
     books = _Books(office, reports, leads.epoch, problems)
     record = begin_record(command, desired.commit)
     # From before the first word of it to the last: whoever makes a pass meanwhile leaves its runs to us.
-    with sending(office.state_dir, command.id) as cancel:
+    with sending(office.state_dir, command.id) as cancel, progress_told(office.state_dir, record) as note:
         books.write(record, f"Send {command.document.name} to {len(command.nodes)} nodes")
         invocations = carry_out(
             command,
@@ -221,6 +222,7 @@ def _send(
                 pauses=office.pauses,
                 cancelled=cancel.of,
                 tell=ears.tell,
+                note=note,
                 read=partial(office.patch_files.read_or, office.contents.read),
                 watch=ears.watch,
                 patches=_patches(command, desired, _known(reports, office), connect, office.clock()),

@@ -1,18 +1,20 @@
 """Commands that were sent: listed and told from their records, and ended."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+from uuid import UUID
 
 from reconciler.commands.record import CommandRecord, Invocation
 from reconciler.commands.statuses import Detail
 from reconciler.daemon.branches import Branches
-from reconciler.daemon.cancelling import ask_to_end, is_being_sent
+from reconciler.daemon.cancelling import ask_to_end, is_being_sent, is_to_end
 from reconciler.daemon.connections import Connections
+from reconciler.daemon.progress_file import being_sent, read_progress
 from reconciler.daemon.recording import as_of, read_commands
 from reconciler.errors import NodeError, UsageError
 from reconciler.ids import NodeId
@@ -27,7 +29,8 @@ CANCEL_PATIENCE = 30.0
 
 WORKERS = 32
 
-SENDING = "it is being sent from this host: its sender tells how far it is, and records that at the end"
+SENDING = "it is being sent from this host, and has not begun on this node yet"
+GONE = "this was known last; its sender is gone, and the next pass completes the record"
 ELSEWHERE = "it is being sent from another host, or its sender is gone: then the next pass completes the record"
 
 
@@ -68,19 +71,28 @@ class Site(Protocol):
 def list_commands(site: Site) -> tuple[CommandRecord, ...]:
     """Give every command on record, newest first, as it stands by now."""
     base, _ = site.branches.in_force()
+    before = being_sent(
+        site.state_dir
+    )  # one that ends while we read has told us how far it came, or the record tells more
     tip = site.branches.look(base.desired).standing.tip
     now = site.clock()
-    found = [_as_far(site, as_of(each, now)) for each in read_commands(site.repository, tip)]
+    found = [_as_far(site, each, before, now) for each in read_commands(site.repository, tip)]
     return tuple(sorted(found, key=lambda each: (each.requested, each.id), reverse=True))
 
 
-def _as_far(site: Site, record: CommandRecord) -> CommandRecord:
-    """Say of what a record does not tell yet who knows more."""
+def _as_far(
+    site: Site, record: CommandRecord, before: Mapping[UUID, tuple[Invocation, ...]], now: datetime
+) -> CommandRecord:
+    """Take in what a sender on this host told meanwhile, and say of what nobody told who knows more."""
     if record.verdict.detail.ended:
         return record
-    why = SENDING if is_being_sent(site.state_dir, record.id) else ELSEWHERE
+    known = read_progress(site.state_dir, record.id) or before.get(record.id, ())
+    is_sent = record.id in before or is_being_sent(site.state_dir, record.id)
+    if not is_sent:
+        known = tuple(each if each.detail.ended else replace(each, reason=f"{each.reason}; {GONE}") for each in known)
+    record = as_of(record.with_invocations(known, cancelled=is_to_end(site.state_dir, record.id)), now)
     pending = (each for each in record.invocations if each.detail is Detail.PENDING and not each.reason)
-    return record.with_invocations(replace(each, reason=why) for each in pending)
+    return record.with_invocations(replace(each, reason=SENDING if is_sent else ELSEWHERE) for each in pending)
 
 
 def find_command(site: Site, command: str) -> CommandRecord:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import threading
 import time
 from collections.abc import Iterable
@@ -213,7 +214,8 @@ def test_a_cancel_ends_what_runs_and_what_waits(site: Site, fleet: Fleet) -> Non
         (record,) = records(site).values()
         assert record["Command"]["StatusDetails"] == "Pending"
         assert record["Command"]["Parameters"]["commands"][1].startswith("sleep 300")
-        assert "it is being sent from this host: its sender tells how far it is" in told(site, record)
+        wait_until(lambda: told(site, record).count("InProgress") == 2, "others are told what has begun")
+        assert told(site, record).count("it is being sent from this host, and has not begun on this node yet") == 2
         site.command(
             "cancel-command", "--command-id", record["Command"]["CommandId"], "--repo", str(site.repo), check=0
         )
@@ -232,6 +234,98 @@ def test_a_cancel_ends_what_runs_and_what_waits(site: Site, fleet: Fleet) -> Non
         "cancel-command", "--command-id", sent["Command"]["CommandId"], "--repo", str(site.repo), check=0
     )
     assert "has ended already: Cancelled" in again.stdout
+
+
+TWO_STEPS = f"""\
+schemaVersion: '2.2'
+mainSteps:
+- {{name: first, action: 'aws:runShellScript', inputs: {{runCommand: [echo one]}}}}
+- {{name: second, action: 'aws:runShellScript', inputs: {{runCommand: [echo so far, '{HELD_UP}', echo end]}}}}
+"""
+
+
+def asked(site: Site, *words: str) -> dict[str, Any]:
+    """What somebody else is told meanwhile."""
+    found: dict[str, Any] = json.loads(site.command(*words, "--repo", str(site.repo), "--format", "json").stdout)
+    return found
+
+
+def only_command(site: Site) -> dict[str, Any]:
+    (command,) = asked(site, "list-commands")["Commands"]
+    found: dict[str, Any] = command
+    return found
+
+
+def invocations(site: Site, command: str) -> dict[str, dict[str, Any]]:
+    found = asked(site, "list-command-invocations", "--command-id", command, "--details")["CommandInvocations"]
+    return {each["InstanceId"]: each for each in found}
+
+
+def test_others_are_told_how_far_a_command_is_and_nothing_that_is_not_known(site: Site, fleet: Fleet) -> None:
+    site.commit({"documents/Slow.yaml": TWO_STEPS})
+    away = nodes_yaml(fleet.nodes).split("---\n")[3].replace(f"Port: {fleet.nodes[3].port}\n", "Port: 9\n")
+    key = fleet.nodes[3].host_key_line.split(maxsplit=1)[1]
+    known = f"{fleet.known_hosts}[{fleet.nodes[3].address}]:9 {key}"
+    site.commit({"state/nodes/web.yaml": f"{nodes_yaml(fleet.nodes[:3])}---\n{away}", "state/known_hosts": known})
+    sender = site.start(
+        "send-command", *WEB, "--document-name", "Slow", "--max-concurrency", "3", "--repo", str(site.repo)
+    )
+    try:
+        wait_until(lambda: bool(asked(site, "list-commands")["Commands"]), "it is recorded")
+        command = only_command(site)["CommandId"]
+
+        def states() -> list[str]:
+            return [each["StatusDetails"] for _, each in sorted(invocations(site, command).items())]
+
+        wait_until(lambda: states() == ["InProgress"] * 3 + ["Pending"], "three have begun")
+        assert only_command(site)["StatusDetails"] == "InProgress"
+
+        def steps() -> list[str]:
+            return [each["StatusDetails"] for each in invocations(site, command)["web-01"]["CommandPlugins"]]
+
+        wait_until(lambda: steps() == ["Success", "InProgress"], "its steps are seen")
+        one = invocations(site, command)["web-01"]
+        assert [each["ResponseCode"] for each in one["CommandPlugins"]] == [0, -1]
+        assert (one["ResponseCode"], one["ExecutionEndDateTime"]) == (-1, None)
+        assert one["ExecutionStartDateTime"] is not None
+        step = ("get-command-invocation", "--command-id", command, "--instance-id", "web-01", "--plugin-name")
+        assert asked(site, *step, "first")["StandardOutputContent"] == "one\n"
+        wait_until(
+            lambda: asked(site, *step, "second")["StandardOutputContent"] == "so far\n", "what it wrote is there"
+        )
+        found = asked(site, *step, "second")
+        assert (found["Status"], found["InvocationStatus"]) == ("InProgress", "InProgress")
+        # What has ended is told before all have; the slot that it leaves goes to a node that is away.
+        let_go(fleet.nodes[1:2])
+        wait_until(lambda: states() == ["InProgress", "Success", "InProgress", "Delayed"], "one has ended, one is away")
+        assert only_command(site)["StatusReason"] == "running on 2 nodes; 1 of 4 have ended"
+        assert invocations(site, command)["web-04"]["ExecutionStartDateTime"] is None
+        # From another state folder nothing of it is known, and nothing is made up.
+        other = site.command(
+            "list-command-invocations",
+            "--command-id",
+            command,
+            "--repo",
+            str(site.repo),
+            state_dir=site.folder / "other",
+        )
+        assert other.stdout.count("Pending") == 4
+        assert "from another host, or its sender is gone" in other.stdout
+        assert len(records(site)) == 1
+        assert site.git("rev-list", "--count", "compliance") == "1"
+        # A sender that is killed leaves what was known last.
+        sender.kill()
+        assert sender.wait() == -signal.SIGKILL
+        wait_until(lambda: states() == ["InProgress", "Success", "InProgress", "Delayed"], "it is known still")
+        reason = invocations(site, command)["web-01"]["StatusReason"]
+        assert (
+            reason
+            == "running, at second; this was known last; its sender is gone, and the next pass completes the record"
+        )
+    finally:
+        sender.kill()
+        sender.wait()
+        let_go(fleet.nodes)
 
 
 SLOW_PACKAGE = """\

@@ -137,8 +137,14 @@ def test_a_client_that_leaves_or_dies_stops_nothing(
     site: Site, fleet: Fleet, daemon: subprocess.Popen[str], number: signal.Signals
 ) -> None:
     sender = begun(site, fleet, *WEB, *shell(HELD_UP), "--max-concurrency", "1")
+
+    def told() -> str:
+        return site.command("list-command-invocations", "--repo", str(site.repo), check=0).stdout
+
+    wait_until(lambda: told().count("InProgress") == 1, "others are told")
     sender.send_signal(number)
     assert sender.wait(60) == (130 if number is signal.SIGINT else -signal.SIGKILL)
+    assert told().count("InProgress") == 1
     let_go(fleet.nodes)
     wait_until(lambda: only_record(site)["Command"]["StatusDetails"] == "Success", "it is recorded as it ended")
     assert marks(fleet) == [1, 1, 1]
