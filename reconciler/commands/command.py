@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from uuid import UUID
 
 from reconciler.commands.request import MOST_BYTES, Request, stop_in_words
@@ -18,6 +17,7 @@ from reconciler.model.association import Association, Target
 from reconciler.model.desired import DesiredState
 from reconciler.model.document import Document
 from reconciler.model.node import Mode, least_intervening
+from reconciler.model.reading.spelling import did_you_mean
 from reconciler.plan.rates import error_threshold, in_flight_limit
 from reconciler.plan.run_id import command_subject
 from reconciler.targets.match import GROUP, TAG, TAG_KEY, TagIndex
@@ -177,8 +177,7 @@ def prepare(
 def _document(request: Request, desired: DesiredState) -> Document:
     versions = desired.documents.get(request.document)
     if versions is None:
-        near = get_close_matches(request.document, desired.documents, n=1, cutoff=0.7)
-        guess = f"; did you mean {near[0]}?" if near else ""
+        guess = did_you_mean(request.document, desired.documents)
         raise UsageError(f"InvalidDocument: there is no document {request.document} in documents/{guess}")
     document = versions.get(request.version)
     if document is None:
@@ -235,13 +234,16 @@ def _longest(rendered: Rendered) -> timedelta:
 def _nodes(request: Request, desired: DesiredState) -> tuple[NodeId, ...]:
     unknown = [name for name in request.instance_ids if name not in desired.nodes]
     if unknown:
-        raise UsageError(f"InvalidInstanceId: no node is called {', '.join(unknown)}; `reconciler nodes` lists them")
+        guess = did_you_mean(unknown[0], desired.nodes) if len(unknown) == 1 else ""
+        words = f"no node is called {', '.join(unknown)}{guess or '; `reconciler nodes` lists them'}"
+        raise UsageError(f"InvalidInstanceId: {words}")
     if request.instance_ids:
         return request.instance_ids
     groups = [value for target in request.targets if target.key == GROUP for value in target.values]
     gone = [name for name in groups if name not in desired.groups]
     if gone:
-        raise UsageError(f"InvalidTarget: there is no group {', '.join(gone)} in state/groups")
+        guess = did_you_mean(gone[0], desired.groups)
+        raise UsageError(f"InvalidTarget: there is no group {', '.join(gone)} in state/groups{guess}")
     return tuple(sorted(TagIndex(desired.nodes.values(), desired.groups).nodes(request.targets)))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ from reconciler.model.document import Document
 from reconciler.model.known import JsonValue
 from reconciler.model.reading.document_files import read_document_file
 from reconciler.model.reading.mistakes import Mistakes
+from reconciler.model.reading.spelling import did_you_mean, nearest
 from reconciler.problem import Gravity, Problem
 
 ENDINGS = (".yaml", ".yml", ".json")
+MOST_BESIDE = 500
+"""Files of a folder among which a misspelt one is looked for."""
 _QUOTE = "'\\''"
 """How a quote stands within a quoted word of sh."""
 
@@ -52,7 +56,7 @@ def judge_documents(paths: list[Path]) -> Iterator[Judged]:
         elif path.exists():
             yield judge_document(path)
         else:
-            raise UsageError(f"{path}: there is no such file or folder")
+            raise UsageError(f"{path}: there is no such file or folder{_file_like(path, ENDINGS)}")
 
 
 def _is_document(path: Path, root: Path) -> bool:
@@ -192,6 +196,20 @@ def _spellings(value: JsonValue) -> Iterator[str]:
             yield from (plain, compact_json(plain)[1:-1], repr(plain)[1:-1], plain.replace("'", _QUOTE))
 
 
+def _file_like(path: Path, endings: tuple[str, ...]) -> str:
+    """Guess which file or folder was meant, by those that lie where the path leads as far as it is right."""
+    folder = path.parent
+    try:
+        beside = [
+            each.name for each in islice(folder.iterdir(), MOST_BESIDE) if each.is_dir() or each.suffix in endings
+        ]
+    except OSError:
+        return _file_like(folder, ()) if folder != path else ""
+    stems = {Path(name).stem: name for name in beside}
+    guess = nearest(path.name, beside) or stems.get(nearest(path.stem, stems) or "")
+    return f"; did you mean {folder / guess}?" if guess else ""
+
+
 def is_named_by_file(named: str) -> bool:
     """Tell whether a document is named by its file, and not by its name."""
     path = Path(named)
@@ -204,7 +222,7 @@ def _meant(named: str, version: str, repo: Path) -> tuple[Document, DesiredState
     path = Path(named)
     if is_named_by_file(named):
         if not path.is_file():
-            raise UsageError(f"{named}: there is no such file")
+            raise UsageError(f"{named}: there is no such file{_file_like(path, ENDINGS)}")
         judged = judge_document(path)
         if judged.document is None:
             raise DesiredStateError(tuple(p for p in judged.problems if p.gravity is Gravity.ERROR))
@@ -213,10 +231,12 @@ def _meant(named: str, version: str, repo: Path) -> tuple[Document, DesiredState
         errors = tuple(p for p in problems if p.gravity is Gravity.ERROR)
         if errors:
             raise DesiredStateError(errors)
-        raise UsageError(f"{repo} is no state repository: name a file, or a checkout with --repo")
+        guess = _file_like(path, ENDINGS)
+        raise UsageError(f"{repo} is no state repository: name a file, or a checkout with --repo{guess}")
     versions = desired.documents.get(DocumentName(named))
     if versions is None:
-        raise UsageError(f"no document is named {named!r}: give one of documents/, a bundled one, or a file")
+        guess = did_you_mean(named, desired.documents) or _file_like(path, ENDINGS)
+        raise UsageError(f"no document is named {named!r}: give one of documents/, a bundled one, or a file{guess}")
     document = versions.get(version)
     if document is None:
         known = ", ".join(sorted(versions.versions, key=int))

@@ -15,6 +15,7 @@ from reconciler.documents.patterns import matches_whole
 from reconciler.model.desired import StoredParameter
 from reconciler.model.document import Parameter
 from reconciler.model.known import JsonValue
+from reconciler.model.reading.spelling import did_you_mean
 
 _NO_LIMIT = 2**31 - 1
 
@@ -30,7 +31,8 @@ def parameter_values(
     for name in sorted(given):
         if name not in declared:
             known = ", ".join(sorted(declared)) or "none"
-            raise RenderError(f"parameter {name} is not declared by the document (it declares: {known})")
+            guess = did_you_mean(name, declared)
+            raise RenderError(f"parameter {name} is not declared by the document (it declares: {known}){guess}")
     values: dict[str, JsonValue] = {}
     for name, parameter in declared.items():
         if name in given:

@@ -76,6 +76,33 @@ def test_a_file_that_is_not_there_is_a_wrong_call(host: Host) -> None:
     assert "there is no such file" in host.run("document", "validate", "nowhere.yaml", code=64).err
 
 
+@pytest.mark.parametrize(
+    ("named", "meant"),
+    [
+        pytest.param("documents/god.yaml", "documents/good.yaml", id="a letter left out"),
+        pytest.param("documents/good.yml", "documents/good.yaml", id="another ending"),
+        pytest.param("documents/Good", "documents/good.yaml", id="no ending"),
+        pytest.param("document/good.yaml", "documents", id="a folder"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["validate", "show", "run"])
+def test_a_misspelt_path_is_guessed(host: Host, verb: str, named: str, meant: str) -> None:
+    told = host.run("document", verb, str(host.folder / named), code=64).err
+    assert f"; did you mean {host.folder / meant}?" in told
+
+
+def test_a_misspelt_name_is_guessed(host: Host) -> None:
+    host.run("init", "fleet", code=0)
+    for verb in ("show", "run"):
+        told = host.run("document", verb, "AWS-RunShelScript", "--repo", "fleet", code=64).err
+        assert "; did you mean AWS-RunShellScript?" in told
+        wrong = ("--parameters", "nmae=x")
+        assert (
+            "; did you mean name?"
+            in host.run("document", verb, str(host.folder / "documents/good.yaml"), *wrong, code=64).err
+        )
+
+
 def test_a_document_without_an_ending_is_read_by_its_first_character(host: Host) -> None:
     (host.folder / "plain").write_text('\n {"schemaVersion": "2.2", "mainSteps": [{"name": "a", "action": "aws:x"}]}')
     host.run("document", "validate", str(host.folder / "plain"), code=0)

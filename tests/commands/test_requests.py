@@ -117,7 +117,13 @@ def test_what_ssm_refuses_is_refused_by_its_name(fields: dict[str, Any], said: s
         ({"parameters": ["nonsense=1"]}, "InvalidParameters: .*nonsense"),
         ({"parameters": []}, "InvalidParameters: .*commands"),
         ({"parameters": [json.dumps({"commands": ["x" * 70_000]})]}, "MaxDocumentSizeExceeded"),
-        ({"instance_ids": ["n1", "n9"]}, "InvalidInstanceId: no node is called n9"),
+        ({"document_name": "aws-runshellscript"}, r"InvalidDocument: .*; did you mean AWS-RunShellScript\?"),
+        ({"parameters": ["Commands=id"]}, r"InvalidParameters: .*; did you mean commands\?"),
+        ({"instance_ids": ["n1", "N2"]}, r"InvalidInstanceId: no node is called N2; did you mean n2\?"),
+        (
+            {"instance_ids": ["n1", "other"]},
+            "InvalidInstanceId: no node is called other; `reconciler nodes` lists them",
+        ),
         ({"targets": ["Key=resource-groups:Name,Values=db"]}, "InvalidTarget: there is no group db"),
     ],
 )

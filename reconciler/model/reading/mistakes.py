@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TypeAlias
 
+from reconciler.model.reading.spelling import nearest
 from reconciler.model.reading.values import Items, Scalar, Table, Value
 from reconciler.problem import Gravity, Problem
 
@@ -13,8 +13,6 @@ LONGEST_VALUE = 80
 
 MOST_PROBLEMS = 1000
 """In one file: nobody reads more, and a hostile file has a hundred thousand."""
-_MOST_KNOWN = 500
-"""Words among which a misspelt one is looked for: 10 microseconds each."""
 _LONGEST_CIRCLE = 20
 
 Place: TypeAlias = "Value | tuple[int, int]"
@@ -68,13 +66,7 @@ class Mistakes:
 
     def guess(self, word: str, known: Collection[str]) -> str | None:
         """Give what a misspelt word was most likely meant to be."""
-        if len(known) > _MOST_KNOWN or not self.patience.take_guess():
-            return None
-        folded = {name.lower(): name for name in known if len(name) <= LONGEST_VALUE}
-        if word.lower() in folded:
-            return folded[word.lower()]
-        close = get_close_matches(word.lower()[:100], folded, n=1, cutoff=0.7)
-        return folded[close[0]] if close else None
+        return nearest(word, known) if self.patience.take_guess() else None
 
     def did_you_mean(self, word: str, known: Collection[str]) -> str:
         """Give a remedy that names the nearest known word, or all of them where they are few."""
