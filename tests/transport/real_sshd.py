@@ -1,5 +1,6 @@
 """A real sshd on loopback, small enough to start for each test, and a pool that finds it."""
 
+import math
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
 from reconciler.ids import NodeId
 from reconciler.model.node import Node
@@ -159,6 +161,32 @@ def pinned(*sshds: tuple[str, Sshd]) -> KnownHosts:
 
 LONG = Patience(**dict.fromkeys(("connect", "greeting", "handshake", "login", "channel"), timedelta(seconds=60)))
 """What answers here answers within it, however long this machine stands still; tests of silence say what they wait for."""
+
+
+class Told(timedelta):
+    """A limit that is over when the test says so."""
+
+    over = False
+
+    def total_seconds(self) -> float:
+        return Seconds(self)
+
+
+class Seconds(float):
+    """As the end of such a limit, behind an instant; as one itself, beside a time that has passed."""
+
+    limit: Told
+
+    def __new__(cls, limit: Told) -> Self:
+        made = super().__new__(cls, 3600)
+        made.limit = limit
+        return made
+
+    def __radd__(self, instant: float) -> float:
+        return -math.inf if self.limit.over else math.inf
+
+    def __le__(self, passed: float) -> bool:
+        return self.limit.over
 
 
 def hurry(pool: ConnectionPool, *nodes: Node, limit: timedelta = timedelta(seconds=1)) -> None:

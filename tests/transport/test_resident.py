@@ -17,7 +17,7 @@ from reconciler.transport.loader import CUT_STATUS
 from reconciler.transport.pool import ConnectionPool
 from reconciler.transport.resident import Answering, told
 from tests.rollout.a_node import SHELLS
-from tests.transport.real_sshd import PoolMaker, Sshd, SshdMaker, pinned, wait_until
+from tests.transport.real_sshd import PoolMaker, Sshd, SshdMaker, Told, pinned, wait_until
 
 NONCE = "0123456789abcdef0123456789abcdef"
 LIBRARY = b"greet() {\n    printf 'hello %s\\n' \"$1\"\n}\n"
@@ -122,13 +122,18 @@ def test_a_program_for_which_none_is_begun_uses_the_one_that_is_there(sshd: Sshd
     assert opened == [1, 2, 2, 2]
 
 
-def test_what_has_begun_to_come_is_waited_for(warm: tuple[ConnectionPool, Node]) -> None:
+def test_what_has_begun_to_come_is_waited_for(warm: tuple[ConnectionPool, Node], tmp_path: Path) -> None:
     pool, node = warm
     with pool.connect(node) as session:
-        pieces = session.stream(
-            a_program("echo claimed; sleep 0.1; echo half; sleep 1; echo end\n", patience=timedelta(seconds=0.7))
-        )
-        assert b"".join(pieces) == b"claimed\nhalf\nend\n"
+        held_up = "until [ -e {0} ]; do sleep 0.05; done; echo {1}"
+        words = "; ".join(held_up.format(tmp_path / word, word) for word in ("half", "end"))
+        pieces = session.stream(a_program(f"echo claimed; {words}\n", patience=(patience := Told())))
+        assert next(pieces) == b"claimed\n"
+        (tmp_path / "half").touch()
+        assert next(pieces) == b"half\n"
+        patience.over = True
+        (tmp_path / "end").touch()
+        assert b"".join(pieces) == b"end\n"
 
 
 def test_what_a_program_says_first_comes_at_once(warm: tuple[ConnectionPool, Node], tmp_path: Path) -> None:

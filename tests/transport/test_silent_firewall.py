@@ -1,6 +1,5 @@
 """A firewall that forgets connections without a word: no reset, no answer, whoever waits on one waits for its limit alone."""
 
-import math
 import os
 import signal
 import socket
@@ -10,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
 
 import pytest
 
@@ -20,30 +18,7 @@ from reconciler.model.node import Node
 from reconciler.transport.keys import KeyDirectory
 from reconciler.transport.pool import ConnectionPool
 from reconciler.transport.ssh import connect_ssh
-from tests.transport.real_sshd import LONG, PoolMaker, SshdMaker, hurry, pinned
-
-
-class Told(timedelta):
-    """A limit that is over when the test says so."""
-
-    over = False
-
-    def total_seconds(self) -> float:
-        return Seconds(self)
-
-
-class Seconds(float):
-    """Behind an instant, the end of such a limit."""
-
-    limit: Told
-
-    def __new__(cls, limit: Told) -> Self:
-        made = super().__new__(cls, 3600)
-        made.limit = limit
-        return made
-
-    def __radd__(self, instant: float) -> float:
-        return -math.inf if self.limit.over else math.inf
+from tests.transport.real_sshd import LONG, PoolMaker, SshdMaker, Told, hurry, pinned
 
 
 @dataclass
