@@ -299,7 +299,15 @@ enter_run() {
 remove_run() { # never half: a folder without its `begun` would look like one that may still be started
     cd "$root/runs" || exit 0
     rm -rf ".old.$run"
-    mv "$run" ".old.$run" && rm -rf ".old.$run"
+    mv "$run" ".old.$run" 2>/dev/null || { printf 'absent\nend\n'; return; }
+    # A runner that stood still for long in making its `begun` may have written it behind our last look: it looks for the
+    # folder after that, and we for its name after the move, so that one of us sees the other.
+    if [ "${standing:-}" = unbegun ] && read -r by rest 2>/dev/null <".old.$run/begun" && [ "$by" != discarded ] &&
+        mv ".old.$run" "$run" && cd "$run"; then
+        report
+        return
+    fi
+    rm -rf ".old.$run"
     printf 'absent\nend\n'
 }
 mark_done() { # before anybody is told that it is not there: a start of it may still be on its way to us

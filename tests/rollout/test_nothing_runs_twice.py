@@ -10,10 +10,16 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.model.command import Program, Session
-from reconciler.rollout.node_programs import Order, acknowledge_program, forget_program, start_program
+from reconciler.rollout.node_programs import (
+    Order,
+    acknowledge_program,
+    discard_program,
+    forget_program,
+    start_program,
+)
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
-from reconciler.rollout.sight import Refusal, Sight, Standing
+from reconciler.rollout.sight import Refusal, Sight, Standing, read_report
 from tests.rollout.a_node import FLEET, MOTD, NODE, HomeNode, HomeSession, a_step, an_order, wait_for
 from tests.rollout.conftest import all_about, pids
 
@@ -205,6 +211,41 @@ def test_a_start_beside_its_cancel_runs_to_its_end_or_not_at_all(locked: HomeNod
             assert str(n) not in locked.bodies()
         else:
             assert sight.status in {"Cancelled", "NotStarted", ""}, sight
+
+
+def test_a_run_that_begins_while_it_is_removed_is_told_and_not_called_absent(node: HomeNode) -> None:
+    """Both stand still at the worst moment: the runner in making its `begun`, and who removes the run behind its last look."""
+    release, may_write, decided = node.home / "release", node.home / "may-write", node.home / "decided"
+    order = an_order(a_step(f"echo ran >>{node.log}; until [ -e {release} ]; do sleep 0.05; done\n"))
+    unspawned = start_program(order, become=False, wait=0, held={}).text.replace(
+        b'setsid sh "$runner"', b'true "$runner"'
+    )
+    with node.begin(unspawned) as process:
+        process.communicate()
+    runner = node.root / "runs" / order.run / "runner"
+    written = """printf '%s\\n' "$2" 2>/dev/null >"$1"\n    made="""
+    slowly = f'{{ until [ -e {may_write} ]; do pause 0.05; done; printf \'%s\\n\' "$2"; }} 2>/dev/null >"$1"\n    made='
+    text = runner.read_text()
+    assert text.count(written) == 1
+    runner.write_text(text.replace(written, slowly))
+    told = discard_program(order.run, become=False, held={}).text
+    moves = b'mv "$run" ".old.$run"'
+    assert told.count(moves) == 1
+    held_up = f"printf '' >{decided}; until [ -s {node.log} ]; do pause 0.05; done; ".encode()
+    with subprocess.Popen(node.command(runner)) as running:
+        wait_for(runner.with_name("begun"))
+        with node.begin(told.replace(moves, held_up + moves)) as removing:
+            wait_for(decided)
+            may_write.touch()
+            sight = read_report(removing.communicate()[0])
+        release.touch()
+        assert running.wait() == 0
+    assert isinstance(sight, Sight), sight
+    assert sight.standing is Standing.GOING, sight
+    found = start(HomeSession(node), order)
+    assert isinstance(found, Sight), found
+    assert found.standing is Standing.ENDED, found
+    assert node.bodies() == ["ran"]
 
 
 def test_an_association_run_cancelled_before_it_began_is_started_by_the_next_pass(node: HomeNode) -> None:

@@ -108,7 +108,7 @@ class TestNode:
         return None if found is None else int(str(found))
 
     def run(
-        self, argv: Sequence[str], *, stdin: str = "", check: bool = True, user: str = "root", timeout: float = 60.0
+        self, argv: Sequence[str], *, stdin: str = "", check: bool = True, user: str = "root", timeout: float = 240.0
     ) -> subprocess.CompletedProcess[str]:
         """Run a command inside the node, without ssh."""
         init = self.init
