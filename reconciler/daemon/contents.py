@@ -11,7 +11,7 @@ from reconciler.content.egress import Egress
 from reconciler.content.fetches import Fetches
 from reconciler.content.host_secrets import HostSecrets
 from reconciler.content.package_signers import PackageSigners
-from reconciler.content.resolve import MOST_ROUNDS, Committed, Found, ReadState, Resolver
+from reconciler.content.resolve import MOST_ROUNDS, Committed, Found, ReadState, Resolver, no_state
 from reconciler.content.store import Store
 from reconciler.ids import CommitId
 from reconciler.model.desired import DesiredState
@@ -30,12 +30,16 @@ class Contents:
         settings: HostSettings,
         read_file: Callable[[CommitId, str], bytes | None],
         clock: Callable[[], datetime],
+        *,
+        checkout: ReadState = no_state,
     ) -> None:
+        """Keep what is fetched below `folder`. `checkout` reads files where no commit is in force."""
         self._store = Store(folder)
         self._egress = Egress(allowed=settings.egress)
         self._secrets = HostSecrets(known={secret.name: secret for secret in settings.secrets})
         self._known_hosts = settings.known_hosts
         self._read_file = read_file
+        self._checkout = checkout
         self._fetches = Fetches()
         self._signers = PackageSigners(settings.package_signers, clock)
 
@@ -92,6 +96,6 @@ class Contents:
         """Give what reads files of the commit that `desired` is."""
 
         def read(path: str) -> bytes | None:
-            return None if desired.commit is None else self._read_file(desired.commit, path)
+            return self._checkout(path) if desired.commit is None else self._read_file(desired.commit, path)
 
         return read

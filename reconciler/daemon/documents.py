@@ -10,6 +10,7 @@ from reconciler.commands.request import MASK, looks_secret
 from reconciler.daemon.accepting import file_content, read_folder
 from reconciler.documents.compact_json import as_text, compact_json
 from reconciler.documents.content import NotFetched
+from reconciler.documents.downloads import MOST_CONTENT
 from reconciler.documents.error import RenderError
 from reconciler.documents.given import Given
 from reconciler.documents.interpolation import resolve_stored
@@ -134,13 +135,31 @@ class Meant:
     library: DesiredState
     content: bytes
     """The bytes of its file, where it was named by that; else none."""
+    checkout: Path | None = None
+    """Where what it may refer to was read; None: nothing was."""
+
+    def read(self, path: str) -> bytes | None:
+        """Give a file of the checkout; None where it is not there. Links are not followed out of it, as no commit's are."""
+        if self.checkout is None:
+            return None
+        file = self.checkout / path
+        try:
+            inside = file.resolve().is_relative_to(self.checkout.resolve())
+            return file.read_bytes() if inside and file.stat().st_size <= MOST_CONTENT else None
+        except OSError:
+            return None
 
 
 def find_document(named: str, version: str, repo: Path) -> Meant:
     """Find a document: a file, or a name in the checkout's library. Raises UsageError or DesiredStateError in words."""
     document, library = _meant(named, version, repo)
     content = file_content(Path(named)) if is_named_by_file(named) else b""
-    return Meant(document=document, library=library, content=content if isinstance(content, bytes) else b"")
+    return Meant(
+        document=document,
+        library=library,
+        content=content if isinstance(content, bytes) else b"",
+        checkout=repo if (repo / "state").is_dir() else None,
+    )
 
 
 def show_document(named: str, version: str, given: Given, repo: Path) -> Shown:

@@ -45,11 +45,14 @@ def run_here(
         nodes={THIS_MACHINE: node},
         documents=meant.library.documents,
         parameters=meant.library.parameters,
+        packages=meant.library.packages,
     )
     typed = Typed(document_name="AWS-Noop", instance_ids=(THIS_MACHINE,), parameters=parameters)
     with (
         tempfile.TemporaryDirectory(prefix="reconciler-") as outputs,
-        closing(Contents(Path(outputs, "content"), settings, lambda _commit, _path: None, _now)) as downloads,
+        closing(
+            Contents(Path(outputs, "content"), settings, lambda _commit, _path: None, _now, checkout=meant.read)
+        ) as downloads,
     ):
         command = downloads.settle(
             desired,

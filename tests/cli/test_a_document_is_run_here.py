@@ -1,11 +1,15 @@
 """document run on this machine: each step as it happens, the exit codes, and nothing left behind."""
 
+import hashlib
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +67,32 @@ def test_each_step_is_shown_and_success_is_0(site: Site) -> None:
     assert lines[-3:-1] == ["  | no end of line", "step last: Success, exit 0"]
     assert lines[-1].startswith("this-machine: Success, ")
     assert folders() == []
+
+
+def test_a_package_of_the_checkout_is_installed_and_removed(site: Site) -> None:
+    name, log = "document-run-try", site.folder / "log"
+    zipped = io.BytesIO()
+    with zipfile.ZipFile(zipped, "w") as archive:
+        for word in ("install", "uninstall"):
+            archive.writestr(f"{word}.sh", f"echo {word} >>{log}\n")
+    manifest = {
+        "schemaVersion": "2.0",
+        "version": "1.0",
+        "packages": {"_any": {"_any": {"_any": {"file": "a.zip"}}}},
+        "files": {"a.zip": {"checksums": {"sha256": hashlib.sha256(zipped.getvalue()).hexdigest()}}},
+    }
+    site.write({"state/fleet.yaml": "Fleet: example\n", f"packages/{name}/1.0/manifest.json": json.dumps(manifest)})
+    (site.repo / f"packages/{name}/1.0/a.zip").write_bytes(zipped.getvalue())
+    root = Path("/var/lib/reconciler" if os.geteuid() == 0 else "~/.local/state/reconciler").expanduser()
+    try:
+        for action in ("Install", "Uninstall"):
+            done = site.command(
+                "document", "run", "AWS-ConfigureAWSPackage", "--parameters", f"action={action},name={name}", check=0
+            )
+            assert "step configurePackage: Success, exit 0" in done.stdout, done.stdout
+        assert log.read_text() == "install\nuninstall\n"
+    finally:
+        shutil.rmtree(root / "packages" / name, ignore_errors=True)
 
 
 def test_a_failure_is_2_and_json_is_one_document(site: Site) -> None:
