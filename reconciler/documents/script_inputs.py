@@ -13,13 +13,12 @@ from typing import Self
 from reconciler.documents.compact_json import as_text
 from reconciler.documents.error import InputError
 from reconciler.model.known import JsonValue
+from reconciler.model.reading.flow_lints import LEAST_TIMEOUT, MOST_TIMEOUT, SECONDS
 
 DEFAULT_TIMEOUT = timedelta(hours=1)
-LEAST_TIMEOUT, MOST_TIMEOUT = 5, 172800
-"""Seconds; SSM's agent takes anything else for an hour, without a word."""
+"""SSM's agent takes anything that is no number of seconds in its range for an hour, without a word."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d*)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +64,7 @@ def _lines(value: JsonValue) -> tuple[str, ...]:
 
 def read_timeout(value: JsonValue) -> timedelta:
     """Read `timeoutSeconds`; what is no number of seconds in the range is an hour. SSM: ValidateExecutionTimeout."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+    if isinstance(value, str) and SECONDS.fullmatch(value.strip()):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return DEFAULT_TIMEOUT

@@ -168,6 +168,67 @@ def test_a_step_that_will_fail_or_do_nothing_is_told(steps: str, words: str) -> 
     assert said[0].startswith("lint: Doc.yaml:3:") or "Doc.yaml:3:" in said[0]
 
 
+PRECONDITION = (
+    "- {{name: a, action: 'aws:runShellScript', precondition: {{StringEquals: {}}}, inputs: {{runCommand: [id]}}}}\n"
+)
+FLOW = "- {{name: a, action: 'aws:runShellScript', inputs: {{runCommand: [id], {}}}}}\n- {{name: b, action: 'aws:psModule'}}\n"
+PASTED = "- {{name: a, action: 'aws:runShellScript', inputs: {{runCommand: ['echo {}']}}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (PRECONDITION.format("[platformType, Linux, x]"), "exactly two different texts: the step will fail"),
+        (PRECONDITION.format("platformType"), "exactly two different texts: the step will fail"),
+        (PRECONDITION.format("[Linux, Linux]"), "exactly two different texts: the step will fail"),
+        (PRECONDITION.format("[platformType, [Linux]]"), "exactly two different texts: the step will fail"),
+        (PRECONDITION.format("['{{ platformType }}', Linux]"), "neither text holds a parameter of the document"),
+        (PRECONDITION.format("['{{ Action }}', Linux]"), "neither text holds a parameter of the document"),
+        (PRECONDITION.format("[platformType, '{{ action }}']"), "platformType cannot be compared with a parameter"),
+        (PRECONDITION.format("['{{ ssm:x }}', Linux]"), "a stored parameter cannot be compared"),
+        (PRECONDITION.format("[platformType, Linus]"), "skipped everywhere (met: Linus); did you mean Linux?"),
+        (FLOW.format("timeoutSeconds: 3"), "3600 counts instead (met: 3)"),
+        (FLOW.format("TimeoutSeconds: 0x10"), "3600 counts instead (met: 0x10)"),
+        (FLOW.format("timeoutSeconds: 172801"), "3600 counts instead (met: 172801)"),
+        (FLOW.format("onFailure: Exit"), "this has no effect (met: Exit); did you mean exit?"),
+        (FLOW.format("onSuccess: successAndExit"), "onSuccess knows exit: this has no effect"),
+        (FLOW.format("onfailure: exit"), "it has no effect (met: onfailure); did you mean onFailure?"),
+        (FLOW.format("finallyStep: true"), "finallyStep counts in the last step alone"),
+        (PASTED.format("{{ actoin }}"), "it stays as it stands (met: echo {{ actoin }}); did you mean action?"),
+        (PASTED.format("{{Action}}"), "did you mean action?"),
+    ],
+)
+def test_what_decides_about_a_step_and_does_not_read_is_told(steps: str, words: str) -> None:
+    action = "parameters: {action: {type: String, default: x, allowedPattern: x}}"
+    document, said = read(f"schemaVersion: '2.2'\n{action}\nmainSteps:\n{steps}")
+    assert document is not None
+    assert [words in each for each in said] == [True], said
+    assert "Doc.yaml:4:" in said[0]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        *(
+            PRECONDITION.format(f"[{each}]")
+            for each in ("platformType, linux", "MACOS, platformType", "'{{ action }}', ''")
+        ),
+        *(
+            FLOW.format(each)
+            for each in ("timeoutSeconds: '5'", "timeoutSeconds: 172800.5", "timeoutSeconds: '{{ action }}'")
+        ),
+        *(
+            FLOW.format(each)
+            for each in ("onFailure: successAndExit", "onSuccess: exit", "finallyStep: false", "onFailure: ''")
+        ),
+        *(PASTED.format(each) for each in ("{{ .Names }}", "{{ inventory_hostname }}", "{{ item }}", "{{ action }}")),
+    ],
+)
+def test_what_decides_about_a_step_and_reads_is_not_told(steps: str) -> None:
+    action = "parameters: {action: {type: String, default: x, allowedPattern: x}}"
+    assert read(f"schemaVersion: '2.2'\n{action}\nmainSteps:\n{steps}")[1] == []
+
+
 def test_steps_that_are_right_are_not_told() -> None:
     steps = STEP.format("{RunCommand: '{{ p }}'}") + "- {name: b, action: 'aws:psModule', inputs: {id: x}}\n"
     text = f"schemaVersion: '2.2'\nparameters: {{p: {{type: StringList}}}}\nmainSteps:\n{steps}"

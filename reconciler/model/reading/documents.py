@@ -12,6 +12,7 @@ from reconciler.ids import Digest, DocumentName
 from reconciler.model.document import Document, Parameter, Step
 from reconciler.model.java_pattern import PatternError, PatternTooLarge, from_java
 from reconciler.model.known import JsonValue
+from reconciler.model.reading.flow_lints import lint_flow
 from reconciler.model.reading.injection import lint_injections
 from reconciler.model.reading.mistakes import Mistakes
 from reconciler.model.reading.pasted_lists import lint_pasted_lists
@@ -68,6 +69,7 @@ def read_document(value: Value, data: bytes, name: DocumentName, version: str, m
     if not fits:
         return None
     lint_steps(value, mistakes)
+    lint_flow(value, parameters, mistakes)
     lint_injections(value, parameters, mistakes)
     lint_pasted_lists(value, parameters, mistakes)
     return Document(
