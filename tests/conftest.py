@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from tests.support.left_behind import child_processes
 from tests.support.node_root import NodesUnavailable, cache_directory, ensure_root
 from tests.support.nodes import Fleet, start_fleet
+from tests.support.patience import be_patient
 from tests.support.requirements import skip_or_fail
 from tests.support.ssh_node import SshAddress, ssh_node
 
@@ -29,6 +30,7 @@ os.environ["RECONCILER_TEST_CACHE"] = str(cache_directory())
 # An example may take as long as it takes: on a machine with other work, time says nothing about what is tested.
 settings.register_profile("no clock", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clock")
+be_patient()
 
 _KEPT = frozenset({"RECONCILER_TEST_CACHE"})
 _FOREIGN = ("GIT_", "SSH_", "XDG_", "RECONCILER_")

@@ -15,6 +15,7 @@ from reconciler.model.outcome import Outcome
 from reconciler.rollout.node_programs import OUTPUT_CAP
 from tests.support.login_shells import lend_shell
 from tests.support.nodes import Fleet, NodeSpec, TestNode, start_fleet
+from tests.support.patience import STEP
 from tests.support.site import APPEND_DOCUMENT, MOTD, Site, bodies
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(600)]
@@ -191,7 +192,7 @@ TROUBLES = (
     Trouble(
         name="frozen",
         prepare=lambda node: node.freeze(),
-        words="accepts connections but sent no SSH greeting within 10 s",
+        words=f"accepts connections but sent no SSH greeting within {STEP.total_seconds():g} s",
     ),
     Trouble(name="sshd-restarts", body=("kill $(cat /run/sshd.pid)", "pkill -KILL -f '^sshd: ops' || :", "sleep 1")),
     Trouble(name="background", body=("sleep 9876 &", "echo begun"), check=child_lives),

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO
 
 import reconciler
+from tests.support.patience import be_patient
 
 _ROOT = Path(__file__).parents[2]
 
@@ -93,6 +94,7 @@ def _load() -> None:
     for module in pkgutil.walk_packages(reconciler.__path__, "reconciler."):
         if module.name != "reconciler.__main__":
             importlib.import_module(module.name)
+    be_patient()
     gc.collect()
     gc.freeze()
 
