@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +12,11 @@ from reconciler.errors import LeaseLost, SettingsError
 
 _WRITER = "writer.lock"
 _DAEMON = "daemon.lock"
+
+_PATIENCE = 10.0
+"""Seconds to wait for what a process that is gone had just begun: a fork of it has the lock until it becomes another program."""
+_LOOK_AGAIN = 0.02
+_PROCESS = re.compile(r", process (\d{1,10})\Z", re.ASCII)
 
 
 @contextmanager
@@ -79,7 +86,28 @@ def _holding(state_dir: Path, name: str, what: str, does: str) -> Iterator[None]
 
 
 def _take(lock: int, state_dir: Path, does: str) -> None:
+    ends = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            name = _name(lock)
+            gone = _is_gone(name)
+            if not gone or time.monotonic() >= ends:
+                left = " (it is gone; what it began holds the lock: end that)" if gone else ""
+                raise LeaseLost(f"{name}{left}, {does} from the state folder {state_dir} already") from exc
+        time.sleep(_LOOK_AGAIN)
+
+
+def _is_gone(name: str) -> bool:
+    """Tell whether the process that left its name is no more; one that left none counts as alive."""
+    found = _PROCESS.search(name)
+    if found is None:
+        return False
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        raise LeaseLost(f"{_name(lock)}, {does} from the state folder {state_dir} already") from exc
+        os.kill(int(found[1]), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        return False
+    return False
