@@ -20,7 +20,7 @@ from reconciler.drift.patched import PatchBooks, PatchSurvey
 from reconciler.drift.patches import PatchSurveyor, with_installed, with_patches
 from reconciler.drift.recheck import recheck
 from reconciler.drift.recollection import Basis
-from reconciler.drift.refreshes import with_refreshes
+from reconciler.drift.refreshes import with_refreshes, with_sources
 from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.collect import Collected, collect
 from reconciler.inventory.latecomers import Latecomers
@@ -131,9 +131,17 @@ def reconcile(
     """Bring the nodes asked for one pass closer to what is desired; what woke us up is not our business."""
     desired = base.desired
     books = books or PatchBooks()
+    patched = _asked_of(base)
+    reported = books.reported
+    questions = with_sources(
+        base.questions,
+        patched,
+        desired,
+        lambda node: held[node].facts if node in held else reported.get(node),
+    )
     before = collect(
         [desired.nodes[node] for node in asked.nodes],
-        with_refreshes(base.questions, _asked_of(base), desired, held, world.clock()),
+        with_refreshes(questions, patched, desired, held, world.clock()),
         world.connect,
         before=held,
         clock=world.clock,
@@ -224,7 +232,7 @@ def reconcile(
         world.latecomers.touched(touched)
     again = collect(
         [desired.nodes[node] for node in touched],
-        base.questions,
+        questions,
         world.connect,
         before=before,
         afresh=True,

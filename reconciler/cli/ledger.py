@@ -126,14 +126,14 @@ def _shown(facts: "Mapping[NodeId, Facts]") -> "Iterator[Patch]":
     """Give every version that a node's committed facts show; a node whose facts do not read shows none."""
     from reconciler.model.known import Known
     from reconciler.model.patch_lines import PatchTable
-    from reconciler.patching.from_facts import READ, NodeMemory, node_patches
+    from reconciler.patching.from_facts import READ, SOURCED, NodeMemory, node_patches
 
     table = PatchTable()
     for found in facts.values():
-        told = {name: found.sections[name] for name in READ if name in found.sections}
+        told = {name: found.sections[name] for name in (*READ, *SOURCED) if name in found.sections}
         patches = node_patches(told, table, NodeMemory())
         if isinstance(patches, Known):
-            yield from patches.value.available
+            yield from (*patches.value.available, *patches.value.sourced)
 
 
 def _read(paths: list[Path]) -> "Mapping[tuple[str, str], datetime]":

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from reconciler.drift.refreshes import with_refreshes
+from reconciler.drift.refreshes import with_refreshes, with_sources
 from reconciler.errors import NodeError
 from reconciler.foreign_text import Sink, fit
 from reconciler.ids import NodeId
@@ -32,6 +32,7 @@ from reconciler.patching.ledger import Ledger
 from reconciler.patching.look import NodeLook, look_at_node
 from reconciler.patching.orders import order_of
 from reconciler.patching.since_boot import booted_at, brought
+from reconciler.patching.sources import gone_from
 
 WORKERS = 16
 """Nodes that are asked at once: a list of packages is some 200 KB."""
@@ -77,7 +78,10 @@ def _facts_of(request: PatchRequest, node: Node, desired: DesiredState, connect:
             first = ask(session, node, questions[node.id], only=frozenset({"os", "metadata"}))
     except NodeError as error:
         return Facts(node=node.id, unreachable=str(error))
-    asked = with_refreshes(questions, {node.id: (request,)}, desired, {node.id: first}, now)
+    patched, held = {node.id: (request,)}, {node.id: first}
+    asked = with_refreshes(
+        with_sources(questions, patched, desired, lambda _: first.facts), patched, desired, held, now
+    )
     return collect([node], asked, connect)[node.id].facts
 
 
@@ -101,7 +105,9 @@ def order_for(
     if isinstance(look, Unknown):
         return look
     shown = look.value.patches
-    before = replace(shown, available=(), gone=remembered(known, PatchTable()).gone)
+    grounds = look.value.judge.grounds
+    dropped = remembered(known, PatchTable()).gone
+    before = replace(shown, available=(), gone=gone_from(dropped, grounds.baseline, grounds.product, shown.fetched))
     gone = remember_gone(before, shown, now=now, kept=books.kept)
     order = order_of(request, replace(shown, gone=gone), look.value.judge)
     if request.operation is Operation.INSTALL or request.end_if_nothing:

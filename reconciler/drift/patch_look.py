@@ -22,7 +22,7 @@ from reconciler.model.patch_request import Operation, PatchRequest
 from reconciler.patching.approval import ApprovalStatus
 from reconciler.patching.doubts import scan_doubts
 from reconciler.patching.evidence import scan_evidence
-from reconciler.patching.from_facts import READ, NodeMemory, gone_text, node_patches, remembered
+from reconciler.patching.from_facts import NodeMemory, gone_text, node_patches, remembered, sections_of
 from reconciler.patching.gone import remember_gone
 from reconciler.patching.ledger import key_of
 from reconciler.patching.needed_files import NeededFile, needed_files
@@ -31,7 +31,7 @@ from reconciler.patching.node_patches import Gone, NodePatches
 from reconciler.patching.orders import order_of
 from reconciler.patching.products import operating_system, product
 from reconciler.patching.since_boot import booted_at, brought
-from reconciler.patching.sources import offered, sources_for
+from reconciler.patching.sources import from_sources, gone_from, is_own, offered, sources_for
 from reconciler.patching.states import Judge, PatchRow, PatchState, judge_rows
 from reconciler.patching.stream import RowStream
 from reconciler.patching.versions import COMPARE_LABELS
@@ -92,7 +92,7 @@ class PatchLook:
     reader: Reader
     streams: dict[tuple[int, Family, str], RowStream] = field(default_factory=dict)
     """By judge (which `judges` keeps), family and machine."""
-    narrowed: dict[tuple[int, int], tuple[Rows, Rows, tuple[Patch, ...]]] = field(default_factory=dict)
+    narrowed: dict[tuple[int, int, int], tuple[Rows, Rows, Rows, tuple[Patch, ...]]] = field(default_factory=dict)
     """By list of offers and judge: what the sources of its baseline offer of it."""
 
     def node(self, node: Node, facts: Facts, requests: Mapping[AssociationName, PatchRequest | None]) -> Found | None:
@@ -114,7 +114,7 @@ class PatchLook:
             for view in views
             if judged[view.association] is None
         }
-        told = self.reader.told({name: facts.section(name) for name in READ})
+        told = self.reader.told(sections_of(facts))
         why = told.why if isinstance(told, Unknown) else ""
         if isinstance(told, Known) and len(unjudged) < len(views):
             looks = [(view, judge) for view in views if (judge := judged[view.association]) is not None]
@@ -172,8 +172,7 @@ class PatchLook:
         waiting = self._waiting(known, told, facts)
         memory = NodeMemory(gone=gone, installed_without_reboot=waiting, booted_at=booted_at(facts, self.now))
         found: dict[AssociationName | None, Observed[Patched]] = {
-            view.association: Known(self._patched(view, judge, facts, *self._offered(told, memory, judge), known))
-            for view, judge in looks
+            view.association: self._judged(view, judge, facts, told, memory, known) for view, judge in looks
         }
         return _found_of(
             Found(
@@ -185,6 +184,14 @@ class PatchLook:
             ),
             {**found, **unjudged},
         )
+
+    def _judged(
+        self, view: "_View", judge: Judge, facts: Facts, told: Told, memory: NodeMemory, known: NodeHistory
+    ) -> Observed[Patched]:
+        """Judge by one baseline what its sources offer, or the node's own lists."""
+        if told.sources_problem and sources_for(judge.grounds.baseline, judge.grounds.product):
+            return Unknown(told.sources_problem)
+        return Known(self._patched(view, judge, facts, *self._offered(told, memory, judge), known))
 
     def _patched(
         self, view: "_View", judge: Judge, facts: Facts, told: Told, memory: NodeMemory, known: NodeHistory
@@ -227,30 +234,32 @@ class PatchLook:
     def _offered(self, told: Told, memory: NodeMemory, judge: Judge) -> tuple[Told, NodeMemory]:
         """Give what a node is shown and what is gone there, without what the sources of a baseline do not offer."""
         by = judge.grounds.baseline, judge.grounds.product
+        memory = replace(memory, gone=gone_from(memory.gone, *by, told.fetched))
         if not sources_for(*by):
             return told, memory
-        key = (id(told.available), id(judge))
+        key = (id(told.available), id(told.sourced_rows), id(judge))
         if key not in self.narrowed:
-            patches = offered(told.patches, *by)
+            patches = offered(told.every_patch, *by, told.fetched)
             by_row: dict[str, list[JsonValue]] = {}
             for patch in patches:
                 by_row.setdefault(patch.id, []).append(patch_line(patch))
             lines: Rows = {**by_row}
             # The rows are held as well: as long as they are, no others have their identity.
-            self.narrowed[key] = told.available, lines, patches
-        _, available, patches = self.narrowed[key]
-        gone = tuple(one for one in memory.gone if offered([one.patch], *by))
-        return replace(told, available=available, patches=patches), replace(memory, gone=gone)
+            self.narrowed[key] = told.available, told.sourced_rows, lines, patches
+        _, _, available, patches = self.narrowed[key]
+        return replace(told, available=available, patches=patches, sourced=()), memory
 
     def _rows(self, facts: Facts, told: Told, judge: Judge, memory: NodeMemory) -> Iterable[PatchRow]:
         """Judge every row: alike ones of the fleet once, but on nodes whose phase decides."""
         if told.is_phased:
-            whole = node_patches({name: facts.section(name) for name in READ}, self.table, memory)
+            whole = node_patches(sections_of(facts), self.table, memory)
             if isinstance(whole, Unknown):
                 raise ValueError(whole.why)
             by = judge.grounds.baseline, judge.grounds.product
-            patches = offered(whole.value.available, *by) if sources_for(*by) else whole.value.available
-            return judge_rows(replace(whole.value, available=patches), judge)
+            patches = from_sources(whole.value, *by) if sources_for(*by) else whole
+            if isinstance(patches, Unknown):
+                raise ValueError(patches.why)
+            return judge_rows(patches.value, judge)
         key = (id(judge), told.family, told.native)
         if key not in self.streams:
             self.streams[key] = RowStream(judge, self.table, family=told.family, native=told.native)
@@ -311,7 +320,7 @@ class PatchLook:
     def _until(self, told: Told, gone: Sequence[Gone], judge: Judge) -> datetime:
         """Give when the next wait is over, or the next day comes, with which entries of lists end."""
         today = judge.grounds.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        return min(judge.until((*told.patches, *(one.patch for one in gone))), today + timedelta(days=1))
+        return min(judge.until((*told.every_patch, *(one.patch for one in gone))), today + timedelta(days=1))
 
     def _doubts(self, facts: Facts, judge: Judge) -> tuple[str, ...]:
         evidence = scan_evidence(facts.sections, product=judge.grounds.product, now=self.now)
@@ -321,30 +330,43 @@ class PatchLook:
         return (*doubts, self.clock) if self.clock else doubts
 
     def _gone(self, known: NodeHistory, told: Told, node: NodeId) -> tuple[Gone, ...]:
-        """Hold what its lists show now against what they were last reported to show."""
-        before = self._shown_before(node, told)
+        """Hold what its lists show now against what they were last reported to show; those of sources by themselves."""
         kept = remembered(known, self.table).gone
-        shown = {key_of(patch) for patch in told.patches} if before or kept else set()
-        if all(key_of(patch) in shown for patch in (*before, *(one.patch for one in kept))):
+        of_own = tuple(one for one in kept if is_own(one.patch))
+        before = self._shown_before(node, told.family, "available", "notices", told.available)
+        own = self._dropped(told, before, of_own, told.patches)
+        # What is not asked for any more, or cannot be read, has dropped nothing.
+        of_sources = tuple(one for one in kept if not is_own(one.patch))
+        if told.sources_problem:
+            return (*own, *of_sources)
+        before = self._shown_before(node, told.family, "source_offers", "source_notices", told.sourced_rows)
+        asked = [patch for patch in before if all(index.source in told.fetched for index in patch.indexes)]
+        return (*own, *self._dropped(told, tuple(asked), of_sources, told.sourced))
+
+    def _dropped(
+        self, told: Told, before: tuple[Patch, ...], kept: tuple[Gone, ...], shown: tuple[Patch, ...]
+    ) -> tuple[Gone, ...]:
+        keys = {key_of(patch) for patch in shown} if before or kept else set()
+        if all(key_of(patch) in keys for patch in (*before, *(one.patch for one in kept))):
             return ()
         now_shown = NodePatches(
-            family=told.family, installed=told.every_installed(), available=told.patches, native=told.native
+            family=told.family, installed=told.every_installed(), available=shown, native=told.native
         )
         return remember_gone(
             replace(now_shown, available=before, gone=kept), now_shown, now=self.now, kept=self.books.kept
         )
 
-    def _shown_before(self, node: NodeId, told: Told) -> tuple[Patch, ...]:
-        """Give what its lists were last reported to show; nothing where they show the same, or that does not read."""
+    def _shown_before(
+        self, node: NodeId, family: Family, section: str, beside: str, shown: Mapping[str, JsonValue]
+    ) -> tuple[Patch, ...]:
+        """Give what lists were last reported to show; nothing where they show the same, or that does not read."""
         reported = self.books.reported.get(node)
         sections = {} if reported is None else reported.sections
-        available, notices = sections.get("available"), sections.get("notices")
-        if not isinstance(available, Known) or _are_the_same(available.value, told.available):
+        offers, notices = sections.get(section), sections.get(beside)
+        if not isinstance(offers, Known) or _are_the_same(offers.value, shown):
             return ()
         try:
-            return self.reader.offers(
-                told.family, available.value, notices.value if isinstance(notices, Known) else {}
-            )[0]
+            return self.reader.offers(family, offers.value, notices.value if isinstance(notices, Known) else {})[0]
         except ValueError:
             return ()
 

@@ -5,13 +5,13 @@ where a row is looked at for itself.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.ids import PatchId
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.patch import Family, Installed, Patch
 from reconciler.model.patch_lines import PatchTable, read_installed
-from reconciler.patching.from_facts import check_versions, family_of, lines_of_row, native_arch
+from reconciler.patching.from_facts import check_versions, family_of, lines_of_row, native_arch, sourced_of
 from reconciler.patching.phase import is_phased
 
 Rows = Mapping[str, JsonValue]
@@ -30,7 +30,19 @@ class Told:
     patches: tuple[Patch, ...]
     """Everything on offer."""
     is_phased: bool
-    """Whether some of it is for some machines only, so far."""
+    """Whether some of it, or of what sources show, is for some machines only, so far."""
+    sourced: tuple[Patch, ...] = ()
+    """What sources of baselines show: it counts for baselines that name them, and for no others."""
+    sourced_rows: Rows = field(default_factory=dict)
+    fetched: frozenset[str] = frozenset()
+    """`PatchSource.id` of those sources."""
+    sources_problem: str = ""
+    """Why nobody knows what they show; empty: it is known."""
+
+    @property
+    def every_patch(self) -> tuple[Patch, ...]:
+        """Everything that any baseline may judge."""
+        return (*self.patches, *self.sourced) if self.sourced else self.patches
 
     def installed_rows(self, key: PatchId) -> tuple[Installed, ...]:
         """Give what is installed of one row. Raises ValueError on a line that does not read."""
@@ -79,6 +91,8 @@ class Reader:
             return Unknown(f"notices: {notices.why}")
         try:
             patches, phased = self.offers(family, found["available"], notices.value)
+            others = sourced_of(sections)
+            sourced, also_phased = self.offers(family, others.offers, others.notices) if others.offers else ((), False)
         except ValueError as exc:
             return Unknown(f"its packages do not read: {exc}")
         return Known(
@@ -88,7 +102,11 @@ class Reader:
                 installed=found["installed"],
                 available=found["available"],
                 patches=patches,
-                is_phased=phased,
+                is_phased=phased or also_phased,
+                sourced=sourced,
+                sourced_rows=others.offers,
+                fetched=others.fetched,
+                sources_problem=others.problem,
             )
         )
 

@@ -24,7 +24,7 @@ from reconciler.model.patch_lines import PatchTable
 from reconciler.model.patch_order import PatchOrder
 from reconciler.model.patch_request import PatchRequest
 from reconciler.patching.clock import ClockReadings, trusted_now
-from reconciler.patching.from_facts import READ, family_of
+from reconciler.patching.from_facts import READ, SOURCED, family_of, sections_of
 from reconciler.patching.install_report import read_install_report
 from reconciler.patching.ledger import Ledger, LedgerFinding, with_sightings
 
@@ -145,8 +145,8 @@ class PatchSurveyor:
 
 def _offers(reader: Reader, facts: Facts) -> Iterable[Patch]:
     """Give what a node's lists show; nothing where a line of them does not read: its rows are Unknown then, too."""
-    found = reader.told({name: facts.section(name) for name in READ})
-    return found.value.patches if isinstance(found, Known) else ()
+    found = reader.told(sections_of(facts))
+    return found.value.every_patch if isinstance(found, Known) else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +172,7 @@ def _things(
 ) -> _Things:
     known = history.nodes.get(facts.node) or NodeHistory(node=facts.node)
     told = () if facts.unreachable is not None else (facts, reported)
-    sections = tuple(None if one is None else one.sections.get(name) for one in told for name in READ)
+    sections = tuple(None if one is None else one.sections.get(name) for one in told for name in (*READ, *SOURCED))
     return _Things(
         sections=sections,
         requests=requests,

@@ -16,6 +16,52 @@ SOURCES: Final = "/etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/
 CONFIGURATION: Final = "/etc/apt/apt.conf /etc/apt/apt.conf.d/*"
 RELEASES: Final = f"{LISTS}/*Release {LISTS}/*Release.gpg"
 
+INDEX: Final = r"""
+if ! command -v apt-get >/dev/null; then apt_index='unknown apt is not installed: the patches of other package managers cannot be read yet'
+elif x=$(apt-get indextargets $o -o Dir::State::lists=/nonexistent/ -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= --no-release-info \
+  --format 'T|$(REPO_URI)|$(FILENAME)|$(COMPONENT)|$(ARCHITECTURE)|$(RELEASE)|$(SOURCESENTRY)' 'Created-By: Packages' 2>&1 </dev/null); then
+  apt_index=indexes
+  set -f; IFS=$NL
+  for l in $x; do
+    case $l in 'T|'*'|/nonexistent/'*) ;; *) continue;; esac
+    f=${l##*'|/nonexistent/'} e=-
+    p=$L${f%%'|'*}
+    for z in '' .lz4 .xz .gz .zst .bz2 .lzma; do
+      [ -f "$p$z" ] || continue
+      e=?; [ -r "$p$z" ] && e=+ apt_lists="$apt_lists$p$z$NL"
+      break
+    done
+    apt_index="$apt_index${NL}T|$e|$f"
+    l=${l%%'|/nonexistent/'*} l=${l#'T|'} p=${l#*://}; z=${p%%/*}
+    case $l in *[?#'|']*) ;; http://*|https://*) apt_urls="$apt_urls${NL}A|$f|${l%%://*}://${z##*@}${p#"$z"}";; esac
+  done
+  unset IFS; set +f
+  for p in "$L"*Release.gpg; do [ -f "$p" ] && apt_index="$apt_index${NL}G|${p##*/}"; done
+  x=$(grep -a -H -E '^(Origin|Label|Suite|Codename|Date|Valid-Until):' "$L"*Release 2>/dev/null </dev/null)
+  apt_index="$apt_index$NL$x"
+  n=$#
+  while [ "$n" -gt 0 ]; do p=$1; shift; n=$((n-1)); [ -f "$p" ] && set -- "$@" "$p"; done
+  if [ $# -gt 0 ] && grep -q -i trusted "$@" 2>/dev/null </dev/null; then
+    x=$(awk 'FNR == 1 { n = 0; b = 1 }
+      FILENAME ~ /\.sources$/ {
+        if ($0 ~ /^[ \t]*$/) { b = 1; next }
+        if ($0 ~ /^#/) next
+        if (b) { n++; b = 0 }
+        if (tolower($1) == "trusted:") print "O|" FILENAME ":" n "|" tolower($2)
+        next
+      }
+      /^[ \t]*deb[ \t]*\[/ && match($0, /[[ \t]trusted=[a-zA-Z]+/) { print "O|" FILENAME ":" FNR "|" tolower(substr($0, RSTART + 9, RLENGTH - 9)) }
+    ' "$@" 2>/dev/null </dev/null)
+    apt_index="$apt_index$NL$x"
+  fi
+else apt_index="unknown apt-get indextargets: exit status $?: $x"
+fi
+"""
+"""sh: sets $apt_index to the list that `read_targets` reads, $apt_lists to the files behind it in the same order, $apt_urls.
+
+$L is the folder of the lists, with a slash behind it; $o are options for apt; "$@" are files that name repositories, or may be none.
+"""
+
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9+.-]{0,98}")
 """Debian policy 5.6.1, and apt's limit; a dash in front would be an option."""
 ARCH: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")

@@ -23,7 +23,7 @@ from reconciler.inventory.observed import VOLATILE, VOLATILE_ROWS, Facts
 from reconciler.inventory.program import VERSION
 from reconciler.model.known import JsonValue, Known
 
-_KEPT: Final = ("markers", "addresses", "metadata", "refreshed")
+_KEPT: Final = ("markers", "addresses", "metadata", "source_times", "refreshed")
 """Volatile sections that the node may call unchanged, or does not tell again: they are kept beside the committed form."""
 
 _ASKED_AFRESH: Final = (VOLATILE - set(_KEPT)) | {section for section, _ in VOLATILE_ROWS}

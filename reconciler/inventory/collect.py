@@ -249,7 +249,7 @@ def _refreshed(
     clock: Callable[[], datetime],
 ) -> Collected:
     """Refresh the node's lists, then ask: the next look at it shows what came of that, in section `refreshed`."""
-    came = refresh(session, node)
+    came = refresh(session, node, sources=questions.sources)
     when = clock()
     asked = replace(questions, refresh=False)
     found = ask(session, node, asked, before=before, afresh=afresh, clock=clock)

@@ -7,11 +7,12 @@ trusted anew (a changed suite or label stays an error).
 
 import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from reconciler.inventory import source_refresh
 from reconciler.inventory.frames import Status, read_frames
 from reconciler.inventory.rpm import refresh as rpm_refresh
 from reconciler.inventory.rpm.repositories import FAMILY
@@ -19,6 +20,7 @@ from reconciler.model.baseline import Refresh
 from reconciler.model.command import Limits, Program, Session
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.node import Become, Node
+from reconciler.model.questions import WantedSource
 from reconciler.model.shell import quote
 
 LOCK_WAIT: Final = timedelta(minutes=2)
@@ -26,6 +28,9 @@ LOCK_WAIT: Final = timedelta(minutes=2)
 
 _LIMITS: Final = Limits(idle=timedelta(minutes=10), total=timedelta(minutes=12))
 """apt's own time-outs are shorter (30 s a connection), and it says nothing until it is done."""
+
+_FOR_A_SOURCE: Final = timedelta(minutes=5)
+"""What each repository of a baseline may take beside that."""
 
 # Older versions of apt do not know Error-Mode and call a partial failure a success: the lines of its answer are read as well.
 _SCRIPT: Final = r"""
@@ -47,8 +52,12 @@ else
   done
   x="status $e$NL$x"
 fi
-printf '%s refresh %s %s\n%s\n%s end 1\n' "$N" "$s" "${#x}" "$x" "$N"
+printf '%s refresh %s %s\n%s\n' "$N" "$s" "${#x}" "$x"
 """.replace("RPM", rpm_refresh.SCRIPT).replace("FAMILY", FAMILY)
+
+_END: Final = r"""
+printf '%s end 1\n' "$N"
+"""
 
 _ITEM: Final = re.compile(r"(Hit|Get|Ign|Err):\d+ (\S+) (\S+)(?: (.*))?")
 _FAULT: Final = re.compile(r"([EW]): (.*)")
@@ -96,11 +105,21 @@ def _time(row: JsonValue) -> datetime | None:
         return None
 
 
-def refresh(session: Session, node: Node, *, wait: timedelta = LOCK_WAIT) -> Observed[Refreshed]:
-    """Refresh one node's lists; Unknown where that could not be tried. Raises NodeError."""
+def refresh(
+    session: Session, node: Node, *, wait: timedelta = LOCK_WAIT, sources: Sequence[WantedSource] = ()
+) -> Observed[Refreshed]:
+    """Refresh one node's lists; Unknown where that could not be tried. Raises NodeError.
+
+    `sources`: what else is fetched there, beside the node's own; what came of them the node tells when it is asked.
+    """
     nonce = secrets.token_hex(16)
     begin = f"N={quote(nonce)} W={int(wait.total_seconds())}\n"
-    program = Program(text=(begin + _SCRIPT).encode(), become=node.become is Become.SUDO, limits=_LIMITS)
+    more = _FOR_A_SOURCE * len(sources)
+    program = Program(
+        text=(begin + _SCRIPT + source_refresh.script(sources) + _END).encode(),
+        become=node.become is Become.SUDO,
+        limits=replace(_LIMITS, idle=_LIMITS.idle + more, total=_LIMITS.total + more),
+    )
     answer = read_frames(session.run(program).stdout, nonce)
     frame = answer.frames.get("refresh")
     if frame is None:

@@ -46,6 +46,10 @@ dpkg       audit, periodic, timers,         what `dpkg --audit` says (lines); ap
 rpm        timers, settings, modules,       names of units and cron jobs; text by file; NAME -> "STREAM STATE"; what installs
            installs_by_itself               updates by itself, or null. `dpkg` and `rpm` are empty where they are not the node's
 addresses  as in `repositories`              list of addresses below which its files lie, without logins; volatile
+sources    "ID KEY", ID that of a source   as in `repositories` under KEY: what a baseline's source is, fetched beside the node's own
+source_offers, source_notices               as `available` and `notices`, of the sources alone; each index names its source
+source_times ID of a source                 {"fetched", "tried": ISO 8601 in UTC or null, "problem": why the last try failed, or null,
+                                            "valid_until": {KEY: ISO 8601}}; volatile
 refreshed  "URL SUITE", or "*"; "@"          null, or why its list could not be refreshed last; when that was (ISO 8601); volatile
 locks      PATH                             {"pid": 1, "process": text} that holds it; volatile
 ========== ================================ =====================================================================
@@ -92,10 +96,14 @@ SECTIONS: Final = (
     "dpkg",
     "rpm",
     "locks",
+    "sources",
+    "source_times",
+    "source_offers",
+    "source_notices",
     "refreshed",
 )
 VOLATILE: Final = frozenset(
-    {"runs", "addresses", "metadata", "refreshed", "locks", "markers", "epochs", "refresh", "clock"}
+    {"runs", "addresses", "metadata", "source_times", "refreshed", "locks", "markers", "epochs", "refresh", "clock"}
 )
 """Sections that are never committed."""
 VOLATILE_ROWS: Final = frozenset({("identity", "boot_id"), ("identity", "acknowledged")})

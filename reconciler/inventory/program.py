@@ -113,7 +113,7 @@ done
 
 _NOTHING_HELD = f"\n{' '.join(f'held_{name}=-' for name in FACTS)}\n"
 
-_SLOW = ("packages", "available", "restarts", "files", "checks")
+_SLOW = ("packages", "available", "restarts", "source_offers", "files", "checks")
 """Sections that take their time where they are computed: what is known before them is sent before them."""
 
 

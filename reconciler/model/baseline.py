@@ -1,5 +1,7 @@
 """A patch baseline: which patches are approved for one operating system, after which delay. A record; it decides nothing."""
 
+import hashlib
+import re
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
@@ -10,6 +12,9 @@ from reconciler.ids import BaselineName
 ANYTHING: Final = "*"
 """SSM: the one wildcard of a filter; it matches also what has no value at all."""
 
+
+_LOGIN: Final = re.compile(r"(?<=://)[^/@\s]*@|^\s*(?:username|password)\s*=.*$", re.IGNORECASE | re.MULTILINE)
+"""What a repository's configuration may hold of a login: in an address, or in lines of its own."""
 
 PATCH_GROUP_TAGS: Final = ("Patch Group", "PatchGroup")
 """SSM: both spellings of the tag, with regard to case."""
@@ -201,6 +206,15 @@ class PatchSource:
     """A yum stanza or one `deb` line; may hold a password, so it stands in no repr."""
     refused: str = ""
     """Why it is not used: no signature is checked, or plain http; empty: it may be, or the host settings allow it."""
+
+    @property
+    def id(self) -> str:
+        """Give what it is known by on nodes and in reports: its name, and a digest of its configuration without logins.
+
+        A new password makes no new repository of it, and nobody can try passwords on the digest.
+        """
+        plain = _LOGIN.sub("", self.configuration.strip())
+        return f"{self.name}-{hashlib.sha256(plain.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,8 @@ class Index:
     component: str = ""
     trusted: bool = True
     """Whether its signature was verified; an index that is not trusted is never a security index."""
+    source: str = ""
+    """`PatchSource.id` of the source of a baseline that it was fetched for; empty: it is one of the node's own."""
 
     @property
     def ledger_name(self) -> str:

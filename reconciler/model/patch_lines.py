@@ -216,7 +216,12 @@ class PatchTable:
     def _index(self, text: str) -> Index:
         found = self._indexes.get(text)
         if found is None:
-            repository, origin, label, suite, codename, component, trusted = _fields(text, 7, ",")
+            # Lists of a baseline's source end with its id; all others have no such field.
+            repository, origin, label, suite, codename, component, trusted, *of = _fields(
+                text,
+                7 + (text.count(",") > 6),  # noqa: PLR2004  (six commas divide seven fields)
+                ",",
+            )
             found = Index(
                 repository=_plain(repository),
                 origin=_plain(origin),
@@ -225,6 +230,7 @@ class PatchTable:
                 codename=_plain(codename),
                 component=_plain(component),
                 trusted=trusted == "trusted",
+                source=_plain(of[0]) if of else "",
             )
             self._indexes[text] = found
         return found
@@ -238,7 +244,8 @@ class PatchTable:
 
 def _index(index: Index) -> str:
     parts = (index.repository, index.origin, index.label, index.suite, index.codename, index.component)
-    return ",".join((*map(_text, parts), "trusted" if index.trusted else ""))
+    source = (_text(index.source),) if index.source else ()
+    return ",".join((*map(_text, parts), "trusted" if index.trusted else "", *source))
 
 
 def _text(text: str) -> str:

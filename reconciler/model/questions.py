@@ -17,6 +17,16 @@ class Check:
         return f"{'root' if self.as_root else 'user'}:{self.script}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class WantedSource:
+    """A repository that a baseline of the node's names: fetched beside the node's own, told apart from them."""
+
+    id: str
+    """`PatchSource.id`: letters, digits and `_.-`, fit for the name of a folder."""
+    configuration: str = field(repr=False)
+    """As its package manager reads it; it may hold a password."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Questions:
     """What expectations name. Sorted, without doubles, so that equal questions are equal records."""
@@ -38,6 +48,8 @@ class Questions:
     """Whether a baseline applies to the node: what is installed, on offer, and in the way of patches is told."""
     addresses: bool = False
     """Whether the addresses of its repositories are told as well: only where the management host keeps files of patches."""
+    sources: tuple[WantedSource, ...] = ()
+    """What is told of repositories that are not the node's own; they are fetched where `refresh` is asked for, too."""
     refresh: bool = False
     """Whether the lists of packages are refreshed before the node is asked: a step of its own, which changes them."""
     held: Mapping[str, str] = field(default_factory=dict, hash=False)

@@ -5,13 +5,13 @@ dead, or something else installs behind our back: such a node is UNKNOWN, never 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from reconciler.model.baseline import APT_SYSTEMS, PatchBaseline
+from reconciler.model.baseline import APT_SYSTEMS, PatchBaseline, PatchSource, Refresh
 from reconciler.model.patch import Index
-from reconciler.patching.sources import is_of, source_doubts, sources_for
+from reconciler.patching.sources import is_of, sources_for
 
 LAST_DAYS: Final[Mapping[str, date]] = {
     # distro-info-data 0.58+deb12u6, debian.csv, eol-lts
@@ -86,11 +86,25 @@ class HeldIndex:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldSource:
+    """What a node holds of a baseline's source that was fetched for it."""
+
+    indexes: Sequence[HeldIndex] = ()
+    """Empty: it never came."""
+    problem: str = ""
+    """Why the last try to fetch it failed; empty: it did not, or there was none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScanEvidence:
     """What is known of a node's lists and of what else patches it."""
 
     product: str
     indexes: Sequence[HeldIndex]
+    sources: Mapping[str, HeldSource] = field(default_factory=dict)
+    """By `PatchSource.id`; what is not in it was not asked for."""
+    sources_problem: str = ""
+    """Why nothing is known of sources; empty: what is, stands in `sources`."""
     competitor: str = ""
     """What installs updates on its own (`unattended-upgrades`); empty: nothing does."""
 
@@ -101,14 +115,18 @@ def scan_doubts(evidence: ScanEvidence, baseline: PatchBaseline, now: datetime) 
 
 
 def _doubts(evidence: ScanEvidence, baseline: PatchBaseline, now: datetime) -> Iterable[str]:
-    if not evidence.indexes:
+    sources = sources_for(baseline, evidence.product)
+    if not evidence.indexes and not sources:
         yield "it has no package lists at all"
         return
-    sources = sources_for(baseline, evidence.product)
-    yield from source_doubts(baseline, evidence.product, [held.index for held in evidence.indexes])
-    indexes = [held for held in evidence.indexes if not sources or any(is_of(held.index, source) for source in sources)]
+    longest = timedelta(hours=baseline.metadata_max_age_hours)
+    indexes: list[HeldIndex] = [] if sources else [*evidence.indexes]
     for held in indexes:
-        yield from _of_index(held, timedelta(hours=baseline.metadata_max_age_hours), now)
+        yield from _of_index(held, longest, now)
+    for source in sources:
+        mine, doubts = _of_source(source, baseline, evidence, now)
+        indexes += mine
+        yield from doubts
     if baseline.operating_system in APT_SYSTEMS and not _has_security_source(indexes, baseline):
         yield "none of its package lists is a security index: updates that are security updates would not be seen"
     elif baseline.operating_system not in APT_SYSTEMS and not _has_notices(indexes, baseline):
@@ -118,6 +136,36 @@ def _doubts(evidence: ScanEvidence, baseline: PatchBaseline, now: datetime) -> I
         yield f"{evidence.product} gets no security updates since {last}"
     if evidence.competitor:
         yield f"{evidence.competitor} installs updates on its own: no cool-down can be kept"
+
+
+def _of_source(
+    source: PatchSource, baseline: PatchBaseline, evidence: ScanEvidence, now: datetime
+) -> tuple[Sequence[HeldIndex], Iterable[str]]:
+    """Give the lists that count for one source, and what is to be doubted about them."""
+    if source.refused:
+        return (), [
+            f"source {source.name} is not used: {source.refused}; the host settings may allow its address (InsecurePatchSources)"
+        ]
+    longest = timedelta(hours=baseline.metadata_max_age_hours)
+    fetched = evidence.sources.get(source.id, HeldSource())
+    if fetched.indexes:
+        last = f" (the last try to fetch it failed: {fetched.problem})" if fetched.problem else ""
+        doubts = [
+            f"source {source.name}: {said}{last}" for held in fetched.indexes for said in _of_index(held, longest, now)
+        ]
+        return fetched.indexes, doubts
+    own = [held for held in evidence.indexes if is_of(held.index, source)]
+    if own:
+        return own, [said for held in own for said in _of_index(held, longest, now)]
+    why = evidence.sources_problem or fetched.problem
+    if why:
+        return (), [f"source {source.name} could not be fetched: {why}"]
+    if baseline.refresh is Refresh.NEVER:
+        where = "apt's sources" if baseline.operating_system in APT_SYSTEMS else "repositories"
+        return (), [
+            f"source {source.name} is not among the node's own {where}, and Refresh: never fetches none: nobody knows what it offers"
+        ]
+    return (), [f"source {source.name} was not fetched yet: nobody knows what it offers"]
 
 
 def _of_index(held: HeldIndex, longest: timedelta, now: datetime) -> Iterable[str]:

@@ -4,19 +4,21 @@ A list counts as seen to be current when its Release came or was confirmed last,
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
 
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.patch import Family, Index
-from reconciler.patching.doubts import HeldIndex, ScanEvidence
+from reconciler.patching.doubts import HeldIndex, HeldSource, ScanEvidence
 from reconciler.patching.from_facts import family_of
 
 Sections = Mapping[str, Observed[Mapping[str, JsonValue]]]
 
 REFRESHED_AT: Final = "@"
 """The row of section `refreshed` that says when: no repository has such an id."""
+_NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 _NEEDED: Final = ("repositories", "metadata")
 
 
@@ -41,8 +43,45 @@ def scan_evidence(sections: Sections, *, product: str, now: datetime) -> Observe
         )
     except ValueError as error:
         return Unknown(f"repositories: {error}")
+    sources, problem = _sources(sections, is_apt=is_apt)
     competitor = _competitor(found["dpkg"]) if is_apt else str(found["rpm"].get("installs_by_itself") or "")
-    return Known(ScanEvidence(product=product, indexes=indexes, competitor=competitor))
+    return Known(
+        ScanEvidence(product=product, indexes=indexes, sources=sources, sources_problem=problem, competitor=competitor)
+    )
+
+
+def _sources(sections: Sections, *, is_apt: bool) -> tuple[Mapping[str, HeldSource], str]:
+    """Give what is held of the sources of baselines, or why nobody knows: it counts for those baselines alone."""
+    told, times = sections.get("sources"), sections.get("source_times")
+    for section in (told, times):
+        if isinstance(section, Unknown):
+            return {}, section.why
+    if told is None or times is None or isinstance(told, Unknown) or isinstance(times, Unknown):
+        return {}, ""
+    found: dict[str, HeldSource] = {}
+    try:
+        for source, row in times.value.items():
+            tried = _row(source, row)
+            ends = tried.get("valid_until")
+            indexes = tuple(
+                _of_source(key.partition(" ")[2], _row(key, told.value[key]), tried, ends, is_apt=is_apt)
+                for key in sorted(told.value)
+                if key.partition(" ")[0] == source
+            )
+            fetched = any(held.fetched for held in indexes)
+            found[source] = HeldSource(indexes=indexes if fetched else (), problem=str(tried.get("problem") or ""))
+    except ValueError as error:
+        return {}, str(error)
+    return found, ""
+
+
+def _of_source(
+    key: str, row: Mapping[str, JsonValue], tried: Mapping[str, JsonValue], ends: JsonValue, *, is_apt: bool
+) -> HeldIndex:
+    """Give one list of a source: it is as old as the last fetch that came whole."""
+    held = _held(key, row, {}, frozenset(), _NO_TIME) if is_apt else _held_of_rpm(key, row, {}, frozenset(), _NO_TIME)
+    end = ends.get(key) if isinstance(ends, Mapping) else None
+    return replace(held, refreshed_at=_instant(tried.get("fetched")), valid_until=_instant(end))
 
 
 def _family(sections: Sections) -> Family | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from reconciler.inventory.observed import Facts
 from reconciler.model.history import NodeHistory
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
 from reconciler.model.patch import Family, Installed, Patch
@@ -67,6 +68,50 @@ def gone_text(patch: Patch) -> str:
 READ: Final = ("os", "identity", "installed", "available", "notices")
 """The sections that `node_patches` goes by."""
 
+SOURCED: Final = ("sources", "source_offers", "source_notices")
+"""The same where a baseline of the node's has sources; they are not asked for elsewhere."""
+
+Sections = Mapping[str, Observed[Mapping[str, JsonValue]]]
+
+
+def sections_of(facts: Facts) -> Sections:
+    """Give the sections that a node's patches are read from."""
+    return {name: facts.section(name) for name in (*READ, *(name for name in SOURCED if name in facts.sections))}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sourced:
+    """What the sources of baselines are and offer on a node, not read yet."""
+
+    offers: Mapping[str, JsonValue] = field(default_factory=dict)
+    notices: Mapping[str, JsonValue] = field(default_factory=dict)
+    fetched: frozenset[str] = frozenset()
+    """`PatchSource.id` of those that the node holds lists of."""
+    problem: str = ""
+    """Why nobody knows what they offer; empty: it is known."""
+
+
+_NO_SOURCES: Final = Sourced()
+
+
+def sourced_of(sections: Sections) -> Sourced:
+    """Give what a node tells of sources; nothing where it was not asked."""
+    found: dict[str, Mapping[str, JsonValue]] = {}
+    for name in SOURCED:
+        match sections.get(name):
+            case None:
+                return _NO_SOURCES
+            case Unknown(why):
+                return Sourced(problem=f"{name}: {why}")
+            case Known(rows):
+                found[name] = rows
+    held = (key for key, row in found["sources"].items() if isinstance(row, Mapping) and row.get("fetched") is True)
+    return Sourced(
+        offers=found["source_offers"],
+        notices=found["source_notices"],
+        fetched=frozenset(key.partition(" ")[0] for key in held),
+    )
+
 
 def family_of(system: Mapping[str, JsonValue]) -> Family | None:
     """Give the family of a node by its section `os`; None: no packages that we know."""
@@ -79,10 +124,8 @@ def native_arch(family: Family, machine: str) -> str:
     return _MACHINES.get(family, {}).get(machine, machine)
 
 
-def node_patches(
-    sections: Mapping[str, Observed[Mapping[str, JsonValue]]], table: PatchTable, memory: NodeMemory
-) -> Observed[NodePatches]:
-    """Read one node's sections `READ`; `identity` and `notices` count where a version on offer is phased or has notices."""
+def node_patches(sections: Sections, table: PatchTable, memory: NodeMemory) -> Observed[NodePatches]:
+    """Read one node's `sections_of`; `identity` and `notices` count where a version on offer is phased or has notices."""
     found: dict[str, Mapping[str, JsonValue]] = {}
     for name in ("os", "installed", "available"):
         section = sections.get(name, Unknown(f"{name}: not asked for"))
@@ -99,12 +142,15 @@ def node_patches(
         table.add_notices(_lines(notices.value))
         installed = tuple(table.installed(line) for line in _lines(found["installed"]))
         available = tuple(table.patch(line) for line in _lines(found["available"]))
-        check_versions(family, installed, available)
+        others = sourced_of(sections)
+        table.add_notices(_lines(others.notices))
+        sourced = tuple(table.patch(line) for line in _lines(others.offers))
+        check_versions(family, installed, (*available, *sourced))
         identity = sections.get("identity", Unknown("not asked for"))
-        if isinstance(identity, Unknown) and any(map(is_phased, available)):
+        if isinstance(identity, Unknown) and any(map(is_phased, (*available, *sourced))):
             return Unknown(f"identity: {identity.why}, and it decides which phased updates the node is offered")
         machine = identity.value.get("machine_id") if isinstance(identity, Known) else None
-        phased_out = deferred(Phasing(machine_id=str(machine or "")), installed, available)
+        phased_out = deferred(Phasing(machine_id=str(machine or "")), installed, (*available, *sourced))
         return Known(
             NodePatches(
                 family=family,
@@ -112,6 +158,9 @@ def node_patches(
                 available=available,
                 native=native_arch(family, str(found["os"].get("arch", ""))),
                 gone=memory.gone,
+                sourced=sourced,
+                fetched=others.fetched,
+                sources_problem=others.problem,
                 deferred=memory.deferred | phased_out,
                 installed_without_reboot=memory.installed_without_reboot,
                 booted_at=memory.booted_at,

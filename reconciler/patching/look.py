@@ -13,11 +13,11 @@ from reconciler.model.node import Node
 from reconciler.model.patch_lines import PatchTable
 from reconciler.model.patch_request import PatchRequest
 from reconciler.patching.approval import Grounds
-from reconciler.patching.from_facts import READ, NodeMemory, node_patches
+from reconciler.patching.from_facts import NodeMemory, node_patches, sections_of
 from reconciler.patching.ledger import Ledger
 from reconciler.patching.node_patches import NodePatches
 from reconciler.patching.products import operating_system, product
-from reconciler.patching.sources import offered, sources_for
+from reconciler.patching.sources import from_sources, gone_from, sources_for
 from reconciler.patching.states import Judge
 from reconciler.patching.which_baseline import Resolution, resolve_asked
 
@@ -59,18 +59,16 @@ def look_at_node(
     resolution = resolve_asked(node.tags, runs, desired.baselines.values(), request)
     if resolution.baseline is None:
         return Unknown(f"no baseline: {resolution.reason}")
-    patches = node_patches(
-        {name: facts.section(name) for name in READ},
-        PatchTable(),
-        memory or NodeMemory(),
-    )
+    patches = node_patches(sections_of(facts), PatchTable(), memory or NodeMemory())
     if isinstance(patches, Unknown):
         return patches
     baseline, released = resolution.baseline, product(identity, version)
     if sources_for(baseline, released):
-        found = patches.value
-        gone = tuple(one for one in found.gone if offered([one.patch], baseline, released))
-        patches = Known(replace(found, available=offered(found.available, baseline, released), gone=gone))
+        patches = from_sources(patches.value, baseline, released)
+        if isinstance(patches, Unknown):
+            return patches
+    else:
+        patches = Known(replace(patches.value, gone=gone_from(patches.value.gone, baseline, released, ())))
     grounds = Grounds(
         baseline=baseline,
         ledger=ledger.with_seeds(desired.ledger_seeds),

@@ -29,6 +29,12 @@ class NodePatches:
     native: str = ""
     """The machine's architecture in the words of its packages (`amd64`, `x86_64`)."""
     gone: tuple[Gone, ...] = ()
+    sourced: tuple[Patch, ...] = ()
+    """What sources of baselines show that were fetched for these: it counts for baselines that name them, and for no others."""
+    fetched: frozenset[str] = frozenset()
+    """`PatchSource.id` of those sources."""
+    sources_problem: str = ""
+    """Why nobody knows what they show; empty: it is known."""
     deferred: frozenset[str] = frozenset()
     """Titles of versions that the node's phase does not offer yet (Ubuntu)."""
     installed_without_reboot: Mapping[str, datetime] = field(default_factory=dict)

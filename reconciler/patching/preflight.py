@@ -27,6 +27,7 @@ def foreseen(facts: Facts, order: PatchOrder) -> tuple[str, ...]:
         *_room(facts, order),
         *_holds(facts, order),
         *_silent(facts),
+        *_sources(facts, order),
         *_boot(facts, order),
     )
     return tuple(dict.fromkeys(found))
@@ -91,3 +92,10 @@ def _silent(facts: Facts) -> Iterator[str]:
     failed = [f"{archive}: {said}" for archive, said in sorted(refreshed.items()) if isinstance(said, str) and said]
     if failed:
         yield f"did not answer when its lists were refreshed: {failed[0][:_LONGEST]}"
+
+
+def _sources(facts: Facts, order: PatchOrder) -> Iterator[str]:
+    told = _rows(facts, "source_times") if order.sources else {}
+    for source, row in sorted(told.items()):
+        if isinstance(row, Mapping) and isinstance(said := row.get("problem"), str):
+            yield f"source {source} did not answer when it was last fetched, and nothing comes from elsewhere: {said[:_LONGEST]}"

@@ -10,7 +10,7 @@ from reconciler.ids import NodeId
 from reconciler.inventory.facts import FACTS
 from reconciler.model.command import Answer, Program, Session
 from reconciler.model.node import Node
-from reconciler.model.questions import Questions
+from reconciler.model.questions import Questions, WantedSource
 
 SHELLS = {
     "dash": ("dash",),
@@ -26,6 +26,12 @@ FOR_PATCHES = frozenset(
     name for name, fact in FACTS.items() if not (fact.script(Questions()) or fact.reads(Questions()))
 )
 """Sections that are asked for only where a baseline applies."""
+EVERY_PATCH = Questions(
+    patches=True,
+    addresses=True,
+    sources=(WantedSource(id="ours-0123456789ab", configuration="deb https://mirror.files.test/x ours main"),),
+)
+"""Asks for all of these."""
 
 
 class ShellSession:

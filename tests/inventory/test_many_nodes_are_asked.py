@@ -18,7 +18,7 @@ from reconciler.model.command import Answer, Program
 from reconciler.model.known import Known, Unknown
 from reconciler.model.node import Node
 from reconciler.model.questions import Questions
-from tests.inventory.asking import FOR_PATCHES, NOON, CannedSession, asked_of, connect_by, framed
+from tests.inventory.asking import EVERY_PATCH, FOR_PATCHES, NOON, CannedSession, asked_of, connect_by, framed
 
 Sections = Mapping[str, str | tuple[str, str]]
 
@@ -197,7 +197,7 @@ def test_an_empty_answer_makes_everything_unknown_with_what_the_node_said() -> N
     answer = Answer(stdout=b"", stderr=b"sh: 1: cannot fork: Resource temporarily unavailable\n", exit_status=2)
     found = collect(
         [web],
-        {web.id: Questions(patches=True, addresses=True)},
+        {web.id: EVERY_PATCH},
         connect_by({web.id: CannedSession(web, lambda _: answer)}),
     )[web.id].facts
     for section in FACTS:

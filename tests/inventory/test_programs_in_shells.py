@@ -18,7 +18,7 @@ from reconciler.inventory.program import program
 from reconciler.model.known import Known, Unknown
 from reconciler.model.node import Become, Node
 from reconciler.model.questions import Check, Questions
-from tests.inventory.asking import FOR_PATCHES, NOON, SHELLS, WEB, ShellSession, asked_of
+from tests.inventory.asking import EVERY_PATCH, FOR_PATCHES, NOON, SHELLS, WEB, ShellSession, asked_of
 
 QUICK = frozenset({"os", "kernel", "identity", "clock", "users", "groups", "mounts", "files"})
 
@@ -62,9 +62,9 @@ def test_this_machine_tells_every_standard_fact(session: ShellSession) -> None:
 def test_this_machine_tells_its_patches_the_same_in_every_shell(session: ShellSession) -> None:
     if shutil.which("apt-get") is None:
         pytest.skip("this machine has no apt")
-    found = look(session, Questions(patches=True, addresses=True), only=FOR_PATCHES).facts
+    found = look(session, EVERY_PATCH, only=FOR_PATCHES).facts
     assert session.answers[-1].stderr == b""
-    plain = look(ShellSession(SHELLS["dash"]), Questions(patches=True, addresses=True), only=FOR_PATCHES).facts
+    plain = look(ShellSession(SHELLS["dash"]), EVERY_PATCH, only=FOR_PATCHES).facts
     assert set(found.sections) == FOR_PATCHES
     told = FOR_PATCHES - {"locks", "restarts"}  # these two may change while we look
     assert {name: found.section(name) for name in told} == {name: plain.section(name) for name in told}

@@ -65,3 +65,11 @@ def test_a_shutdown_little_room_and_a_kernel_that_will_not_boot_are_told() -> No
     ]
     # What a small patch needs is there, and nobody is going to reboot.
     assert len(foreseen(told, replace(ORDER, reboot=RebootOption.NO_REBOOT))) == 1
+
+
+def test_a_source_that_was_silent_is_told_where_something_is_to_come_from_it() -> None:
+    told = facts(source_times={"ours-0123456789ab": {"problem": "E: no route"}, "b-0123456789ab": {"problem": None}})
+    assert foreseen(told, ORDER) == ()
+    (said,) = foreseen(told, replace(ORDER, sources=("deb https://mirror.example/x s main",)))
+    assert said.startswith("source ours-0123456789ab did not answer")
+    assert "E: no route" in said

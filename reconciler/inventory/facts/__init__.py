@@ -33,6 +33,10 @@ from reconciler.inventory.facts import (
     rpm,
     runs,
     services,
+    source_notices,
+    source_offers,
+    source_times,
+    sources,
     sysctls,
     users,
 )
@@ -69,6 +73,10 @@ FACTS: Mapping[str, Fact] = {
         restarts.FACT,
         dpkg.FACT,
         rpm.FACT,
+        sources.FACT,
+        source_times.FACT,
+        source_offers.FACT,
+        source_notices.FACT,
         files.FACT,
         checks.FACT,
     )

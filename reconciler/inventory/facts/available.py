@@ -5,7 +5,7 @@ into those alone whose name is installed. What is not cheap to know (Recommends,
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -146,20 +146,18 @@ END {
 
 # The lists in turn, each behind its mark; cat-file takes every compression apt knows, and tells by its status where one is cut,
 # but for gzip's.
-_SCRIPT: Final = (
+OFFERS: Final = (
     r"""
 if [ "$pm" != apt ]; then
 RPM
-  case $rpm_offers in
-  repositories*) say available ok "$rpm_offers";;
-  *) say available unknown "${rpm_offers#unknown }";;
-  esac
+offers=$rpm_offers
 else
+apt_offers=
 case $apt_index in
 indexes*)
   if ! x=$(dpkg-query -W -f 'has\t${Package}\t${Version}\t${Architecture}\t${db:Status-Status}\t${Provides}\n' 2>/dev/null </dev/null)
-  then say available unknown 'dpkg-query could not list what is installed'
-  elif ! command -v awk >/dev/null; then say available unknown 'awk is not installed'
+  then apt_offers='unknown dpkg-query could not list what is installed'
+  elif ! command -v awk >/dev/null; then apt_offers='unknown awk is not installed'
   else
     k=ROUNDS w= v=
     while [ "$k" -gt 0 ]; do
@@ -184,15 +182,24 @@ indexes*)
       set +f
       [ -n "$f" ] || break
     done
-    say available ok "$apt_index$NL--$v"
+    apt_offers="$apt_index$NL--$v"
   fi;;
-*) say available unknown "${apt_index#unknown }";;
+*) apt_offers=$apt_index;;
 esac
+offers=$apt_offers
 fi
 """.replace("ROUNDS", str(ROUNDS))
     .replace("AWK", ORDER + _AWK)
     .replace("RPM", lists.SCRIPT)
 )
+"""Sets $offers to what the lists in $apt_index or $rpm_index offer, or to `unknown WHY`."""
+
+_SCRIPT: Final = f"""{OFFERS}
+case $offers in
+repositories*|indexes*) say available ok "$offers";;
+*) say available unknown "${{offers#unknown }}";;
+esac
+"""
 
 _SUM: Final = re.compile(r"[0-9a-f]{64}")
 _SOURCE: Final = re.compile(r"(\S+)(?: \((\S+)\))?")
@@ -203,6 +210,11 @@ _COLUMNS: Final = 11
 
 def parse(stdout: str, _: Asked) -> Rows:
     """Read the indexes, then what each round found. A list that could not be read to its end makes it all unknown."""
+    return dict(by_row((patch.id, patch_line(patch)) for patch in read_offers(stdout)))
+
+
+def read_offers(stdout: str) -> Iterable[Patch]:
+    """Give every version on offer, once. Raises ValueError where one line is odd, or a list could not be read to its end."""
     if stdout.startswith("repositories "):
         return offers.read_offers(stdout)
     listed, found, rest = stdout.partition("\n--\n")
@@ -234,7 +246,7 @@ def parse(stdout: str, _: Asked) -> Rows:
             patches[key] = _merged(patches[key], patch) if key in patches else patch
     if not offered or (lines and word != "end"):
         raise ValueError("the versions on offer are cut")
-    return dict(by_row((patch.id, patch_line(patch)) for patch in patches.values()))
+    return patches.values()
 
 
 def _at(things: Sequence[T], place: str) -> T:

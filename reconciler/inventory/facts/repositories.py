@@ -7,7 +7,7 @@ may be a password, stands in none of what is told; of whole addresses only `addr
 
 from typing import Final
 
-from reconciler.inventory.apt import LISTS, SOURCES, Target, read_targets, unchanged_releases
+from reconciler.inventory.apt import INDEX, LISTS, SOURCES, Target, read_targets, unchanged_releases
 from reconciler.inventory.fact import Asked, Fact, Rows
 from reconciler.inventory.rpm import repositories as rpm
 from reconciler.model.known import JsonValue
@@ -23,45 +23,9 @@ _SCRIPT: Final = (
 apt_index='unknown the indexes were not listed' apt_lists= apt_urls= rpm_index= rpm_main= rpm_files= rpm_urls=
 if [ "$pm" = apt ]; then
 if [ "$at_repositories" != "$held_repositories" ] || [ "$at_metadata" != "$held_metadata" ] || [ "$at_available" != "$held_available" ]ADDRESSES; then
-  if ! command -v apt-get >/dev/null; then apt_index='unknown apt is not installed: the patches of other package managers cannot be read yet'
-  elif x=$(apt-get indextargets -o Dir::State::lists=/nonexistent/ -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= --no-release-info \
-    --format 'T|$(REPO_URI)|$(FILENAME)|$(COMPONENT)|$(ARCHITECTURE)|$(RELEASE)|$(SOURCESENTRY)' 'Created-By: Packages' 2>&1 </dev/null); then
-    apt_index=indexes
-    set -f; IFS=$NL
-    for l in $x; do
-      case $l in 'T|'*'|/nonexistent/'*) ;; *) continue;; esac
-      f=${l##*'|/nonexistent/'} e=-
-      p=/var/lib/apt/lists/${f%%'|'*}
-      for z in '' .lz4 .xz .gz .zst .bz2 .lzma; do
-        [ -f "$p$z" ] || continue
-        e=?; [ -r "$p$z" ] && e=+ apt_lists="$apt_lists$p$z$NL"
-        break
-      done
-      apt_index="$apt_index${NL}T|$e|$f"
-      l=${l%%'|/nonexistent/'*} l=${l#'T|'} p=${l#*://}; z=${p%%/*}
-      case $l in *[?#'|']*) ;; http://*|https://*) apt_urls="$apt_urls${NL}A|$f|${l%%://*}://${z##*@}${p#"$z"}";; esac
-    done
-    unset IFS; set +f
-    for p in /var/lib/apt/lists/*Release.gpg; do [ -f "$p" ] && apt_index="$apt_index${NL}G|${p##*/}"; done
-    x=$(grep -a -H -E '^(Origin|Label|Suite|Codename|Date|Valid-Until):' /var/lib/apt/lists/*Release 2>/dev/null </dev/null)
-    apt_index="$apt_index$NL$x"
-    set --
-    for p in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do [ -f "$p" ] && set -- "$@" "$p"; done
-    if [ $# -gt 0 ] && grep -q -i trusted "$@" 2>/dev/null </dev/null; then
-      x=$(awk 'FNR == 1 { n = 0; b = 1 }
-        FILENAME ~ /\.sources$/ {
-          if ($0 ~ /^[ \t]*$/) { b = 1; next }
-          if ($0 ~ /^#/) next
-          if (b) { n++; b = 0 }
-          if (tolower($1) == "trusted:") print "O|" FILENAME ":" n "|" tolower($2)
-          next
-        }
-        /^[ \t]*deb[ \t]*\[/ && match($0, /[[ \t]trusted=[a-zA-Z]+/) { print "O|" FILENAME ":" FNR "|" tolower(substr($0, RSTART + 9, RLENGTH - 9)) }
-      ' "$@" 2>/dev/null </dev/null)
-      apt_index="$apt_index$NL$x"
-    fi
-  else apt_index="unknown apt-get indextargets: exit status $?: $x"
-  fi
+  set -- /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources
+  o= L=/var/lib/apt/lists/
+APT
 fi
 elif [ "$at_repositories" != "$held_repositories" ] || [ "$at_metadata" != "$held_metadata" ] || [ "$at_available" != "$held_available" ] \
   || [ "$at_installed" != "$held_installed" ]ADDRESSES; then
@@ -76,7 +40,7 @@ else
   *) [ "$pm" = apt ] && rpm_index=$apt_index; say repositories unknown "${rpm_index#unknown }";;
   esac
 fi
-""".replace("RPM", rpm.SCRIPT)
+""".replace("APT", INDEX).replace("RPM", rpm.SCRIPT)
 )
 
 

@@ -1,7 +1,7 @@
 """Versions on offer and the notices that name them, as `lists` tells them of a node with dnf or zypper: the readers. Pure."""
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -24,7 +24,7 @@ from reconciler.inventory.rpm.grammar import (
 )
 from reconciler.inventory.rpm.repositories import Repository, read_repositories
 from reconciler.model.patch import Family, Notice, Patch
-from reconciler.model.patch_lines import notice_line, patch_line
+from reconciler.model.patch_lines import notice_line
 
 _COLUMNS: Final = 10
 _NOTICE_COLUMNS: Final = 10
@@ -32,8 +32,8 @@ _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 FAMILIES: Final = {"dnf": Family.RPM, "zypp": Family.SUSE}
 
 
-def read_offers(text: str) -> Rows:
-    """Read versions on offer: NAME.ARCH -> lines of patches, each with the notices that name it.
+def read_offers(text: str) -> Iterable[Patch]:
+    """Read versions on offer, each with the notices that name it.
 
     Raises ValueError where a list could not be read to its end, or one line is odd.
     """
@@ -48,11 +48,10 @@ def read_offers(text: str) -> Rows:
         if key in patches:
             patch = replace(patches[key], indexes=tuple(dict.fromkeys((*patches[key].indexes, *patch.indexes))))
         patches[key] = patch
-    told = (
+    return [
         replace(patch, notices=tuple(named.get((patch.name, patch.arch, patch.version), ())))
         for patch in patches.values()
-    )
-    return dict(by_row((patch.id, patch_line(patch)) for patch in told))
+    ]
 
 
 def read_notices(text: str) -> Rows:

@@ -25,7 +25,7 @@ LISTS: Final = (
 """Files that change with what the repositories offer, and do not where a refresh found nothing new."""
 
 FAMILY: Final = r"""
-pm= f=
+pm= f= of=
 for p in /etc/os-release /usr/lib/os-release; do
   [ -f "$p" ] && [ -r "$p" ] || continue
   while IFS= read -r l || [ -n "$l" ]; do case $l in ID=*|ID_LIKE=*) f="$f $l";; esac; done <"$p"
@@ -38,7 +38,7 @@ case $f in
 *) pm=apt;;
 esac
 """
-"""Sets $pm: apt, dnf or zypp, by the distribution and not by which programs happen to be there."""
+"""Sets $pm: apt, dnf or zypp, by the distribution and not by which programs happen to be there; $of to nothing."""
 
 # C|NAME|VALUE is a setting that we cannot follow; X|PATTERNS of [main]; R|ID|repo_gpgcheck|sslverify|SCHEMES|exclude|include|hotfixes;
 # U|ID|ADDRESSES, without logins, for whoever asks for them.
@@ -102,19 +102,26 @@ index($0, "/repomd>") == 1 { whole = 1 }
 END { out() }
 """
 
+# $of: a folder with `repos` and `cache` that stand in the place of the node's own; empty: its own.
 # $rpm_index is the list, $rpm_files are `NUMBER KIND PATH` behind it, $rpm_main what [main] excludes.
 SCRIPT: Final = r"""
 rpm_index= rpm_files= rpm_main=
 if [ "$pm" = dnf ]; then
-  set -- /etc/dnf/dnf.conf /etc/dnf/libdnf5.conf.d/*.conf /etc/yum.repos.d/*.repo /etc/dnf/repos.override.d/*.repo
+  set -- /etc/dnf/dnf.conf /etc/dnf/libdnf5.conf.d/*.conf
+  [ -n "$of" ] || set -- "$@" /etc/yum.repos.d/*.repo /etc/dnf/repos.override.d/*.repo
   if command -v dnf5 >/dev/null; then b=/var/cache/libdnf5
   elif command -v dnf >/dev/null; then b=/var/cache/dnf
   elif command -v yum >/dev/null; then b= rpm_index='unknown yum is here without dnf, and its lists are not read: install dnf beside it (yum install dnf)'
   else b= rpm_index='unknown neither dnf nor dnf5 is installed: install one of them'
   fi
 else
-  set -- /etc/zypp/zypp.conf /etc/zypp/repos.d/*.repo; b=/var/cache/zypp/raw
+  set -- /etc/zypp/zypp.conf; b=/var/cache/zypp/raw
+  [ -n "$of" ] || set -- "$@" /etc/zypp/repos.d/*.repo
   command -v zypper >/dev/null || rpm_index='unknown zypper is not installed'
+fi
+if [ -n "$of" ]; then
+  set -- "$@" "$of/repos/sources.repo"; b=$of/cache
+  [ "$pm" = dnf ] || b=$b/raw
 fi
 n=$#
 while [ "$n" -gt 0 ]; do p=$1; shift; n=$((n-1)); [ -f "$p" ] && [ -r "$p" ] && set -- "$@" "$p"; done
@@ -127,7 +134,7 @@ elif x=$(awk -v zypp="${pm#dnf}" 'CONFIGURED' "$@" 2>&1 </dev/null); then
   IFS=$NL; set -f
   for l in $x; do
     case $l in
-    C*) rpm_index="unknown a setting that is not followed yet: $l"; break;;
+    C*) [ -z "$of" ] || continue; rpm_index="unknown a setting that is not followed yet: $l"; break;;
     X*) rpm_main=${l#X?}; continue;;
     U*) rpm_urls="$rpm_urls$NL$l"; continue;;
     esac
