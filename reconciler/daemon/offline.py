@@ -17,6 +17,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.plan.difference import PlanDifference, difference
 from reconciler.plan.digest import FactsDigest
 from reconciler.plan.ground import Ground, ground
+from reconciler.plan.notes import baseline_notes
 from reconciler.plan.plan import Plan
 from reconciler.plan.planner import Planner, believe, decide
 from reconciler.problem import Gravity, Problem
@@ -120,10 +121,12 @@ class OfflinePlans:
     def difference(self, base_rev: str, head_rev: str, branch: Branch, now: datetime) -> PlanDifference:
         """Plan two revisions on the same facts and compare. Raises DesiredStateError where one does not validate."""
         plans: list[Plan] = []
+        meant: list[DesiredState] = []
         for revision in (base_rev, head_rev):
             desired, problems = self._read(self._repository.resolve(revision))
             if desired is None:
                 raise DesiredStateError(tuple(p for p in problems if p.gravity is Gravity.ERROR))
             base = ground(self._narrowed(desired))
             plans.append(self.plan(base, branch, tuple(sorted(desired.nodes)), now).plan)
-        return difference(*plans)
+            meant.append(base.desired)
+        return difference(plans[0], plans[1], baseline_notes(meant[0], meant[1], branch.facts.get))

@@ -32,8 +32,8 @@ class PlanDifference:
         return bool(self.added or self.gone or self.changed or self.left_out or self.removals)
 
 
-def difference(base: Plan, head: Plan) -> PlanDifference:
-    """Compare item by item: what would run decides, the words about it do not."""
+def difference(base: Plan, head: Plan, notes: tuple[str, ...] = ()) -> PlanDifference:
+    """Compare item by item: what would run decides, the words about it do not. `notes`: what else there is to say of the change."""
     before, after = _by_key(base), _by_key(head)
     common = [(before[key], after[key]) for key in after if key in before]
     known = {(left.node, left.association): left.reason for left in base.left_out}
@@ -45,7 +45,7 @@ def difference(base: Plan, head: Plan) -> PlanDifference:
         changed=tuple(Changed(before=old, after=new) for old, new in common if _effect(old) != _effect(new)),
         left_out=tuple(left for left in head.left_out if known.get((left.node, left.association)) != left.reason),
         removals=tuple(removal for removal in head.removals if removal not in base.removals),
-        notes=tuple(note for note in head.notes if note not in base.notes),
+        notes=(*(note for note in head.notes if note not in base.notes), *notes),
     )
 
 

@@ -1,13 +1,16 @@
 """What is worth saying about a plan beside its items: rates in words, ignored dependencies, empty target sets; pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from reconciler.ids import AssociationName, NodeId
 from reconciler.inventory.observed import Facts
 from reconciler.model.association import Association
 from reconciler.model.desired import DesiredState
+from reconciler.model.known import Known
 from reconciler.patching.preflight import foreseen
+from reconciler.patching.products import operating_system
+from reconciler.patching.which_baseline import resolve_baseline
 from reconciler.plan.plan import PlanItem
 from reconciler.targets.resolve import Targets
 
@@ -45,6 +48,36 @@ def patch_notes(items: tuple[PlanItem, ...], facts_of: Callable[[NodeId], Facts 
     return tuple(found)
 
 
+def baseline_notes(
+    before: DesiredState, after: DesiredState, facts_of: Callable[[NodeId], Facts | None]
+) -> tuple[str, ...]:
+    """Say whose patches go by another baseline after a change, by node; where a node runs nothing known, nobody can tell.
+
+    SSM refuses to delete a baseline that a patch group is registered with, or that is the default: here a commit may, and says so.
+    """
+    moved: dict[tuple[str, str, str], list[NodeId]] = {}
+    for node in sorted(after.nodes):
+        facts = facts_of(node)
+        system = None if facts is None else facts.sections.get("os")
+        if node not in before.nodes or not isinstance(system, Known):
+            continue
+        runs = operating_system(str(system.value.get("id", "")), str(system.value.get("version_id", "")))
+        old = resolve_baseline(before.nodes[node].tags, runs, before.baselines.values())
+        new = resolve_baseline(after.nodes[node].tags, runs, after.baselines.values())
+        names = ["no baseline" if one.baseline is None else one.baseline.name for one in (old, new)]
+        if names[0] != names[1]:
+            moved.setdefault((names[0], names[1], new.reason), []).append(node)
+    return tuple(
+        f"patches of {_named(nodes)}: {new} instead of {old} ({reason})"
+        for (old, new, reason), nodes in sorted(moved.items())
+    )
+
+
+def _named(nodes: Sequence[str]) -> str:
+    more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
+    return f"{', '.join(nodes[:_NAMED])}{more}"
+
+
 def _notes(association: Association, targets: Targets, counts: Counter[AssociationName]) -> Iterator[str]:
     name = association.name
     meant = targets.members.get(name, ())
@@ -55,9 +88,7 @@ def _notes(association: Association, targets: Targets, counts: Counter[Associati
     for needed in association.depends_on:
         missing = sorted(set(meant).difference(targets.members.get(needed, ())))
         if missing:
-            named = ", ".join(missing[:_NAMED]) + (
-                f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-            )
+            named = _named(missing)
             yield f"{name}: DependsOn {needed} is ignored where {needed} does not apply ({named})"
 
 

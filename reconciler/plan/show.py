@@ -52,8 +52,9 @@ def plan_markdown(plan: Plan) -> str:
 def difference_text(found: PlanDifference) -> str:
     """Show what a change does, on a terminal."""
     if not found:
-        return "The change runs nothing, and holds nothing back, that the base did not.\n"
-    lines = [_difference_summary(found)]
+        lines = ["The change runs nothing, and holds nothing back, that the base did not."]
+    else:
+        lines = [_difference_summary(found)]
     for title, entries in _difference_sections(found, _text):
         lines += _section(title, entries)
     return "\n".join(lines) + "\n"
@@ -61,9 +62,8 @@ def difference_text(found: PlanDifference) -> str:
 
 def difference_markdown(found: PlanDifference) -> str:
     """Show what a change does, as a comment on a pull request."""
-    if not found:
-        return "### What this change does\n\nIt runs nothing, and holds nothing back, that the base did not.\n"
-    lines = ["### What this change does", "", _difference_summary(found)]
+    nothing = "It runs nothing, and holds nothing back, that the base did not."
+    lines = ["### What this change does", "", _difference_summary(found) if found else nothing]
     for title, entries in _difference_sections(found, _markdown):
         lines += _list(title, entries)
     return "\n".join(lines) + "\n"

@@ -278,6 +278,16 @@ def test_each_state_is_met_on_the_way_from_missing_to_installed(patching: Patchi
     assert patching.last.outcomes == ()
     patching.publish(needing, extra, Package(name="other", version="2"), Package(name="stubborn", version="3"))
     assert states(2 * DAYS) == rejected | {"stubborn.all": "INSTALLED_PENDING_REBOOT"}
+    site.commit({"state/associations/install.yaml": INSTALL})
+    patching.publish(needing, extra, Package(name="other", version="2"), Package(name="stubborn", version="4"))
+    states(2 * DAYS + timedelta(hours=1))
+    told = patching.report()
+    both = {key.rpartition("/")[2]: row["state"] for key, row in told["patches"].items() if row["id"] == "stubborn.all"}
+    assert both == {"stubborn.all:3": "INSTALLED_PENDING_REBOOT", "stubborn.all:4": "MISSING"}
+    counts = told["baselines"]["Ours"]["counts"]
+    assert (counts["INSTALLED_PENDING_REBOOT"], counts["MISSING"]) == (1, 1)
+    site.commit({"state/associations/install.yaml": INSTALL.replace("Mode: warn\n", "")})
+    assert states(2 * DAYS + timedelta(hours=2)) == rejected | {"stubborn.all": "INSTALLED_PENDING_REBOOT"}
     node.reboot()
     site.commit({"baselines/ours.yaml": at_once})
     assert states(10 * DAYS) == {}

@@ -220,3 +220,14 @@ def test_a_source_that_cannot_be_had_is_unknown_with_the_words_of_the_package_ma
         assert "source ours could not be fetched: " in why
         assert "nowhere" in why, why
     assert patches_of(looked.reports, OTHER)[0] is ComplianceStatus.COMPLIANT
+
+
+def test_a_plan_of_a_change_says_whose_patches_go_by_another_baseline(place: Place) -> None:
+    """SSM refuses to delete a baseline that a patch group is registered with; here it is a reviewed commit, and its review says so."""
+    place.site.commit({"baselines/debian-ours.yaml": None})
+    place.site.commit({"baselines/rocky.yaml": None, "baselines/rocky-ours.yaml": None})
+    said = place.site.command("plan", "--base", "HEAD~2", "--head", "HEAD").stdout
+    outside = "no baseline for DEBIAN serves patch group aside; debian is the default for DEBIAN"
+    assert f"patches of web-01: debian instead of debian-ours ({outside})" in " ".join(said.split())
+    assert "patches of web-03: RockyLinuxDefaultPatchBaseline instead of rocky-ours" in said
+    assert OTHER not in said

@@ -150,3 +150,63 @@ def test_an_approved_version_that_its_repository_dropped_stays_told_without_its_
             assert since in row["reason"], row
             assert (row["severity"], row["classification"]) == ("Important", "security")
     assert "notice RHSA-2026:1.1-1 (security Important)" in site.command("patch", "explain", "web-02", "brief").stdout
+
+
+def test_an_association_goes_by_the_baseline_that_its_tags_choose_and_a_newer_version_has_a_row_of_its_own(
+    fleet: Fleet, packages: RpmPackages, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What waits for a reboot and misses the next version has two rows, and both count."""
+    some = [Rpm(name="tagged", version=f"1.{n}-1") for n in range(3)]
+    offer(packages, fleet, some[:1])
+    for node in fleet.nodes:
+        node.run(["sh", "-c", "rpm -i --force-debian --nodeps /srv/rpm/updates/tagged-1.0-1.noarch.rpm"])
+    site = Site(tmp_path_factory.mktemp("tagged"), fleet)
+    site.standard(fleet.nodes, "Fleet: tagged\n")
+    files = {}
+    for name, system in {"rocky": "ROCKY_LINUX", "leap": "SUSE"}.items():
+        text = BASELINE.replace("SYSTEM", system)
+        files[f"baselines/{name}.yaml"] = text.replace("NAME", name)
+        quick = text.replace("Default: true", "Tags: {Environment: Production}").replace("Days: 7", "Days: 0")
+        files[f"baselines/quick-{name}.yaml"] = quick.replace("NAME", f"quick-{name}")
+    parameters = (
+        "{Operation: [OPERATION], BaselineTags: ['Key=Environment,Values=Test,Production'], RebootOption: [NoReboot]}"
+    )
+    association = INSTALL.replace("AWS-RunPatchBaseline", "AWS-RunPatchBaselineAssociation")
+    association = association.replace("{Operation: [Install], RebootOption: [RebootIfNeeded]}", parameters)
+    scan, install = (association.replace("OPERATION", word) for word in ("Scan", "Install"))
+    site.commit({"state/associations/motd.yaml": None, "state/associations/patches.yaml": scan, **files})
+    begin = datetime.now(UTC).replace(microsecond=0)
+    site.once(at=begin - timedelta(minutes=2))
+
+    def states(minutes: int) -> dict[str, dict[str, str]]:
+        site.once(at=begin + timedelta(minutes=minutes))
+        told = {"web-01": "quick-rocky", "web-02": "quick-leap"}
+        found: dict[str, dict[str, str]] = {}
+        for node, baseline in told.items():
+            reported = committed(site, "nodes", node)
+            rows = {key.removeprefix(f"{baseline}/"): row["state"] for key, row in reported["patches"].items()}
+            found[node] = {key: state for key, state in rows.items() if key.startswith("tagged")}
+        return found
+
+    def on_both(**rows: str) -> dict[str, dict[str, str]]:
+        found = {f"tagged.noarch:0:1.{version[1:]}-1": state for version, state in rows.items()}
+        return {"web-01": found, "web-02": found}
+
+    offer(packages, fleet, some[:2])
+    assert states(70) == on_both(v1="MISSING")
+    for node in ("web-01", "web-02"):
+        assert any(key.endswith("tagged.noarch:0:1.1-1") for key in committed(site, "nodes", node)["upcoming"]), (
+            "by its own baseline it waits"
+        )
+    site.commit({"state/associations/patches.yaml": install})
+    states(71)  # a document that never went well goes to one node at a time
+    assert states(72) == on_both(v1="INSTALLED_PENDING_REBOOT")
+    site.commit({"state/associations/patches.yaml": scan})
+    offer(packages, fleet, some)
+    assert states(140) == on_both(v1="INSTALLED_PENDING_REBOOT", v2="MISSING")
+    for node, baseline in (("web-01", "quick-rocky"), ("web-02", "quick-leap")):
+        counts = committed(site, "nodes", node)["baselines"][baseline]["counts"]
+        assert (counts["INSTALLED_PENDING_REBOOT"], counts["MISSING"]) == (1, 1)
+    site.commit({"state/associations/patches.yaml": install})
+    states(141)
+    assert states(142) == on_both(v2="INSTALLED_PENDING_REBOOT")
