@@ -258,7 +258,7 @@ def test_a_real_node_is_refreshed_before_it_is_asked(here: tuple[TestNode, Node,
 def test_a_lock_is_waited_for_and_its_holder_named(here: tuple[TestNode, Node, ConnectionPool]) -> None:
     one, node, pool = here
     with pool.connect(node) as session:
-        hold(one, 30)
+        hold(one, 600)
         held = refresh(session, node, wait=timedelta(0))
         assert isinstance(held, Known)
         assert held.value.problem is not None

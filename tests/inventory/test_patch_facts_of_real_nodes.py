@@ -24,7 +24,7 @@ use Fcntl; $| = 1;
 open(my $file, '>>', '/var/lib/dpkg/lock-frontend') or die;
 my $how = pack('s s x4 q q l x4', F_WRLCK, 0, 0, 0, 0);
 fcntl($file, F_SETLK, $how) or die $!;
-print "held\\n"; sleep 60;
+print "held\\n"; sleep 600;
 """
 
 
@@ -195,7 +195,10 @@ def test_signs_of_a_reboot_and_services_to_restart_are_told(site: Site) -> None:
     first = site.look()
     assert rows(first, "reboot") == {"required": False, "packages": []}
     assert rows(first, "restarts") == {}
-    begin = "cp /bin/sleep /usr/bin/held; /usr/bin/held 60 >/dev/null 2>&1 & echo $!; sleep 0.5; rm /usr/bin/held"
+    begin = (
+        "cp /bin/sleep /usr/bin/held; /usr/bin/held 600 >/dev/null 2>&1 & echo $!; "
+        "until [ $(readlink /proc/$!/exe) = /usr/bin/held ]; do sleep 0.1; done; rm /usr/bin/held"
+    )
     pid = site.sh(begin).strip()
     try:
         site.sh("touch /run/reboot-required; printf 'libc6\\nlinux-image-amd64\\nlibc6\\n' >/run/reboot-required.pkgs")

@@ -352,7 +352,10 @@ def test_what_is_not_asked_is_not_told(rocky: Site) -> None:
 def test_who_runs_the_package_manager_is_named(rocky: Site, leap: Site) -> None:
     assert rows(rocky.look(), "locks") == {}
     assert rows(leap.look(), "locks") == {}
-    begin = "cp /bin/sleep /root/NAME; /root/NAME 60 >/dev/null 2>&1 & echo $! | tee PATH"
+    begin = (
+        "cp /bin/sleep /root/NAME; /root/NAME 600 >/dev/null 2>&1 & echo $! | tee PATH; "
+        "until [ $(readlink /proc/$!/exe) = /root/NAME ]; do sleep 0.1; done"
+    )
     dnf = rocky.sh(begin.replace("NAME", "dnf").replace("PATH", "/var/cache/dnf/metadata_lock.pid")).strip()
     zypper = leap.sh(begin.replace("NAME", "zypper").replace("PATH", "/run/zypp.pid")).strip()
     try:
@@ -386,7 +389,8 @@ def test_lists_are_refreshed_and_what_is_away_is_named(rocky: Site, leap: Site) 
 
 def test_a_refresh_that_finds_the_lock_taken_names_its_holder(rocky: Site, leap: Site) -> None:
     for site, name, path in ((rocky, "dnf", "/var/cache/dnf/metadata_lock.pid"), (leap, "zypper", "/run/zypp.pid")):
-        pid = site.sh(f"cp /bin/sleep /root/{name}; /root/{name} 60 >/dev/null 2>&1 & echo $! | tee {path}").strip()
+        begin = f"cp /bin/sleep /root/{name}; /root/{name} 600 >/dev/null 2>&1 & echo $! | tee {path}"
+        pid = site.sh(f"{begin}; until [ $(readlink /proc/$!/exe) = /root/{name} ]; do sleep 0.1; done").strip()
         try:
             with site.pool.connect(site.node) as session:
                 came = refresh(session, site.node, wait=timedelta(seconds=1))

@@ -273,8 +273,9 @@ def test_a_repository_that_is_gone_fails_the_download_and_nothing_begins(manager
 def test_a_lock_is_waited_for_and_its_holder_named(manager: Manager) -> None:
     order = manager.order("hello-1.2-1")
     path = "/run/zypp.pid" if manager.server.name == "leap" else "/var/lib/dnf/rpmdb_lock.pid"
-    begin = f"cp /bin/sleep /root/yum; /root/yum 60 >/dev/null 2>&1 & echo $! | tee {path}"
-    pid = manager.server.run(["sh", "-c", begin]).stdout.strip()
+    begin = f"cp /bin/sleep /root/yum; /root/yum 600 >/dev/null 2>&1 & echo $! | tee {path}"
+    is_it = "until [ $(readlink /proc/$!/exe) = /root/yum ]; do sleep 0.1; done"
+    pid = manager.server.run(["sh", "-c", f"{begin}; {is_it}"]).stdout.strip()
     done = manager.run(order, script=lambda text: text.replace(b"lock_wait='600'\n", b"lock_wait=1\n"))
     manager.server.run(["sh", "-c", f"kill {pid}; rm -f {path}"])
     assert done.causes == {"hello.noarch": "lock-held"}, done

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -66,8 +67,13 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 def hold_lock(node: TestNode, seconds: int) -> None:
     (node.root / "root/hold.pl").write_text(HOLD)
-    node.run(["sh", "-c", f"perl /root/hold.pl {seconds} >/root/held 2>&1 </dev/null &"])
-    wait_for(lambda: (node.root / "root/held").read_text() == "held\n")
+    node.run(["sh", "-c", f"rm -f /root/held; perl /root/hold.pl {seconds} >/root/held 2>&1 </dev/null &"])
+    held = node.root / "root/held"
+    wait_for(lambda: held.exists() and held.read_text() == "held\n")
+
+
+def release_lock(node: TestNode) -> None:
+    node.run(["sh", "-c", "pkill -f [h]old.pl; while pgrep -f [h]old.pl; do sleep 0.1; done"])
 
 
 def test_a_lock_is_waited_for_and_its_holder_named(manager: Manager, node: TestNode, tmp_path: Path) -> None:
@@ -81,9 +87,20 @@ def test_a_lock_is_waited_for_and_its_holder_named(manager: Manager, node: TestN
         {"hello": "1.0"},
     )
     assert "perl (pid" in done.report.failed[next(iter(done.report.failed))].words
-    node.run(["pkill", "-f", "hold.pl"])
-    hold_lock(node, 2)
-    done = manager.run(order)
+    release_lock(node)
+    hold_lock(node, 600)
+    runs = node.root / "var/lib/reconciler/runs"
+    earlier = set(runs.iterdir())
+
+    def it_waits() -> bool:
+        outputs = [path for run in set(runs.iterdir()) - earlier for path in run.glob("steps/*/out")]
+        return any("waiting: perl (pid" in path.read_text() for path in outputs)
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        under_way = thread.submit(manager.run, order)
+        wait_for(it_waits)
+        release_lock(node)
+        done = under_way.result()
     assert (done.status, done.installed) == ("Success", {"hello.all": "1.1"}), done
     assert "waiting: perl (pid" in done.stdout
 
