@@ -207,6 +207,10 @@ use_sources() {
     cp "$step/sources.list" "$step/repos/sources.repo"
     only="--setopt=reposdir=$step/repos --setopt=cachedir=$step/cache"
     [ "$dnf" = dnf ] || only="$only --setopt=system_cachedir=$step/cache"
+    # It reads repositories from here as well, whatever folder it is told to look into.
+    for one in $(sed -n 's/^\[\([A-Za-z0-9._:+~-]*\)\].*/\1/p' /etc/dnf/dnf.conf 2>/dev/null); do
+        [ "$one" = main ] || grep -q -F "[$one]" "$step/repos/sources.repo" || only="$only --disablerepo=$one"
+    done
     run_dnf -q makecache
 }
 run_dnf() { # ARGUMENTS: dnf that asks nothing, keeps to the lists it has, and sees nothing but the pins

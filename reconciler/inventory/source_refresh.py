@@ -44,6 +44,10 @@ fetch_source() {
       x=$(ZYPP_LOCK_TIMEOUT=$W zypper --non-interactive --reposd-dir "$here/repos" --cache-dir "$here/cache" refresh 2>&1 </dev/null 9>&-); e=$?
     else
       if command -v dnf5 >/dev/null; then o="--setopt=system_cachedir=$here/cache"; else o=; fi
+      # It reads repositories from here as well, whatever folder it is told to look into.
+      for l in $(sed -n 's/^\[\([A-Za-z0-9._:+~-]*\)\].*/\1/p' /etc/dnf/dnf.conf 2>/dev/null); do
+        [ "$l" = main ] || grep -q -F "[$l]" "$here/repos/sources.repo" || o="$o --disablerepo=$l"
+      done
       x=$(dnf --assumeno --setopt="reposdir=$here/repos" --setopt="cachedir=$here/cache" $o --setopt='*.skip_if_unavailable=0' \
         --refresh makecache 2>&1 </dev/null 9>&-); e=$?
     fi;;

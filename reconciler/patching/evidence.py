@@ -59,6 +59,8 @@ def _sources(sections: Sections, *, is_apt: bool) -> tuple[Mapping[str, HeldSour
     if told is None or times is None or isinstance(told, Unknown) or isinstance(times, Unknown):
         return {}, ""
     found: dict[str, HeldSource] = {}
+    came = sections.get("refreshed")
+    never = came.why if isinstance(came, Unknown) else ""
     try:
         for source, row in times.value.items():
             tried = _row(source, row)
@@ -69,7 +71,8 @@ def _sources(sections: Sections, *, is_apt: bool) -> tuple[Mapping[str, HeldSour
                 if key.partition(" ")[0] == source
             )
             fetched = any(held.fetched for held in indexes)
-            found[source] = HeldSource(indexes=indexes if fetched else (), problem=str(tried.get("problem") or ""))
+            problem = tried.get("problem") or ("" if tried.get("tried") else never)
+            found[source] = HeldSource(indexes=indexes if fetched else (), problem=str(problem))
     except ValueError as error:
         return {}, str(error)
     return found, ""

@@ -103,7 +103,12 @@ def place(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iter
         ]
         packages.publish("updates", [old], notices=[Advisory(id="OLD-2026:1", packages=[old])])
         packages.publish("ours", new, notices=[Advisory(id="OURS-2026:1", packages=new, cves=["CVE-2026-1111"])])
+        theirs = [Rpm(name="hello", version="1.9-1")]
+        packages.publish("theirs", theirs, notices=[Advisory(id="THEIRS-2026:1", packages=theirs)])
         packages.copy_to(leap)
+        # dnf reads repositories from here as well, whatever folder it is told to look into.
+        with (rocky.root / "etc/dnf/dnf.conf").open("a", encoding="utf-8") as file:
+            file.write("[theirs]\nname=theirs\nenabled=1\ngpgcheck=0\nbaseurl=file:///srv/rpm/theirs\n")
         for node in (rocky, leap):
             node.run(["sh", "-ec", "mkdir /srv/aside; mv /srv/rpm/ours /srv/aside"])
             node.run(["sh", "-c", "rpm -i --force-debian --nodeps /srv/rpm/updates/hello-1.0-1.noarch.rpm"])

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from reconciler.model.known import JsonValue, Known, Observed, Unknown
+from reconciler.patching.doubts import HeldSource, ScanEvidence
 from reconciler.patching.evidence import scan_evidence
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -150,3 +151,47 @@ def test_who_installs_with_dnf_or_zypper_is_told_and_what_is_not_known_of_it_too
     assert isinstance(found, Known)
     assert found.value.competitor == "dnf-automatic"
     assert scan_evidence({**of_rpm(), "rpm": Unknown("garbled")}, product="", now=NOW) == Unknown("rpm: garbled")
+
+
+OURS = "ours-0123456789ab"
+TIMES = {
+    "fetched": "2026-02-28T09:00:00Z",
+    "tried": "2026-03-01T09:00:00Z",
+    "problem": "away",
+    "valid_until": {KEY: "2026-03-06T00:00:00Z"},
+}
+NEVER = {"fetched": None, "tried": None, "problem": None, "valid_until": {}}
+
+
+def of_sources(times: JsonValue, rows: JsonValue, refreshed: Observed[Mapping[str, JsonValue]]) -> ScanEvidence:
+    told = {"sources": rows, "source_times": times}
+    known = {name: Known(each) for name, each in told.items() if isinstance(each, Mapping)}
+    found = scan_evidence({**sections(), **known, "refreshed": refreshed}, product="Debian13", now=NOW)
+    assert isinstance(found, Known)
+    return found.value
+
+
+def test_a_source_is_as_old_as_its_last_whole_fetch() -> None:
+    held = of_sources({OURS: TIMES}, {f"{OURS} {KEY}": ROW}, Known({})).sources[OURS]
+    (index,) = held.indexes
+    assert index.refreshed_at == datetime(2026, 2, 28, 9, tzinfo=UTC)
+    assert index.valid_until == datetime(2026, 3, 6, tzinfo=UTC)
+    assert index.index.is_security()
+    assert held.problem == "away"
+
+
+def test_a_source_that_never_came_says_why() -> None:
+    failed = {f"{OURS} {KEY}": {**ROW, "fetched": False}}
+    assert of_sources({OURS: TIMES}, failed, Known({})).sources[OURS] == HeldSource(problem="away")
+    assert of_sources({OURS: NEVER}, {}, Known({})).sources[OURS] == HeldSource()
+    # Nothing is written on a node whose login user is not root.
+    assert of_sources({OURS: NEVER}, {}, Unknown("only root")).sources[OURS] == HeldSource(problem="only root")
+
+
+def test_what_is_odd_of_sources_costs_whoever_has_some_and_nobody_else() -> None:
+    odd = of_sources({OURS: {**TIMES, "fetched": "yesterday"}}, {f"{OURS} {KEY}": ROW}, Known({}))
+    assert (odd.sources, odd.sources_problem != "", len(odd.indexes)) == ({}, True, 1)
+    unread = of_sources(
+        {OURS: TIMES}, {f"{OURS} {KEY}": {"unknown": "its list of packages may not be read"}}, Known({})
+    )
+    assert "may not be read" in unread.sources_problem

@@ -58,13 +58,13 @@ function urls(text,   n, i, j, w, rest, out) {
   }
   return out
 }
-function of(id, key, other) { return (id, key) in value ? value[id, key] : other }
+function said(id, key, other) { return (id, key) in value ? value[id, key] : other }
 function plain(text) { gsub(/[|\t]/, " ", text); return text }
 function yes(text) { return tolower(text) ~ /^(1|yes|true|on|enabled)$/ ? 1 : 0 }
 FNR == 1 { id = key = "" }
 { sub(/\r$/, "") }
 /^[ \t]*[#;]/ || /^[ \t]*$/ { next }
-/^\[/ { id = substr($0, 2); sub(/\].*/, "", id); key = ""; if (!(id in seen)) { seen[id] = 1; ids[++n] = id }; next }
+/^\[/ { id = substr($0, 2); sub(/\].*/, "", id); key = ""; if (!(id in seen) && (of == "" || index(FILENAME, of "/") == 1)) { seen[id] = 1; ids[++n] = id }; next }
 /^[ \t]/ { if (key != "") { sub(/^[ \t]+/, ""); value[id, key] = value[id, key] " " $0 }; next }
 i = index($0, "=") {
   key = tolower(substr($0, 1, i - 1)); gsub(/[ \t]/, "", key); sub(/^exclude$/, "excludepkgs", key)
@@ -72,16 +72,16 @@ i = index($0, "=") {
 }
 END {
   m = split("cachedir reposdir metadatadir", w, " ")
-  for (i = 1; i <= m; i++) if (of("main", w[i], "") != "") print "C|" w[i] "|" plain(value["main", w[i]])
-  print "X|" plain(of("main", "excludepkgs", ""))
+  for (i = 1; i <= m; i++) if (said("main", w[i], "") != "") print "C|" w[i] "|" plain(value["main", w[i]])
+  print "X|" plain(said("main", "excludepkgs", ""))
   for (i = 1; i <= n; i++) {
     id = ids[i]
-    if (id == "main" || !yes(of(id, "enabled", "1"))) continue
-    check = of(id, "repo_gpgcheck", zypp ? of(id, "gpgcheck", of("main", "gpgcheck", "1")) : of("main", "repo_gpgcheck", "0"))
-    print "R|" plain(id) "|" yes(check) "|" yes(of(id, "sslverify", of("main", "sslverify", "1"))) "|" \
-      words(of(id, "metalink", "") " " of(id, "mirrorlist", "") " " of(id, "baseurl", "")) "|" \
-      plain(of(id, "excludepkgs", "")) "|" plain(of(id, "includepkgs", "")) "|" yes(of(id, "module_hotfixes", "0"))
-    print "U|" plain(id) "|" urls(of(id, "baseurl", ""))
+    if (id == "main" || !yes(said(id, "enabled", "1"))) continue
+    check = said(id, "repo_gpgcheck", zypp ? said(id, "gpgcheck", said("main", "gpgcheck", "1")) : said("main", "repo_gpgcheck", "0"))
+    print "R|" plain(id) "|" yes(check) "|" yes(said(id, "sslverify", said("main", "sslverify", "1"))) "|" \
+      words(said(id, "metalink", "") " " said(id, "mirrorlist", "") " " said(id, "baseurl", "")) "|" \
+      plain(said(id, "excludepkgs", "")) "|" plain(said(id, "includepkgs", "")) "|" yes(said(id, "module_hotfixes", "0"))
+    print "U|" plain(id) "|" urls(said(id, "baseurl", ""))
   }
 }
 """
@@ -102,7 +102,7 @@ index($0, "/repomd>") == 1 { whole = 1 }
 END { out() }
 """
 
-# $of: a folder with `repos` and `cache` that stand in the place of the node's own; empty: its own.
+# $of: a folder with `repos` and `cache` that stand in the place of the node's own; empty: its own. What dnf.conf names is no part of it.
 # $rpm_index is the list, $rpm_files are `NUMBER KIND PATH` behind it, $rpm_main what [main] excludes.
 SCRIPT: Final = r"""
 rpm_index= rpm_files= rpm_main=
@@ -128,7 +128,7 @@ while [ "$n" -gt 0 ]; do p=$1; shift; n=$((n-1)); [ -f "$p" ] && [ -r "$p" ] && 
 if [ -n "$rpm_index" ]; then :
 elif ! command -v awk >/dev/null; then rpm_index='unknown awk is not installed'
 elif [ $# -eq 0 ]; then rpm_index='unknown no file of the package manager may be read'
-elif x=$(awk -v zypp="${pm#dnf}" 'CONFIGURED' "$@" 2>&1 </dev/null); then
+elif x=$(awk -v zypp="${pm#dnf}" -v of="$of" 'CONFIGURED' "$@" 2>&1 </dev/null); then
   rpm_index="repositories $pm"
   k=0; set --
   IFS=$NL; set -f
