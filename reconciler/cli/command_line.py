@@ -87,7 +87,8 @@ def _content(path: Path, option: str) -> str:
         with path.expanduser().open("rb") as file:
             content = file.read(MOST_OF_FILE + 1)
     except (OSError, RuntimeError, ValueError) as exc:
-        raise UsageError(f"{option} file://{path}: {exc}") from exc
+        why = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
+        raise UsageError(f"{option} file://{path}: it cannot be read: {why}") from exc
     if len(content) > MOST_OF_FILE:
         raise UsageError(f"{option} file://{path}: it holds more than {MOST_OF_FILE} bytes")
     try:

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from reconciler.commands.request import MOST_BYTES, Request, stop_in_words
-from reconciler.documents.content import Contents, ContentUnknown
+from reconciler.documents.content import Contents, ContentUnavailable, ContentUnknown
 from reconciler.documents.render import RUNBOOK, NotSupportedYet, Rendered, RenderError, render
 from reconciler.drift.definitions import Definition
-from reconciler.errors import UsageError
+from reconciler.errors import SourceError, UsageError
 from reconciler.ids import AssociationName, NodeId
 from reconciler.model.association import Association, Target
 from reconciler.model.desired import DesiredState
@@ -150,7 +150,7 @@ def prepare(
 ) -> Command:
     """Find document and nodes, and fill in the parameters. Raises UsageError with SSM's name of the error.
 
-    `brought`: a document that the caller brought along, in the place of the repository's. ContentUnknown names what it
+    Raises SourceError where what it downloads cannot be had. `brought`: a document that the caller brought along, in the place of the repository's. ContentUnknown names what it
     downloads and `contents` does not know.
     """
     if brought is not None and not DOCUMENT_NAME.fullmatch(brought.name):
@@ -208,6 +208,8 @@ def _rendered(request: Request, document: Document, desired: DesiredState, conte
         )
     except ContentUnknown:
         raise
+    except ContentUnavailable as exc:  # not the caller's mistake: asking again may help
+        raise SourceError(f"{exc}; nothing was sent") from exc
     except NotSupportedYet as exc:
         raise UsageError(f"InvalidDocument: {exc}") from exc
     except RenderError as exc:

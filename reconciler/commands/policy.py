@@ -31,7 +31,8 @@ def _broken(rule: CommandRule, command: Command, desired: DesiredState) -> Itera
     elif rule.documents and command.document.name not in rule.documents:
         yield f"{who} may send {', '.join(rule.documents)}, not {command.document.name}"
     if rule.max_nodes is not None and len(command.nodes) > rule.max_nodes:
-        yield f"{who} may send to {rule.max_nodes} nodes at most, not to {len(command.nodes)}"
+        most = "1 node" if rule.max_nodes == 1 else f"{rule.max_nodes} nodes"
+        yield f"{who} may send to {most} at most, not to {len(command.nodes)}"
     try:
         is_meant = parse_selectors(rule.targets, desired.groups)
     except UsageError as exc:
