@@ -1,9 +1,11 @@
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,8 +25,9 @@ from reconciler.model.outcome import Disposition, Hindrance, Outcome
 from reconciler.model.pause import Pause, Pauses
 from reconciler.plan.plan import Plan, PlanItem
 from reconciler.plan.run_id import run_id
+from reconciler.rollout import deciding
 from reconciler.rollout.events import SecondLook
-from reconciler.rollout.flight import Delivery
+from reconciler.rollout.flight import Delivery, Flight, Tools
 from reconciler.rollout.node_programs import cancel_program
 from reconciler.rollout.progress import Ramp
 from reconciler.rollout.run import roll_out
@@ -342,7 +345,21 @@ def test_a_start_that_never_arrived_is_sent_again_after_asking_again(folder: Pat
     assert world.bodies() == {"a": ["x"]}
 
 
-def test_a_long_run_is_left_alone_at_the_end_of_the_pass(folder: Path) -> None:
+def end_at_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the time of a roll-out be over once it has seen a run in a step, however long it took to get there."""
+    advance, later = deciding.advance, [0.0]
+
+    def watched(flight: Flight, tools: Tools, _wait: int) -> Outcome | None:
+        outcome = advance(flight, tools, 0)
+        if flight.sight is not None and flight.sight.at_step:
+            later[0] = timedelta(days=1).total_seconds()
+        return outcome
+
+    monkeypatch.setattr(deciding, "advance", watched)
+    monkeypatch.setattr(deciding, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + later[0]))
+
+
+def test_a_long_run_is_left_alone_at_the_end_of_the_pass(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     release = folder / "release"
     world = World(
         folder,
@@ -350,7 +367,9 @@ def test_a_long_run_is_left_alone_at_the_end_of_the_pass(folder: Path) -> None:
         ("a", "b"),
         {"slow": ("1", "0")},
     )
-    outcomes = world.roll_out(patience=timedelta(seconds=1))
+    with monkeypatch.context() as patched:
+        end_at_the_first_step(patched)
+        outcomes = world.roll_out(patience=timedelta(hours=1))
     running, held = outcomes["a", "slow"], outcomes["b", "slow"]
     assert running.disposition is Disposition.RUNNING
     assert running.reason.startswith("running since ")
