@@ -15,6 +15,7 @@ from reconciler.documents.error import RenderError
 from reconciler.documents.given import Given
 from reconciler.documents.interpolation import resolve_stored
 from reconciler.documents.parameters import parameter_values
+from reconciler.documents.refused_inputs import refused_inputs
 from reconciler.documents.render import Rendered, RenderedStep, render
 from reconciler.errors import DesiredStateError, UsageError
 from reconciler.ids import DocumentName
@@ -74,6 +75,9 @@ def judge_document(path: Path) -> Judged:
         mistakes.error((0, 0), content, remedy="make it readable and small, or remove it")
         return Judged(file=str(path), document=None, problems=tuple(mistakes.problems))
     document = read_document_file(str(path), content, DocumentName(path.stem), "1", mistakes)
+    if document is not None:
+        for step, why in refused_inputs(document):
+            mistakes.lint((step.line, 0), f"its inputs are refused, and the step will fail: {why}", value=step.name)
     return Judged(file=str(path), document=document, problems=tuple(sorted(mistakes.problems)))
 
 

@@ -76,6 +76,28 @@ def test_a_file_that_is_not_there_is_a_wrong_call(host: Host) -> None:
     assert "there is no such file" in host.run("document", "validate", "nowhere.yaml", code=64).err
 
 
+REFUSED = """\
+schemaVersion: '2.2'
+parameters: {kind: {type: String, default: x, allowedPattern: x}}
+mainSteps:
+- {name: a, action: 'aws:downloadContent', inputs: {SourceType: Gti, sourceInfo: '{}'}}
+- {name: b, action: 'aws:downloadContent', inputs: {sourceType: '{{ kind }}', sourceInfo: '{}'}}
+- {name: c, action: 'aws:configurePackage', precondition: {StringEquals: [platformType, Windows]}, inputs: {}}
+- {name: d, action: 'aws:configurePackage', inputs: {name: tool, action: install}}
+- {name: e, action: 'aws:runDockerAction', inputs: {action: Run, container: a}}
+- {name: f, action: 'aws:domainJoin', inputs: {}}
+- {name: g, action: 'aws:softwareInventory', inputs: {applications: Enabled}}
+"""
+
+
+def test_inputs_that_an_action_refuses_are_told_before_it_runs(host: Host) -> None:
+    (host.folder / "refused.yaml").write_text(REFUSED)
+    answer = host.run("document", "validate", "refused.yaml", "--format", "json", code=0).document()
+    told = {problem["value"]: (problem["line"], problem["message"]) for problem in answer["problems"]}
+    assert {name: line for name, (line, _) in told.items()} == {"a": 4, "d": 7, "e": 8}
+    assert "refused, and the step will fail: sourceType must be one of" in told["a"][1]
+
+
 @pytest.mark.parametrize(
     ("named", "meant"),
     [
