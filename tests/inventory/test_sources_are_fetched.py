@@ -173,3 +173,16 @@ def test_a_folder_that_is_not_roots_alone_is_left_alone(site: Site) -> None:
     assert site.sh("ls /tmp/theirs") == ""
     assert rows(site.look(asked=BOTH), "sources") == {}
     site.sh(f"rm {FOLDER}; mv /root/aside {FOLDER}")
+
+
+def test_signatures_count_as_for_the_nodes_own_repositories(site: Site) -> None:
+    unsigned = WantedSource(id="unsigned-0123456789ab", configuration=LINE.replace("[trusted=yes] ", ""))
+    asked = replace(ASKED, sources=(unsigned,))
+    with site.pool.connect(site.node) as session:
+        refresh(session, site.node, sources=asked.sources)
+    found = site.look(asked=asked)
+    assert sourced(found, "hello.all") == []
+    row = rows(found, "source_times")[unsigned.id]
+    assert isinstance(row, dict)
+    assert row["fetched"] is None
+    assert "is not signed" in row["problem"]
