@@ -37,6 +37,9 @@ from reconciler.patching.sources import gone_from
 WORKERS = 16
 """Nodes that are asked at once: a list of packages is some 200 KB."""
 _LONGEST = 300
+_AGES = frozenset({"os", "repositories", "metadata"})
+"""What tells how old a node's lists are: `metadata` goes by what `repositories` found."""
+_SOURCE_AGES = frozenset({"sources", "source_times"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,16 +75,20 @@ def patch_orders(
 
 def _facts_of(request: PatchRequest, node: Node, desired: DesiredState, connect: Connect, now: datetime) -> Facts:
     """Ask a node what it runs, refresh its lists where its baseline wants that, and ask it for its patches."""
-    questions = {node.id: Questions(fleet=desired.fleet.id, patches=True, ports=(), mounts=False)}
+    patched = {node.id: (request,)}
+    questions: Mapping[NodeId, Questions] = {
+        node.id: Questions(fleet=desired.fleet.id, patches=True, ports=(), mounts=False)
+    }
     try:
         with connect(node) as session:
-            first = ask(session, node, questions[node.id], only=frozenset({"os", "metadata"}))
+            first = ask(session, node, questions[node.id], only=_AGES)
+            questions = with_sources(questions, patched, desired, lambda _: first.facts)
+            if questions[node.id].sources:
+                ages = ask(session, node, questions[node.id], only=_SOURCE_AGES).facts.sections
+                first = replace(first, facts=replace(first.facts, sections={**first.facts.sections, **ages}))
     except NodeError as error:
         return Facts(node=node.id, unreachable=str(error))
-    patched, held = {node.id: (request,)}, {node.id: first}
-    asked = with_refreshes(
-        with_sources(questions, patched, desired, lambda _: first.facts), patched, desired, held, now
-    )
+    asked = with_refreshes(questions, patched, desired, {node.id: first}, now)
     return collect([node], asked, connect)[node.id].facts
 
 

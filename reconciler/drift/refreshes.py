@@ -100,12 +100,13 @@ def _wants_it(baseline: PatchBaseline, held: Collected, sources: Sequence[Wanted
     at = _refreshed_at(held)
     if not all(_was_tried(source, held, at) for source in sources):
         return True  # what a commit adds is not to wait for the next hour
+    sources_are_young = all(_is_young(source, held, now, longest) for source in sources)
     if at is None:
         metadata = held.facts.sections.get("metadata", Unknown("not asked"))
-        return is_due(baseline.refresh, metadata, now=now, longest=longest)
+        return is_due(baseline.refresh, metadata, now=now, longest=longest) or not sources_are_young
     if timedelta(0) <= now - at < SHORTEST:
         return False
-    young = timedelta(0) <= now - at <= longest and all(_is_young(source, held, now, longest) for source in sources)
+    young = timedelta(0) <= now - at <= longest and sources_are_young
     return baseline.refresh is Refresh.BEFORE_SCAN or not young
 
 

@@ -184,12 +184,17 @@ def test_what_only_a_source_offers_is_missing_installed_and_then_in_order(place:
     assert site.reports() == commits
 
 
-def test_a_command_goes_by_the_sources_too(place: Place) -> None:
+def test_a_command_goes_by_the_sources_too_and_refreshes_nothing_that_is_young_enough(place: Place) -> None:
+    young = {name: (text or "").replace("before-scan", "max-age") for name, text in place.baselines().items()}
+    place.site.commit({**young})
+    when = "stat -c %y /var/lib/apt/lists/partial /var/cache/dnf/*/repodata/repomd.xml /var/cache/zypp/raw/*/repodata/repomd.xml 2>/dev/null; cat /var/lib/reconciler/sources/*/tried"
+    before = {name: place.nodes()[name].run(["sh", "-c", when]).stdout for name in MEANT}
     target = f"Key=InstanceIds,Values={','.join(MEANT)}"
     sent = place.site.command(
         *("send-command", "--document-name", "AWS-RunPatchBaseline", "--targets", target),
         *("--parameters", "Operation=Scan"),
     )
+    assert {name: place.nodes()[name].run(["sh", "-c", when]).stdout for name in MEANT} == before
     assert "UNKNOWN" not in sent.stdout, sent.stdout
     assert sent.returncode == 0, sent.stdout + sent.stderr
 
