@@ -241,3 +241,26 @@ def test_a_plan_of_a_change_says_whose_patches_go_by_another_baseline(place: Pla
     assert f"patches of web-01: debian instead of debian-ours ({outside})" in " ".join(said.split())
     assert "patches of web-03: RockyLinuxDefaultPatchBaseline instead of rocky-ours" in said
     assert OTHER not in said
+
+
+def test_two_baselines_of_one_node_see_their_own_repositories(place: Place) -> None:
+    """The node's own baseline names none; an association's, chosen by its tag, does."""
+    tagged = {
+        name: (text or "").replace("PatchGroups: [aside]", "Tags: {Stage: aside}")
+        for name, text in place.baselines().items()
+    }
+    association = PATCHES.replace("AWS-RunPatchBaseline", "AWS-RunPatchBaselineAssociation").replace(
+        "'tag:Role', Values: [web]", f"InstanceIds, Values: [{OTHER}]"
+    )
+    association = association.replace(
+        "{Operation: [OPERATION], RebootOption: [NoReboot]}",
+        "{Operation: [Scan], BaselineTags: ['Key=Stage,Values=aside']}",
+    )
+    place.site.commit({**tagged, "state/associations/patches.yaml": association})
+    place.site.once()
+    report = place.site.once().reports[NodeId(OTHER)]
+    status, rows, why = patches_of(place.site.once().reports, OTHER)
+    assert (status, rows) == (ComplianceStatus.COMPLIANT, {}), why
+    (other,) = report.overrides
+    assert {row.title: row.state.value for row in other.rows} == {"hello.all:1.1": "MISSING"}, other.reason
+    assert other.baseline == "debian-ours"
