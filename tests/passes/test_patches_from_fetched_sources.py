@@ -3,6 +3,8 @@
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -243,8 +245,8 @@ def test_a_plan_of_a_change_says_whose_patches_go_by_another_baseline(place: Pla
     assert OTHER not in said
 
 
-def test_two_baselines_of_one_node_see_their_own_repositories(place: Place) -> None:
-    """The node's own baseline names none; an association's, chosen by its tag, does."""
+def test_two_baselines_of_one_node_see_their_own_repositories(place: Place, tmp_path: Path) -> None:
+    """The node's own baseline names none; an association's, chosen by its tag, does. What a source drops is gone for that one alone."""
     tagged = {
         name: (text or "").replace("PatchGroups: [aside]", "Tags: {Stage: aside}")
         for name, text in place.baselines().items()
@@ -264,3 +266,16 @@ def test_two_baselines_of_one_node_see_their_own_repositories(place: Place) -> N
     (other,) = report.overrides
     assert {row.title: row.state.value for row in other.rows} == {"hello.all:1.1": "MISSING"}, other.reason
     assert other.baseline == "debian-ours"
+    emptied = AptRepository(tmp_path / "aside")
+    emptied.publish("ours", [Package(name="another", version="1")], label="Ours", origin="Ours")
+    there = place.nodes()[OTHER].root / "srv/aside"
+    shutil.rmtree(there)
+    shutil.copytree(emptied.directory, there)
+    for after in (2, 4):
+        report = place.site.once(at=datetime.now(UTC) + timedelta(hours=after)).reports[NodeId(OTHER)]
+        (row,) = report.overrides[0].rows
+        assert (row.state.value, row.approved) == ("MISSING", "1.1"), row
+        assert "approved 1.1 is gone since" in row.reason
+        assert report.patches is not None
+        # The pass's clock is ahead of the nodes' here, and that is all there is to be said of its own baseline.
+        assert (report.patches.rows, report.patches.reason.startswith("clock: ")) == ((), True), report.patches.reason
