@@ -18,7 +18,7 @@ from reconciler.daemon.passing import Request
 from tests.support.nodes import Fleet, TestNode, start_fleet
 from tests.support.site import APPEND_DOCUMENT, MOTD, Site, bodies
 
-pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.nodes, pytest.mark.timeout(900)]
 
 RECOVERY_DEADLINE = 120.0
 
