@@ -81,8 +81,8 @@ fi
 read -r up_start rest </proc/uptime
 # Before anything of it runs: after a power cut a run must not look like one that never began. Nothing of it runs without.
 sync begun manifest state . .. >/dev/null 2>&1 || :
-# Whoever took this run for one that never began has moved the folder away.
-[ -e "$folder/begun" ] || leave
+# Whoever took this run for one that never began has moved the folder away, and what lies there now may be another start of it.
+read -r by rest 2>/dev/null <"$folder/begun" && [ "$by $rest" = "$self $start $boot" ] || leave
 
 record() { # LINE INTO FILE, whatever it takes: without it nobody knows how it ended
     until note "$2" "$1"; do

@@ -248,6 +248,32 @@ def test_a_run_that_begins_while_it_is_removed_is_told_and_not_called_absent(nod
     assert node.bodies() == ["ran"]
 
 
+def test_a_runner_whose_folder_was_moved_away_takes_no_new_one_for_its_own(node: HomeNode) -> None:
+    """It stands still before it has the lock, and meanwhile its run is removed, and started anew under the same id."""
+    may_go = node.home / "may-go"
+    order = an_order(a_step(f"echo ran >>{node.log}\n"))
+    unspawned = start_program(order, become=False, wait=0, held={}).text.replace(
+        b'setsid sh "$runner"', b'true "$runner"'
+    )
+    with node.begin(unspawned) as process:
+        process.communicate()
+    folder = node.root / "runs" / order.run
+    runner = folder / "runner"
+    waits = 'tell state "waiting $epoch $self $start" || not_started "no space left on the node"\n'
+    text = runner.read_text()
+    assert text.count(waits) == 1
+    runner.write_text(text.replace(waits, f"{waits}until [ -e {may_go} ]; do pause 0.05; done\n"))
+    with subprocess.Popen(node.command(runner)) as running:
+        wait_for(folder / "state")
+        folder.rename(folder.with_name(f".old.{order.run}"))
+        again = start(HomeSession(node), order)
+        may_go.touch()
+        assert running.wait() == 0
+    assert isinstance(again, Sight), again
+    assert again.status == "Success", again
+    assert node.bodies() == ["ran"]
+
+
 def test_an_association_run_cancelled_before_it_began_is_started_by_the_next_pass(node: HomeNode) -> None:
     """Its number was not used up, so its id is the same."""
     order = an_order(a_step(f"echo ran >>{node.log}\n"))
