@@ -67,3 +67,9 @@ def all_about(pid: int) -> str:
         )
     except OSError:
         return ""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with a_folder() as path:
+        yield path
