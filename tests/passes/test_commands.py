@@ -391,6 +391,7 @@ def test_a_sender_that_was_killed_loses_nothing(site: Site, fleet: Fleet) -> Non
         "send-command", "--instance-ids", "web-01", *shell(HELD_UP, f"echo done >> {LOG}"), "--repo", str(site.repo)
     )
     wait_until(lambda: marks(fleet)[0] == 1, "it has begun")
+    wait_until(lambda: any(site.state_dir.glob("commands/*.progress")), "its sender has told how far it is")
     sender.kill()
     sender.wait(60)
     (before,) = records(site).values()
@@ -399,7 +400,8 @@ def test_a_sender_that_was_killed_loses_nothing(site: Site, fleet: Fleet) -> Non
         "list-command-invocations", "--instance-id", "web-01", "--repo", str(site.repo), check=0
     ).stdout
     assert before["Command"]["CommandId"] in listed
-    assert "or its sender is gone: then the next pass completes the record" in listed
+    assert "InProgress" in listed
+    assert "this was known last; its sender is gone, and the next pass completes the record" in listed
     let_go(fleet.nodes)
     wait_until(lambda: marks(fleet)[0] == 2 and all_ended(fleet.nodes[0]), "it goes on to its end")
 
