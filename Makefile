@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-WORKERS ?= 8
+WORKERS ?= 6
 
 .PHONY: help demo check format lint types root collected test bench corpus soak fuzz packages clean
 
