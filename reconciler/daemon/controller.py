@@ -147,16 +147,18 @@ class Controller(RepositoryView):
         return self._leadership.standing
 
     def close(self) -> None:
-        """Let go of lease, connections and the clone; safe to call twice."""
+        """Let go of lease, connections and the clone."""
         self._latecomers.stop()
         self._stragglers.stop()
-        with ThreadPoolExecutor(1) as beside:  # a hundred connections end while the lease is pushed
-            closed = beside.submit(self.connections.close)
-            self._leadership.let_go()
-        closed.result()
-        self._latecomers.close()
-        self._stragglers.close()
-        super().close()
+        try:
+            with ThreadPoolExecutor(1) as beside:  # a hundred connections end while the lease is pushed
+                closed = beside.submit(self.connections.close)
+                self._leadership.let_go()
+            closed.result()
+        finally:
+            self._latecomers.close()
+            self._stragglers.close()
+            super().close()
 
     # Nodes
 

@@ -111,7 +111,7 @@ class RepositoryView:
         return (*rights, *waiting_windows(base.desired))
 
     def close(self) -> None:
-        """Let go of downloads and the clone; safe to call twice."""
+        """Let go of downloads and the clone."""
         self.contents.close()
         self.patch_files.close()
         self.repository.close()
