@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-# sshd, debootstrap and friends for real nodes: installed where we are root and apt is there, else said plainly.
+# sshd, mmdebstrap and friends for real nodes: installed where we are root and apt is there, else said plainly.
 packages:
 	@tests/support/install_packages.sh
 

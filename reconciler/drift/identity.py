@@ -180,8 +180,8 @@ def known_as_another(facts: Facts, fleet: FleetId, node: Node, known: NodeHistor
             markers = [json_object(text) for text in rows.values()]
         case _:
             return None
-    names = {marker.get("node") for marker in markers if marker.get("fleet") == fleet}
-    others = sorted(name for name in names if isinstance(name, str) and name not in {node.id, *node.former_ids})
+    told = (marker.get("node") for marker in markers if marker.get("fleet") == fleet)
+    others = sorted({name for name in told if isinstance(name, str)} - {node.id, *node.former_ids})
     if not others:
         return None
     name = others[0][:100]

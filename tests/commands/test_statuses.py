@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from reconciler.commands.statuses import Detail, aggregate
+from tests.support.cases import read_cases
 
-CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "cases/aggregate.yaml").read_text())
+CASES: list[dict[str, Any]] = read_cases(Path(__file__).parent / "cases/aggregate.yaml")
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["id"]) for case in CASES])

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given, strategies
 
 from reconciler.documents.error import RenderError
 from reconciler.documents.given import given_parameters
+from tests.support.cases import read_cases
 
-CASES = yaml.safe_load((Path(__file__).parent / "cases/given.yaml").read_text())
+CASES = read_cases(Path(__file__).parent / "cases/given.yaml")
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["id"]) for case in CASES])

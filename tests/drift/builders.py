@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from reconciler.drift.associations import find_drift
-from reconciler.drift.definitions import Definition, definitions
+from reconciler.drift.definitions import Definition, define, definitions
 from reconciler.drift.finding import Finding
 from reconciler.ids import AssociationName, Digest, DocumentName, NodeId, RunId
 from reconciler.inventory.observed import Facts
@@ -102,7 +102,7 @@ DRIFTED_FILE = {**FILE, "mode": "0600"}
 
 
 def digest_of(state: DesiredState, name: str = "motd") -> Digest:
-    definition = definitions(state)[AssociationName(name)]
+    definition = define(state, state.associations[AssociationName(name)])
     assert isinstance(definition, Definition)
     return definition.digest
 

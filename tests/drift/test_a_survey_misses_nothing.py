@@ -71,6 +71,7 @@ ASSOCIATIONS = (
     an_association("waits", expect=EXPECT_FILE, unsupported=("Duration",)),
 )
 STATE = a_state(*ASSOCIATIONS, nodes=tuple(a_node(node) for node in NODES))
+WELL: dict[str, Applied] = {name: applied(STATE, name) for name in STATE.associations}
 
 SECTIONS = st.fixed_dictionaries(
     {},
@@ -136,8 +137,7 @@ def without_volatile(facts: dict[NodeId, Facts]) -> dict[NodeId, Facts]:
 def the_history(fleet: Any) -> History:
     nodes: dict[NodeId, NodeHistory] = {}
     for node, (_, rows, _) in zip(NODES, fleet, strict=True):
-        mine: dict[str, Applied] = {name: applied(STATE, name) for name in STATE.associations}
-        mine |= {name: applied(STATE, name, **fields) for name, fields in rows.items()}
+        mine = WELL | {name: replace(WELL[name], **fields) for name, fields in rows.items()}
         nodes |= a_history(mine, node=node).nodes
     return History(nodes=nodes)
 

@@ -3,8 +3,6 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-import yaml
-
 from reconciler.ids import FleetId, NodeId, RunId
 from reconciler.inventory.canonical import canonical, read_canonical
 from reconciler.inventory.decode import Parses, Request, decode
@@ -20,6 +18,7 @@ from reconciler.rollout.record import record_of
 from reconciler.rollout.settle import leftovers
 from reconciler.rollout.sight import Refusal, read_report
 from tests.fuzz.target import ROOT, Target, bound, outcome, unbound
+from tests.support.cases import read_cases
 
 WEB = NodeId("web-01")
 NOW = datetime(2026, 9, 1, 12, tzinfo=UTC)
@@ -40,7 +39,7 @@ def _cases() -> list[tuple[str, str]]:
     """Give the sections of the answers kept for the tests of the facts."""
     found = []
     for path in sorted((ROOT / "tests/inventory/cases").glob("*/*.yaml")):
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))["stdout"]
+        said = read_cases(path)["stdout"]
         if len(said) < 20_000:
             found.append((path.parent.name, said))
     return found

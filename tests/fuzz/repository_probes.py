@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 from reconciler.bundled import bundled_files
 from reconciler.daemon.accepting import check_schedule
 from reconciler.documents.error import RenderError
@@ -31,6 +29,7 @@ from reconciler.targets.resolve import resolve_targets
 from reconciler.targets.selector import parse_selector
 from reconciler.transport.known_hosts import parse as parse_known_hosts
 from tests.fuzz.target import ROOT, Target, bound, outcome, unbound
+from tests.support.cases import read_cases
 from tests.transport.test_known_hosts import A, B, C, hashed
 
 NOW = datetime(2026, 9, 1, 12, tzinfo=UTC)
@@ -193,7 +192,7 @@ def known_hosts(data: bytes) -> str:
 def _schedules() -> list[bytes]:
     found: list[str] = ["tag:Role=web", "name:web-01", "group:web"]
     for path in sorted((ROOT / "tests/schedule/cases").glob("*.yaml")):
-        for case in yaml.safe_load(path.read_text(encoding="utf-8")):
+        for case in read_cases(path):
             found += (
                 [value for value in case.values() if isinstance(value, str)] if isinstance(case, dict) else [str(case)]
             )

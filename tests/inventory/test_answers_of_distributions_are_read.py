@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from reconciler.inventory.fact import Asked
 from reconciler.inventory.facts import FACTS
 from reconciler.model.questions import Check, Questions
+from tests.support.cases import read_cases
 
 CASES = Path(__file__).parent / "cases"
 
@@ -28,7 +28,7 @@ def questions(asked: Mapping[str, Any]) -> Questions:
 
 @pytest.mark.parametrize("path", cases())
 def test_an_answer_is_read_or_refused_with_a_reason(path: Path) -> None:
-    case = yaml.safe_load(path.read_text(encoding="utf-8"))
+    case = read_cases(path)
     asked = Asked(
         questions=questions(case.get("questions", {})),
         rows=case.get("rows", {}),

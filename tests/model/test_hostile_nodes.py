@@ -6,14 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from reconciler.problem import Gravity
 from tests.model.reading import errors
+from tests.support.cases import read_cases
 
-CASES: dict[str, list[str]] = yaml.safe_load(
-    (Path(__file__).parent / "cases/hostile_nodes.yaml").read_text(encoding="utf-8")
-)
+CASES: dict[str, list[str]] = read_cases(Path(__file__).parent / "cases/hostile_nodes.yaml")
 VALUES = [(key, value) for key, values in CASES.items() for value in values]
 NODE = {"Id": "web-01", "Address": "10.0.0.1"}
 
@@ -47,6 +45,7 @@ def hook(event, arguments):
         ASKED.append(event)
         print("ASKED", event, arguments, file=sys.stderr)
 sys.addaudithook(hook)
+from tests.support.cases import read_cases
 from reconciler.cli.program import run
 code = run(["validate", sys.argv[1], "--format", "json"])
 sys.exit(code if not ASKED else 99)

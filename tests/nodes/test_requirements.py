@@ -78,8 +78,8 @@ def test_without_root_the_reason_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_debootstrap_leaves_nothing_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = tmp_path / "bin/debootstrap"
+def test_a_failed_bootstrap_leaves_nothing_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "bin/mmdebstrap"
     fake.parent.mkdir()
     fake.write_text("#!/bin/sh\necho 'E: no route to the mirror'\nexit 1\n", encoding="ascii")
     fake.chmod(0o755)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import yaml
 
 from reconciler.model.baseline import OperatingSystem, SecurityIndex
 from reconciler.model.patch import Index
@@ -20,6 +19,7 @@ from reconciler.patching.versions import compare_dpkg, compare_rpm_labels, rpmve
 from reconciler.patching.which_baseline import resolve_asked
 from tests.patching.rows import at
 from tests.patching.worked import CASES, Worked, baseline_of, cases
+from tests.support.cases import read_cases
 
 ALL = list(cases())
 COMPARE = {"dpkg": compare_dpkg, "rpm": rpmvercmp, "rpm label": compare_rpm_labels}
@@ -31,7 +31,7 @@ def params(kind: str) -> list[Any]:
 
 
 def test_no_example_is_lost() -> None:
-    counts = yaml.safe_load((CASES / "counts.yaml").read_text(encoding="utf-8"))
+    counts = read_cases(CASES / "counts.yaml")
     assert dict(Counter(section for section, _, _ in ALL)) == counts
     names = Counter((section, name) for section, name, _ in ALL)
     assert [name for name, count in names.items() if count > 1] == []

@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from reconciler.ids import NodeId, PatchId
 from reconciler.model.baseline import PatchBaseline
 from reconciler.model.patch import Family, Index, Installed, InstallState, Notice, Patch
@@ -17,6 +15,7 @@ from reconciler.patching.ledger import Ledger, LedgerEntry, key_of
 from reconciler.patching.node_patches import Gone, InstallRun, NodePatches
 from tests.model.reading import reads
 from tests.patching.rows import BASEOS, MAIN, SECURITY, at
+from tests.support.cases import read_cases
 
 CASES = Path(__file__).parent / "cases"
 ARCH = {Family.APT: "amd64", Family.RPM: "x86_64", Family.SUSE: "x86_64"}
@@ -27,7 +26,7 @@ def cases() -> Iterable[tuple[str, str, Mapping[str, Any]]]:
     """Give (section, name, case) of every file."""
     for path in sorted(CASES.glob("[0-9]*.yaml")):
         section = path.name.partition("-")[0]
-        for case in yaml.safe_load(path.read_text(encoding="utf-8")):
+        for case in read_cases(path):
             yield section, case["name"], case
 
 

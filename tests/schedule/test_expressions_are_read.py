@@ -5,20 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from reconciler.schedule.association import association_lints, parse_association_schedule
 from reconciler.schedule.error import ScheduleError
 from reconciler.schedule.expression import parse
 from reconciler.schedule.lints import lints
 from reconciler.schedule.window import parse_window_schedule
+from tests.support.cases import read_cases
 
 CASES = Path(__file__).parent / "cases"
 READERS = {"any": parse, "window": parse_window_schedule, "association": parse_association_schedule}
 
 
 def cases(name: str) -> list[Any]:
-    loaded = yaml.safe_load((CASES / f"{name}.yaml").read_text(encoding="utf-8"))
+    loaded = read_cases(CASES / f"{name}.yaml")
     return [pytest.param(case, id=f"{case['for']} {case['expression']!a}") for case in loaded]
 
 

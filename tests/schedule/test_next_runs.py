@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from reconciler.schedule.association import parse_association_schedule
 from reconciler.schedule.error import ScheduleError
 from reconciler.schedule.expression import parse
 from reconciler.schedule.next_run import Gap, Timetable, next_run, preview, upcoming
 from reconciler.schedule.window import parse_window_schedule
+from tests.support.cases import read_cases
 
 CASES = Path(__file__).parent / "cases"
 
@@ -23,7 +23,7 @@ def instant(text: str) -> datetime:
 
 
 def cases(name: str) -> list[Any]:
-    loaded = yaml.safe_load((CASES / f"{name}.yaml").read_text(encoding="utf-8"))
+    loaded = read_cases(CASES / f"{name}.yaml")
     return [pytest.param(case, id=case["id"]) for case in loaded]
 
 

@@ -4,7 +4,7 @@ from calendar import monthrange
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
@@ -44,6 +44,7 @@ class Day:
     matches: Callable[[date], bool]
 
 
+@cache  # hypothesis reads the source of each new lambda, which takes longer than an example
 def a_field(low: int, high: int, names: tuple[str, ...] = ()) -> st.SearchStrategy[Field]:
     everything = range(low, high + 1)
 
@@ -90,6 +91,7 @@ def nearest_workday(day: date, wanted: int) -> bool:
     return day.day == next(one for one in near if day.replace(day=one).weekday() < 5)
 
 
+@cache
 def a_day() -> st.SearchStrategy[Day]:
     weekday, nth = st.integers(1, 7), st.integers(1, 5)
     return st.one_of(

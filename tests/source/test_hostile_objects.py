@@ -112,7 +112,7 @@ def test_a_blob_that_unpacks_to_more_than_the_disk_may_hold_is_read_past(
 ) -> None:
     """Zeros compress a thousandfold: what crosses the line is small, and it is never held whole."""
     good = remote.tip()
-    blob = remote.git("hash-object", "-w", "--stdin", stdin=bytes(256 * MIB))
+    blob = remote.git("hash-object", "-w", "--stdin", stdin=bytes(96 * MIB))
     root = tree(remote, f"100644 blob {blob}\tbig\0".encode())
     head = set_head(remote, tree(remote, f"040000 tree {root}\tstate\0".encode()))
     repository.fetch_state()

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-import yaml
 
 from reconciler.commands.answers import plugin_name, step_number
 from reconciler.commands.command import prepare
@@ -37,6 +36,7 @@ from reconciler.rollout.progress import Ending, Rollout
 from tests.commands.three_nodes import three_nodes
 from tests.rollout.a_node import HomeNode, run
 from tests.rollout.conftest import a_folder
+from tests.support.cases import read_cases
 
 ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).parent / "cases"
@@ -49,7 +49,7 @@ STORED = {"sl": StoredParameter(name="sl", type="StringList", values=("id,date",
 
 def rows() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     for file in FILES:
-        read = yaml.safe_load((CASES / f"{file}.yaml").read_text(encoding="utf-8"))
+        read = read_cases(CASES / f"{file}.yaml")
         for section, examples in read.items():
             yield from ((f"{file} {section}", str(example["name"]), example) for example in examples)
 
@@ -322,7 +322,7 @@ def test_what_another_test_shows_is_there(case: Mapping[str, Any]) -> None:
 
 
 def test_no_example_is_lost() -> None:
-    counts = yaml.safe_load((CASES / "counts.yaml").read_text(encoding="utf-8"))
+    counts = read_cases(CASES / "counts.yaml")
     assert dict(Counter(section for section, _, _ in ALL)) == counts
     names = Counter((section, name) for section, name, _ in ALL)
     assert [name for name, count in names.items() if count > 1] == []

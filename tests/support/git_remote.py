@@ -16,6 +16,8 @@ ENVIRONMENT = {
     "GIT_COMMITTER_EMAIL": "ann@example.org",
     "LC_ALL": "C",
 }
+_AS_A_PACK = ("-c", "fastimport.unpackLimit=0", "-c", "pack.compression=0")
+"""As objects come in one stream: compressing and unpacking them takes longer than all else that is done with them."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class GitRemote:
                 parts.append(f"D {path}\n".encode())
             else:
                 parts.append(f"M 100644 inline {path}\ndata {len(content)}\n".encode() + content + b"\n")
-        self.git("fast-import", "--quiet", stdin=b"".join(parts))
+        self.git(*_AS_A_PACK, "fast-import", "--quiet", stdin=b"".join(parts))
         return self.tip(branch)
 
     def has(self, ref: str) -> bool:
@@ -68,5 +70,5 @@ def make_remote(path: Path, *, bare: bool = True) -> GitRemote:
     """An empty repository whose HEAD is `main`."""
     path.mkdir(parents=True)
     remote = GitRemote(path)
-    remote.git("init", "--quiet", "--initial-branch=main", *(["--bare"] if bare else []))
+    remote.git("init", "--quiet", "--template=", "--initial-branch=main", *(["--bare"] if bare else []))
     return remote

@@ -3,7 +3,7 @@
 # the tests skip with the reason, or fail with it under REQUIRE_NODES=1.
 set -u
 missing=
-for tool in sshd:openssh-server debootstrap:debootstrap sudo:sudo ip:iproute2 dpkg-deb:dpkg ssh:openssh-client ssh-keygen:openssh-client gpg:gpg gpg-agent:gpg-agent busybox:busybox-static fish:fish tcsh:tcsh zsh:zsh mksh:mksh csh:csh setsid:util-linux ps:procps gawk:gawk original-awk:original-awk; do
+for tool in sshd:openssh-server mmdebstrap:mmdebstrap sudo:sudo ip:iproute2 dpkg-deb:dpkg ssh:openssh-client ssh-keygen:openssh-client gpg:gpg gpg-agent:gpg-agent busybox:busybox-static fish:fish tcsh:tcsh zsh:zsh mksh:mksh csh:csh setsid:util-linux ps:procps gawk:gawk original-awk:original-awk; do
   command -v "${tool%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${tool%%:*}" ] || missing="$missing ${tool#*:}"
 done
 [ -n "$missing" ] || exit 0

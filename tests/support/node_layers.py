@@ -45,10 +45,13 @@ _MASKED = (
 )
 """They wait for hardware, reach for the kernel, or work on their own when a test does not expect it."""
 _SSH_SERVICE = """\
+[Unit]
+After=systemd-user-sessions.service
 [Service]
 ExecStart=
 ExecStart=/usr/sbin/sshd -D -E /var/log/sshd.log
 """
+"""Until users may log in, PAM turns them away: a node that greets sooner would not be up for whoever waits for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

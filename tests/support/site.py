@@ -24,7 +24,12 @@ GIT = (
     "commit.gpgSign=false",
     "-c",
     "init.defaultBranch=main",
+    "-c",
+    "init.templateDir=",
+    "-c",
+    "maintenance.auto=false",
 )
+"""As an operator, without copies of sample hooks and looks for garbage, which cost more than what is asked for."""
 
 APPEND_DOCUMENT = """\
 schemaVersion: '2.2'
