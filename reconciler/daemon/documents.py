@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from reconciler.bundled import bundled_files
 from reconciler.commands.request import MASK, looks_secret
 from reconciler.daemon.accepting import file_content, read_folder
 from reconciler.documents.compact_json import as_text, compact_json
@@ -22,6 +23,7 @@ from reconciler.ids import DocumentName
 from reconciler.model.desired import DesiredState
 from reconciler.model.document import Document
 from reconciler.model.known import JsonValue
+from reconciler.model.read_state import read_state
 from reconciler.model.reading.document_files import read_document_file
 from reconciler.model.reading.mistakes import Mistakes
 from reconciler.model.reading.spelling import did_you_mean, nearest
@@ -239,6 +241,12 @@ def is_named_by_file(named: str) -> bool:
     return path.suffix in ENDINGS or path.is_file()
 
 
+def _bundled() -> DesiredState:
+    """Give what is known without a repository: the documents that come with the program."""
+    desired, _ = read_state({}, bundled=bundled_files())
+    return desired or DesiredState(commit=None)
+
+
 def _meant(named: str, version: str, repo: Path) -> tuple[Document, DesiredState]:
     """Find a document by its file or its name; a file stands for itself, and knows what else is in the checkout."""
     desired, problems = read_folder(repo) if (repo / "state").is_dir() else (None, ())
@@ -249,13 +257,17 @@ def _meant(named: str, version: str, repo: Path) -> tuple[Document, DesiredState
         judged = judge_document(path)
         if judged.document is None:
             raise DesiredStateError(tuple(p for p in judged.problems if p.gravity is Gravity.ERROR))
-        return judged.document, desired or DesiredState(commit=None)
+        return judged.document, desired or _bundled()
+    if desired is None and not problems:
+        desired = _bundled()
+        if named not in desired.documents:
+            guess = did_you_mean(named, desired.documents) or _file_like(path, ENDINGS)
+            raise UsageError(
+                f"{repo} is no state repository: name a file, a bundled document, or a checkout with --repo{guess}"
+            )
     if desired is None:
         errors = tuple(p for p in problems if p.gravity is Gravity.ERROR)
-        if errors:
-            raise DesiredStateError(errors)
-        guess = _file_like(path, ENDINGS)
-        raise UsageError(f"{repo} is no state repository: name a file, or a checkout with --repo{guess}")
+        raise DesiredStateError(errors)
     versions = desired.documents.get(DocumentName(named))
     if versions is None:
         guess = did_you_mean(named, desired.documents) or _file_like(path, ENDINGS)

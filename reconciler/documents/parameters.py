@@ -41,8 +41,11 @@ def parameter_values(
             raise RenderError(f"parameter {name} has no default: give it a value")
         else:
             values[name] = parameter.default
-        if name in given or refers_to_store(values[name]):
-            check(parameter, resolve_stored(values[name], stored, effort), effort)
+        value = values[name]
+        if name in given or refers_to_store(value):
+            # A list's default may be one text, which stands for a whole list in the store.
+            alone = [value] if isinstance(value, str) and _kind(parameter) == "StringList" else value
+            check(parameter, resolve_stored(alone, stored, effort), effort)
     return values
 
 

@@ -86,7 +86,11 @@ def _association(value: Table, place: str) -> FoundFile:
     inner = value.table("AssociationDescription") or value
     document, number = inner.scalar("Name") or "", inner.scalar("AssociationId") or ""
     name = inner.scalar("AssociationName") or f"{document}-{number[:8]}".strip("-")
-    entries = {key: entry for key, entry in inner.entries.items() if key not in {"AssociationName", "Mode"} | _PASSING}
+    left_out = {"AssociationName", "Mode", *_PASSING}
+    targets = [(one.scalar("Key"), [text.text for text in one.texts("Values")]) for one in inner.tables("Targets")]
+    if targets == [("InstanceIds", [inner.scalar("InstanceId")])]:
+        left_out.add("InstanceId")  # so the service answers about an association of one node: it says the same
+    entries = {key: entry for key, entry in inner.entries.items() if key not in left_out}
     head = f"AssociationName: {quoted(name)}\nMode: warn\n"
     return FoundFile(
         kind="association",

@@ -64,6 +64,8 @@ _NAMED = {
 }
 _PLACES = {"A": "\\A", "z": "\\Z", "Z": f"(?=(?:\\r\\n|[{_BREAKS}])?\\Z)"}
 _CONTROLS = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "a": "\a", "e": "\x1b"}
+_JAVAS_OWN = frozenset("GNXb")
+"""Letters that mean something to Java behind a backslash, and not here."""
 _GROUPS = ("(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>")
 _DIGITS = "0123456789"
 _MOST_OCTAL = 0o377
@@ -72,6 +74,10 @@ _SURROGATES = frozenset(map(chr, range(0xD800, 0xE000)))
 
 class PatternError(ValueError):
     """A pattern that is not Java's, or cannot be had the same here."""
+
+
+class PatternNotHere(PatternError):
+    """A pattern that Java may well take, and that cannot be had the same here."""
 
 
 class PatternTooLarge(PatternError):
@@ -180,7 +186,7 @@ class _Reader:
             self.groups += 1
             head = "("
         if len(self.open) > DEEPEST:
-            raise self._wrong(f"more than {DEEPEST} groups within each other")
+            raise self._lacking(f"more than {DEEPEST} groups within each other")
         self.out.append(head)
         self.open.append(_Group(ends_ignoring=ignoring, ends_dotall=dotall))
 
@@ -199,7 +205,7 @@ class _Reader:
             self.at += 1
         end = self.text[self.at : self.at + 1]
         if end not in {")", ":"} or self.at == start + 2:
-            raise self._wrong("a group or flag that is not taken here: (?i) and (?s) are", start)
+            raise self._lacking("a group or flag that is not taken here: (?i) and (?s) are", start)
         self.at += 1
         self.open[-1].repeatable = False
         return end == ":"
@@ -278,7 +284,7 @@ class _Reader:
             number = number * 10 + int(digit)
             self.at += 1
         if number > self.groups:
-            raise self._wrong(f"there is no group {number} before it", start)
+            raise self._lacking(f"there is no group {number} before it", start)
         self._add(f"(?i:\\g<{number}>)" if self.ignoring else f"(?:\\{number})")
 
     def _quoted(self) -> str:
@@ -309,7 +315,7 @@ class _Reader:
         known = name if name in _CATEGORIES else name[2:] if name[:2] == "Is" and name[2:] in _CATEGORIES else ""
         known = known or _NAMED.get(name, "")
         if not known or (self.ignoring and known in {"Lu", "Ll", "Lt", "Lowercase", "Uppercase"}):
-            raise self._wrong(f"the class \\p{{{name}}} cannot be had here: write its characters out", start)
+            raise self._lacking(f"the class \\p{{{name}}} cannot be had here: write its characters out", start)
         return f"\\{here}{{{known}}}"
 
     def _character(self) -> str:
@@ -332,7 +338,8 @@ class _Reader:
                 self.at += 1
                 return chr(ord(self.text[self.at - 1]) ^ 64)
         if not code or (code.isascii() and code.isalnum()):
-            raise self._wrong(f"\\{code} means nothing here", start)
+            problem = f"\\{code} means nothing here"
+            raise self._lacking(problem, start) if code in _JAVAS_OWN else self._wrong(problem, start)
         return code
 
     def _octal(self, start: int) -> int:
@@ -357,8 +364,10 @@ class _Reader:
         if not digits or len(digits) > 8 or not set(digits) <= set("0123456789abcdefABCDEF"):  # noqa: PLR2004  (10FFFF)
             raise self._wrong("no number of a character", start)
         number = int(digits, 16)
-        if number > sys.maxunicode or chr(number) in _SURROGATES or (length and len(digits) < length):
+        if number > sys.maxunicode or (length and len(digits) < length):
             raise self._wrong("no number of a character", start)
+        if chr(number) in _SURROGATES:  # Java takes two of them for one character
+            raise self._lacking("half of a character", start)
         return chr(number)
 
     def _literal(self, character: str) -> str:
@@ -372,7 +381,7 @@ class _Reader:
     def _class(self, depth: int = 0) -> str:
         start = self.at
         if depth > DEEPEST:
-            raise self._wrong(f"more than {DEEPEST} classes within each other")
+            raise self._lacking(f"more than {DEEPEST} classes within each other")
         self.at += 1
         head = "["
         if self.text[self.at : self.at + 1] == "^":
@@ -394,7 +403,7 @@ class _Reader:
             else:
                 sides[-1].append(self._class_part())
         if not all(sides):
-            raise self._wrong("&& without a class on either side", start)
+            raise self._lacking("&& without a class on either side", start)
         if len(sides) == 1:
             return f"{head}{''.join(sides[0])}]"
         return f"{head}{'&&'.join('[' + ''.join(side) + ']' for side in sides)}]"
@@ -437,7 +446,13 @@ class _Reader:
         return self.text[start:found]
 
     def _wrong(self, what: str, at: int | None = None) -> PatternError:
-        return PatternError(f"{what} (character {(self.at if at is None else at) + 1})")
+        return PatternError(self._placed(what, at))
+
+    def _lacking(self, what: str, at: int | None = None) -> PatternNotHere:
+        return PatternNotHere(self._placed(what, at))
+
+    def _placed(self, what: str, at: int | None) -> str:
+        return f"{what} (character {(self.at if at is None else at) + 1})"
 
 
 def _spelled(character: str) -> str:

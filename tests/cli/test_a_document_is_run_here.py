@@ -95,6 +95,15 @@ def test_a_package_of_the_checkout_is_installed_and_removed(site: Site) -> None:
         shutil.rmtree(root / "packages" / name, ignore_errors=True)
 
 
+def test_bundled_documents_need_no_repository(site: Site) -> None:
+    inner = "documentType: SSMDocument, documentPath: AWS-RunShellScript, documentParameters: {commands: [echo in]}"
+    outer = f"schemaVersion: '2.2'\nmainSteps: [{{name: outer, action: 'aws:runDocument', inputs: {{{inner}}}}}]\n"
+    nowhere = ("--repo", str(site.folder / "nowhere"))
+    assert "  | in\n" in site.command("document", "run", document(site, outer), *nowhere, check=0).stdout
+    named = ("AWS-RunShellScript", "--parameters", "commands=echo by name")
+    assert "  | by name\n" in site.command("document", "run", *named, *nowhere, check=0).stdout
+
+
 def test_a_failure_is_2_and_json_is_one_document(site: Site) -> None:
     done = site.command(
         "document", "run", document(site, DOCUMENT.replace("CODE", "7")), "--parameters", "text=world",

@@ -204,6 +204,19 @@ def test_a_bundled_document_is_shown_by_its_name(host: Host) -> None:
     assert "  | echo a, b\n  | id\n" in answer.out
 
 
+def test_bundled_documents_need_no_repository(host: Host) -> None:
+    (host.folder / "outer.yaml").write_text(
+        "schemaVersion: '2.2'\nmainSteps:\n- name: outer\n  action: aws:runDocument\n  inputs:\n"
+        "    {documentType: SSMDocument, documentPath: AWS-RunShellScript, documentParameters: {commands: ['echo a b']}}\n"
+    )
+    shown = ("AWS-RunShellScript", "--parameters", "commands=echo a b")
+    assert "  | echo a b\n" in host.run("document", "show", *shown, code=0).out
+    assert "  | echo a b\n" in host.run("document", "show", "outer.yaml", code=0).out
+    wrong = host.run("document", "show", "AWS-RunShelScript", code=64).err
+    assert "is no state repository" in wrong
+    assert "did you mean AWS-RunShellScript?" in wrong
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from reconciler.ids import Digest, DocumentName
 from reconciler.model.desired import StoredParameter
 from reconciler.model.document import Document, DocumentVersions, Parameter, Step
 from reconciler.model.known import JsonValue
+from tests.support.cases import read_cases
 
 CASES = Path(__file__).parent / "cases"
 STORED = {
@@ -40,7 +40,7 @@ VALUES: dict[str, JsonValue] = {
 
 
 def cases(name: str) -> list[Any]:
-    entries = yaml.safe_load((CASES / f"{name}.yaml").read_text(encoding="utf-8"))
+    entries = read_cases(CASES / f"{name}.yaml")
     return [
         pytest.param(entry, id=str(entry.get("name", entry.get("input", number))))
         for number, entry in enumerate(entries)
@@ -157,6 +157,12 @@ def test_run_command_is_one_script(lines: Any, values: dict[str, Any], script: s
     step = Step(name="run", action="aws:runShellScript", inputs={"runCommand": lines})
     document = a_document(step, parameters={"commands": a_parameter("commands", type="StringList")})
     assert only(render(document, values, stored={})).script == script.encode()
+
+
+def test_a_default_that_is_a_list_of_the_store_becomes_its_lines() -> None:
+    commands = a_parameter("commands", type="StringList", default="{{ssm:sl}}")
+    document = a_document(a_script("{{ commands }}"), parameters={"commands": commands})
+    assert only(render(document, {}, stored=STORED)).script == b"id\ndate\n"
 
 
 def test_values_are_pasted_verbatim_and_exported_literally() -> None:

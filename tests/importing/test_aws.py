@@ -110,6 +110,16 @@ def test_associations_documents_and_baselines_read_back(host: Host) -> None:
     assert "scan-keys" not in said
 
 
+def test_the_only_node_of_an_association_may_be_named_twice(host: Host) -> None:
+    inner = {"InstanceId": "i-0a", "Targets": [{"Key": "InstanceIds", "Values": ["i-0a"]}]}
+    answer = {"AssociationDescription": ASSOCIATION["AssociationDescription"] | inner}
+    (host.folder / "exports/a.json").write_text(json.dumps(answer))
+    assert "association say-hello" in host.run("import", "aws", "exports", "fleet", code=0).out
+    written = (host.folder / "fleet/state/associations/say-hello.yaml").read_text()
+    assert "i-0a" in written
+    assert "InstanceId:" not in written
+
+
 def test_a_second_import_leaves_everything_alone(host: Host) -> None:
     host.run("import", "aws", "exports", "fleet", code=0)
     own = host.folder / "fleet/state/associations/say-hello.yaml"

@@ -133,7 +133,7 @@ def test_a_type_of_aws_is_a_text_or_a_list_of_texts(written: str, kind: str) -> 
 
 def test_limits_may_be_text_and_end_out_of_range() -> None:
     found = parameter(
-        "{type: String, minChars: '1', maxChars: 99999999999, minItems: -3, maxItems: x, allowedValues: null}"
+        "{type: String, minChars: '1', maxChars: 99999999999, minItems: -3, maxItems: 99999999999999999999, allowedValues: null}"
     )
     assert (found.min_chars, found.max_chars, found.min_items, found.max_items) == (1, None, None, None)
     assert found.allowed_values is None
@@ -178,8 +178,22 @@ def test_flow_control_beside_the_inputs_is_a_lint() -> None:
     assert {problem.remedy for problem in lints({"documents/Abc.yaml": text})} == {
         "move onFailure into inputs",
         "move timeoutSeconds into inputs",
-        "move maxAttempts into inputs",
+        "remove it: no step is tried again",
     }
+
+
+@pytest.mark.parametrize(
+    ("word", "remedy"),
+    [
+        ("Abort", "write onFailure: exit in inputs"),
+        ("Continue", "remove it: the next step runs in any case"),
+        ("successAndExit", "move onFailure into inputs"),
+    ],
+)
+def test_the_words_of_runbooks_are_told_in_those_of_documents(word: str, remedy: str) -> None:
+    text = f"schemaVersion: '2.2'\nmainSteps: [{{action: 'aws:runDocument', name: b, onFailure: {word}}}]\n"
+    (problem,) = lints({"documents/Abc.yaml": text})
+    assert (problem.message, problem.remedy) == ("ignored beside inputs", remedy)
 
 
 def test_a_misspelt_property_is_a_lint() -> None:

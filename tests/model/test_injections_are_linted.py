@@ -38,6 +38,27 @@ def test_text_without_a_rule_is_told_at_its_line(kind: str) -> None:
     assert ('write "$SSM_name" in the script' in lint) is (kind == "String")
 
 
+def test_the_remedy_is_written_as_the_script_reads_its_variables() -> None:
+    (lint,) = lints("{type: String}", "echo {{ name }}", "aws:runPowerShellScript")
+    assert "write $env:SSM_name in the script" in lint
+
+
+@pytest.mark.parametrize("version", ["2.0", "1.2"])
+def test_older_schemas_are_not_told_to_use_the_environment(version: str) -> None:
+    text = DOCUMENT.replace("PARAMETER", "String").replace("ACTION", "aws:runShellScript").replace("2.2", version)
+    text = text.replace("LINE", "echo {{ name }}")
+    if version == "1.2":
+        begin, end = text.index("mainSteps"), text.index("      runCommand")
+        text = f"{text[:begin]}runtimeConfig:\n  aws:runShellScript:\n    properties:\n{text[end:]}"
+    mistakes = Mistakes("a.yaml")
+    assert read_document_file("a.yaml", text.encode(), DocumentName("Greet"), "1", mistakes)
+    (problem,) = mistakes.problems
+    assert (problem.message.split(":")[0], problem.remedy) == (
+        "parameter name is pasted into the script as it is",
+        "give it an allowedPattern or allowedValues",
+    )
+
+
 @pytest.mark.parametrize(
     ("parameter", "line"),
     [
@@ -90,6 +111,7 @@ def test_text_for_the_commands_of_another_document_is_told(inputs: str) -> None:
     assert read_document_file("a.yaml", text.encode(), DocumentName("Greet"), "1", mistakes)
     (problem,) = mistakes.problems
     assert "whoever gives it can write shell" in problem.message
+    assert problem.remedy == "give it an allowedPattern or allowedValues"  # the other document has no variable of ours
 
 
 def test_parameters_handed_on_whole_are_not_told() -> None:

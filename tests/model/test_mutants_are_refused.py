@@ -172,7 +172,78 @@ def values_that_are_no_list(lines: list[str], chance: random.Random) -> int:
     return at + 2
 
 
+def schema_that_is_no_text(lines: list[str], chance: random.Random) -> int:
+    lines[0], lines[1] = lines[1], f"schemaVersion: {chance.choice(['null', '[2.2]', '{a: b}'])}"
+    return 2
+
+
+def action_that_is_no_text(lines: list[str], chance: random.Random) -> int:
+    at = one_of(lines, chance, "- action: ")
+    lines[at] = f"- action: {chance.choice(['5', 'true', '2.2', 'null', '[]'])}"
+    return at + 1
+
+
+def environment_where_there_is_none(lines: list[str], chance: random.Random) -> int:
+    at = one_of(lines, chance, "type: ")
+    lines[at : at + 1] = [
+        "    type: StringList",
+        f"    interpolationType: {chance.choice(['ENV_VAR', 'ENVVAR', 'env'])}",
+    ]
+    return at + 2
+
+
+def limit_that_is_no_number(lines: list[str], chance: random.Random) -> int:
+    at = one_of(lines, chance, "type: ")
+    limit = chance.choice(["minChars", "maxChars", "minItems", "maxItems"])
+    lines.insert(at + 1, f"    {limit}: {chance.choice(['many', '1.5', '[1]', 'true'])}")
+    return at + 2
+
+
+def pattern_that_is_none(lines: list[str], chance: random.Random) -> int:
+    at = one_of(lines, chance, "type: ")
+    lines[at : at + 1] = ["    type: String", f"    allowedPattern: '{chance.choice(['[a', '(a', 'a)', '*', 'a{x}'])}'"]
+    if at + 2 < len(lines) and "allowedPattern" in lines[at + 2]:
+        del lines[at + 2]
+    return at + 2
+
+
+def open_quote_before_others(lines: list[str], chance: random.Random) -> int:
+    at = one_of(lines, chance, chance.choice(["name: ", "type: "]))
+    key, _, value = lines[at].partition(": ")
+    lines[at] = f'{key}: "{value}'
+    lines[-1] = f'    - "{chance.choice(["echo", "#!/bin/sh", "", "set -e"])}"'
+    return at + 1
+
+
+def open_bracket(lines: list[str], chance: random.Random) -> int:
+    at = one_of(lines, chance, "type: ")
+    lines.insert(at + 1, f"    {chance.choice(['allowedValues: [a, b', 'default: {a: b'])}")
+    return at + 2
+
+
+def line_that_left_its_block(lines: list[str], chance: random.Random) -> int:
+    at = one_of(lines, chance, "runCommand:")
+    left = chance.choice(["echo two", "if [ -e /x ]; then", "$HOME/x --y", "x=$(date)"])
+    lines[at + 1] = "    - |\n      echo one\n" + left + "\n      echo: three x: y"
+    return at + 4
+
+
+def reference_without_quotes(lines: list[str], chance: random.Random) -> int:
+    at = one_of(lines, chance, "runCommand:")
+    lines[at + 1] = chance.choice(["    - {{ param0 }}", "    - {{param0}}/bin"])
+    return at + 2
+
+
 MUTATIONS: tuple[Mutation, ...] = (
+    schema_that_is_no_text,
+    action_that_is_no_text,
+    environment_where_there_is_none,
+    limit_that_is_no_number,
+    pattern_that_is_none,
+    open_quote_before_others,
+    open_bracket,
+    line_that_left_its_block,
+    reference_without_quotes,
     unknown_schema,
     no_schema,
     unknown_type,

@@ -13,7 +13,7 @@ from reconciler.model.fleet import Fleet
 from reconciler.model.node import Become, Mode, Transport
 from reconciler.model.read_state import Readings, desired_state, read_state
 from reconciler.problem import Gravity
-from tests.model.reading import ASSOCIATION, DIGEST, DOCUMENT, FILES, NODE, as_bytes, lints, reads
+from tests.model.reading import ASSOCIATION, DIGEST, DOCUMENT, FILES, NODE, as_bytes, lints, problems, reads
 
 ROOT = Path(__file__).parents[2]
 
@@ -151,6 +151,14 @@ def test_an_export_from_aws_is_a_valid_file() -> None:
     )
     (found,) = reads(FILES | {"state/associations/motd.yaml": exported}).associations.values()
     assert found.targets == (Target(key="InstanceIds", values=("*",)),)
+
+
+@pytest.mark.parametrize(("node", "accepted"), [("web-01", True), ("web-02", False)])
+def test_an_instance_beside_the_same_target_is_what_the_service_answers(node: str, accepted: bool) -> None:  # noqa: FBT001  # a case
+    text = ASSOCIATION.replace("[{Key: 'tag:Role', Values: [web]}]", "[{Key: InstanceIds, Values: [web-01]}]")
+    files = FILES | {"state/associations/motd.yaml": f"{text}InstanceId: {node}\n"}
+    told = [(p.line, p.gravity is Gravity.ERROR) for p in problems(files) if "InstanceId" in p.message]
+    assert told == [(5, not accepted)]
 
 
 def test_parameters_of_the_store_are_read_from_every_folder() -> None:

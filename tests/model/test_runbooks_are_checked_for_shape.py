@@ -44,6 +44,11 @@ def test_a_runbook_is_accepted() -> None:
         pytest.param("'step:tell'", "'step:yell'", 7, "no step has this name", id="a failure that leads nowhere"),
         pytest.param("- {name: tell, ", "- {", 12, "a step needs a name", id="no name"),
         pytest.param("action: 'aws:sleep', ", "", 12, "a step needs an action", id="no action"),
+        pytest.param("'aws:sleep'", "''", 12, "a step needs an action", id="an empty action"),
+        pytest.param("'aws:sleep'", "5", 12, "an action is a text", id="an action that is a number"),
+        pytest.param("role: {type: String,", "role: {type: Text,", 5, "a parameter's type", id="an odd type"),
+        pytest.param("role: {type: String, default: ''}", "role: {default: ''}", 5, "type is missing", id="no type"),
+        pytest.param("role: {type: String, default: ''}", "- role", 5, "a mapping of names", id="parameters as a list"),
         pytest.param("inputs: {Duration: PT1S}", "inputs: PT1S", 12, "inputs is no mapping", id="inputs that are text"),
         pytest.param(GOOD[GOOD.index("mainSteps") :], "mainSteps: []\n", 6, "mainSteps is missing", id="no steps"),
         pytest.param(GOOD[GOOD.index("mainSteps") :], "", 1, "mainSteps is missing", id="no mainSteps"),
@@ -63,6 +68,17 @@ def test_a_circle_is_told_and_accepted_as_aws_does() -> None:
     accepted, errors, lints = read(text)
     assert (accepted, errors) == (True, [])
     assert "steps in a circle" in lints[0]
+
+
+@pytest.mark.parametrize("end", ["'true'", "'True'", "true"])
+def test_a_step_that_ends_it_leads_nowhere_however_that_is_written(end: str) -> None:
+    text = GOOD.replace("isEnd: true", f"isEnd: {end}").replace("{Duration: PT1S}", "{Duration: PT1S}, nextStep: start")
+    assert read(text) == (True, [], [])
+
+
+def test_a_change_template_is_a_runbook() -> None:
+    template = "templateInformation: '### Why'\nexecutableRunBooks: [{name: AWS-HelloWorld, version: $DEFAULT}]\n"
+    assert read(f"{GOOD}{template}emergencyChange: false\nautoApprovable: true\n") == (True, [], [])
 
 
 def test_an_action_nobody_knows_is_told() -> None:

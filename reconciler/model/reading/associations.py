@@ -78,8 +78,10 @@ def _targets(value: Table, mistakes: Mistakes) -> tuple[Target, ...]:
             value.places["InstanceId"], "an old form", remedy=f"write {{Key: InstanceIds, Values: [{instance}]}}"
         )
         found = [Target(key="InstanceIds", values=(instance,))]
-    elif instance is not None:
+    elif instance is not None and found != [Target(key="InstanceIds", values=(instance,))]:
         mistakes.error(value.places["InstanceId"], "InstanceId beside Targets", remedy="keep Targets")
+    elif instance is not None:  # so the service answers about an association of the old form
+        mistakes.lint(value.places["InstanceId"], "InstanceId says what Targets says, too", remedy="keep Targets")
     if not found:
         place = value.entries.get("Targets", value)
         remedy = "add Targets: [{Key: 'tag:Role', Values: [web]}]; [{Key: InstanceIds, Values: ['*']}] means every node"

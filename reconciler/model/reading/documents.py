@@ -10,25 +10,24 @@ from collections.abc import Mapping, Sequence
 
 from reconciler.ids import Digest, DocumentName
 from reconciler.model.document import Document, Parameter, Step
-from reconciler.model.java_pattern import PatternError, PatternTooLarge, from_java
+from reconciler.model.java_pattern import PatternError, PatternNotHere, PatternTooLarge, from_java
 from reconciler.model.known import JsonValue
 from reconciler.model.reading.flow_lints import lint_flow
 from reconciler.model.reading.injection import lint_injections
 from reconciler.model.reading.mistakes import Mistakes
 from reconciler.model.reading.pasted_lists import lint_pasted_lists
+from reconciler.model.reading.runbooks import CHANGE_TEMPLATE, check_runbook
 from reconciler.model.reading.runbooks import SCHEMA_VERSION as RUNBOOK
-from reconciler.model.reading.runbooks import check_runbook
 from reconciler.model.reading.schema import check
-from reconciler.model.reading.step_lints import lint_steps
+from reconciler.model.reading.step_lints import BESIDE_INPUTS, lint_steps
 from reconciler.model.reading.values import Items, Scalar, Table, Value, as_written, is_null, plain_json, resolve
+from reconciler.model.token import TOKEN
 
 SCHEMA_VERSIONS = ("1.0", "1.2", "2.0", "2.0.1", "2.0.2", "2.0.3", "2.2")
 _TOP = ("schemaVersion", "description", "parameters", "runtimeConfig", "mainSteps")
 _TOP_IGNORED = ("$schema", "assumeRole", "outputs", "files", "variables")
 _STEP = ("action", "name", "inputs", "precondition")
 _STEP_IGNORED = ("description", "settings", "isCritical", "isEnd", "nextStep", "onCancel", "outputs")
-_STEP_NOT_HERE = ("maxAttempts", "onFailure", "timeoutSeconds", "onSuccess", "finallyStep")
-"""At step level they do nothing in Command documents: most authors believe they do."""
 _PARAMETER = (
     "type",
     "description",
@@ -46,11 +45,12 @@ _PLUGIN = ("properties", "settings", "description", "precondition")
 _MOST = 2**31 - 1
 _CONTENT_LIMIT = 64 * 1024
 _SCRIPT_KEYS = {"runcommand", "commands"}
+_ENV_VAR = "ENV_VAR"
 
 
 def read_document(value: Value, data: bytes, name: DocumentName, version: str, mistakes: Mistakes) -> Document | None:
     """Read one version of a document; None after a mistake."""
-    value = _spelled(value, (*_TOP, *_TOP_IGNORED), mistakes)
+    value = _spelled(value, (*_TOP, *_TOP_IGNORED, *_of_a_change(value)), mistakes)
     schema_version = _schema_version(value, mistakes)
     if schema_version is None:
         return None
@@ -63,7 +63,7 @@ def read_document(value: Value, data: bytes, name: DocumentName, version: str, m
     if len(data) > _CONTENT_LIMIT:
         mistakes.lint((0, 0), f"{len(data)} bytes: SSM takes at most {_CONTENT_LIMIT}")
     steps = (_plugins if schema_version.startswith("1") else _steps)(value, schema_version, mistakes)
-    parameters = _parameters(value.table("parameters"), mistakes)
+    parameters = _parameters(value.table("parameters"), schema_version, mistakes)
     for key in ("mainSteps", "runtimeConfig"):
         _refuse_nul(value.entries.get(key), mistakes)
     if not fits:
@@ -103,6 +103,10 @@ def _runbook(value: Value, data: bytes, name: DocumentName, version: str, mistak
     )
 
 
+def _of_a_change(value: Value) -> Sequence[str]:
+    return CHANGE_TEMPLATE if isinstance(value, Table) and value.scalar("schemaVersion") == RUNBOOK else ()
+
+
 def _schema_version(value: Value, mistakes: Mistakes) -> str | None:
     """Give the schema version; None after saying why such a document does not run here."""
     if not isinstance(value, Table):
@@ -110,8 +114,11 @@ def _schema_version(value: Value, mistakes: Mistakes) -> str | None:
         return None
     found = value.entries.get("schemaVersion")
     text = value.scalar("schemaVersion")
-    if found is None or text is None:
+    if found is None:
         mistakes.error(value, "schemaVersion is missing", value="", remedy="begin with schemaVersion: '2.2'")
+    elif text is None:
+        met = None if isinstance(found, Scalar) else ""
+        mistakes.error(found, "schemaVersion is no text", value=met, remedy="write schemaVersion: '2.2'")
     elif text == "1.0" and ("sessionType" in value.entries or "inputs" in value.entries):
         mistakes.error(found, "a Session document: it holds preferences and runs nothing", remedy="remove the file")
     elif text == "1.0" and "templateBody" in value.entries:
@@ -152,7 +159,7 @@ def _spelled_within(value: Value, mistakes: Mistakes) -> Value:
             entries[key] = inner._replace(entries=spelled)
     steps = entries.get("mainSteps")
     if isinstance(steps, Items):
-        of_step = (*_STEP, *_STEP_IGNORED, *_STEP_NOT_HERE)
+        of_step = (*_STEP, *_STEP_IGNORED, *BESIDE_INPUTS)
         entries["mainSteps"] = steps._replace(items=[_spelled(one, of_step, mistakes) for one in steps.items])
     return value._replace(entries=entries)
 
@@ -206,26 +213,23 @@ def _spelled(value: Value, known: Sequence[str], mistakes: Mistakes) -> Value:
 # ---------------------------------------------------------------- parameters
 
 
-def _parameters(value: Table | None, mistakes: Mistakes) -> Mapping[str, Parameter]:
+def _parameters(value: Table | None, schema_version: str, mistakes: Mistakes) -> Mapping[str, Parameter]:
     found: dict[str, Parameter] = {}
     for name, one in () if value is None else value.entries.items():
         if value is not None and not re.fullmatch(r"[a-zA-Z0-9]+", name):
             message = "a parameter's name has letters and digits only: on AWS a value given for another never arrives"
             mistakes.error(value.places[name], message, value=name, remedy="rename it")
         elif isinstance(one, Table):
-            found[name] = _parameter(name, one, mistakes)
+            found[name] = _parameter(name, one, schema_version, mistakes)
     return found
 
 
-def _parameter(name: str, value: Table, mistakes: Mistakes) -> Parameter:
+def _parameter(name: str, value: Table, schema_version: str, mistakes: Mistakes) -> Parameter:
     kind = _type(value)
     scalar = as_written if kind in {"String", "StringList"} else resolve
     default, allowed = value.entries.get("default"), value.entries.get("allowedValues")
     for given in (default, allowed):
         _refuse_nul(given, mistakes)
-    interpolation = value.scalar("interpolationType")
-    if interpolation not in {None, "ENV_VAR"}:
-        mistakes.lint(value.entries["interpolationType"], "known is ENV_VAR alone: ignored")
     return Parameter(
         name=name,
         type=kind,
@@ -240,8 +244,27 @@ def _parameter(name: str, value: Table, mistakes: Mistakes) -> Parameter:
         max_chars=_limit(value, "maxChars", mistakes),
         min_items=_limit(value, "minItems", mistakes),
         max_items=_limit(value, "maxItems", mistakes),
-        env_var=interpolation == "ENV_VAR",
+        env_var=_is_env_var(value, kind, schema_version, mistakes),
     )
+
+
+def _is_env_var(value: Table, kind: str, schema_version: str, mistakes: Mistakes) -> bool:
+    """Read interpolationType; refuse it where it would not keep the value out of the script, as its author trusts."""
+    interpolation = value.scalar("interpolationType")
+    if interpolation != _ENV_VAR:
+        if value.entries.get("interpolationType") is not None and not is_null(value.entries["interpolationType"]):
+            message = f"known is {_ENV_VAR} alone: the value would only be pasted"
+            mistakes.error(value.entries["interpolationType"], message, remedy=f"write {_ENV_VAR}, or leave it out")
+        return False
+    place = value.entries["interpolationType"]
+    if kind != "String":
+        mistakes.error(
+            place, f"{_ENV_VAR} is for parameters of type String alone", remedy="make it a String, or leave it out"
+        )
+    if schema_version != "2.2":
+        message = f"schema {schema_version} has no {_ENV_VAR}: the value would only be pasted"
+        mistakes.error(place, message, remedy="write schemaVersion: '2.2'")
+    return True
 
 
 def _pattern(value: Table, mistakes: Mistakes) -> str | None:
@@ -254,9 +277,11 @@ def _pattern(value: Table, mistakes: Mistakes) -> str | None:
         from_java(text)
     except PatternTooLarge as exc:
         mistakes.error(place, f"allowedPattern: {exc}", remedy="write it without repetition within repetition")
-    except PatternError as exc:
+    except PatternNotHere as exc:
         message = f"allowedPattern cannot be read, so any value that is given will be refused: {exc}"
-        mistakes.lint(place, message, remedy="write a Java regular expression")
+        mistakes.lint(place, message, remedy="write it in another way")
+    except PatternError as exc:
+        mistakes.error(place, f"allowedPattern is no regular expression: {exc}", remedy="write one as Java reads them")
     return text
 
 
@@ -273,8 +298,10 @@ def _limit(value: Table, key: str, mistakes: Mistakes) -> int | None:
     if found is None or is_null(found):
         return None
     number = value.integer(key)
+    if number is None and re.fullmatch(r"-?[0-9]+", value.scalar(key) or ""):
+        return None
     if number is None:
-        mistakes.lint(found, f"{key}: not a whole number: ignored", remedy="write a number")
+        mistakes.error(found, f"{key}: not a whole number", remedy="write a number")
         return None
     return number if 0 <= number <= _MOST else None
 
@@ -294,7 +321,9 @@ def _steps(value: Table, schema_version: str, mistakes: Mistakes) -> tuple[Step,
             message = f"two steps with one name, the first at line {seen[name]}"
             mistakes.error(one.entries["name"], message, remedy="rename one: results are kept by name")
         seen.setdefault(name, one.line)
-        _say_ignored(one, mistakes)
+        action = one.entries.get("action")
+        if isinstance(action, Scalar) and not is_null(action) and not isinstance(resolve(action), str):
+            mistakes.error(action, "an action is a text", remedy="write action: aws:runShellScript, or another one")
         steps.append(
             Step(
                 name=name,
@@ -305,13 +334,6 @@ def _steps(value: Table, schema_version: str, mistakes: Mistakes) -> tuple[Step,
             )
         )
     return tuple(steps)
-
-
-def _say_ignored(step: Table, mistakes: Mistakes) -> None:
-    for key in _STEP_NOT_HERE:
-        found = step.entries.get(key)
-        if found is not None and not (isinstance(found, Scalar) and not found.text):
-            mistakes.lint(step.places[key], "ignored beside inputs", value=key, remedy=f"move {key} into inputs")
 
 
 def _precondition(step: Table, schema_version: str, mistakes: Mistakes) -> Mapping[str, JsonValue] | None:
@@ -340,11 +362,20 @@ def _plugins(value: Table, schema_version: str, mistakes: Mistakes) -> tuple[Ste
     steps = []
     for name, one in plugins.entries.items():
         if isinstance(one, Table):
-            inputs = _inputs(one.entries.get("properties"))
+            properties = one.entries.get("properties")
+            if isinstance(properties, Scalar) and not is_null(properties) and not _may_be_properties(properties.text):
+                message = "properties: neither a mapping, nor a list of mappings, nor a parameter"
+                mistakes.error(properties, message, remedy="write properties: [{runCommand: []}]")
+            inputs = _inputs(properties)
             condition = _precondition(one, schema_version, mistakes)
             line = plugins.places[name][0]
             steps.append(Step(name=name, action=name, inputs=inputs, precondition=condition, line=line))
     return tuple(steps)
+
+
+def _may_be_properties(text: str) -> bool:
+    """Tell whether a text can stand for properties: a parameter, or JSON, as aws:cloudWatch has it."""
+    return TOKEN.fullmatch(text) is not None or text.lstrip()[:1] in {"{", "["}
 
 
 def _inputs(value: Value | None) -> Mapping[str, JsonValue] | tuple[Mapping[str, JsonValue], ...]:

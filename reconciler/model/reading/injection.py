@@ -10,7 +10,6 @@ from reconciler.model.token import TOKEN
 
 _FREE = frozenset({"String", "StringList", "StringMap", "MapList"})
 _RULE = "give it an allowedPattern or allowedValues"
-_REMEDY = f'{_RULE}, or interpolationType: ENV_VAR and write "$SSM_{{name}}" in the script'
 
 
 def lint_injections(document: Table, parameters: Mapping[str, Parameter], mistakes: Mistakes) -> None:
@@ -24,8 +23,10 @@ def lint_injections(document: Table, parameters: Mapping[str, Parameter], mistak
             if parameter is None or name in told or not _is_free(parameter):
                 continue
             told.add(name)
-            # SSM: ENV_VAR is for Strings alone.
-            remedy = _REMEDY.format(name=name) if parameter.type == "String" else _RULE
+            remedy = _RULE
+            # SSM: ENV_VAR is for Strings alone, and came with schema 2.2.
+            if parameter.type == "String" and line.variable and document.scalar("schemaVersion") == "2.2":
+                remedy = f"{_RULE}, or interpolationType: ENV_VAR and write {line.variable.format(name)} in the script"
             message = f"parameter {name} is pasted into the script as it is: whoever gives it can write shell"
             mistakes.lint(line.written, message, value=around(line.written.text, name), remedy=remedy)
 

@@ -54,6 +54,8 @@ class _Reader:
         self.escaped_nul = escaped_nul
         self.starts = [0, *(found.end() for found in re.finditer("\n", text))]
         self.count = 0
+        self.quoted = 0, 0
+        """Where the last string begins and ends."""
 
     def place(self, at: int) -> tuple[int, int]:
         line = bisect_right(self.starts, at)
@@ -103,6 +105,7 @@ class _Reader:
             raise _Refused(
                 min(exc.pos, len(self.text)), exc.msg.lower(), "close the string, or double a backslash"
             ) from exc
+        self.quoted = at, end
         if "\0" in text and not self.escaped_nul:
             raise _Refused(at, "a NUL in a text", "remove it")
         if any("\ud800" <= char <= "\udfff" for char in text if char > "\ud7ff"):
@@ -149,6 +152,11 @@ class _Reader:
 
     def expect(self, at: int, mark: str, message: str) -> int:
         if self.text[at : at + 1] != mark:
+            start, end = self.quoted
+            if "\n" in self.text[start:end] and not self.text[end:at].strip():
+                # The next quote closed what was forgotten; raw line ends are taken, so only what follows tells.
+                line, _ = self.place(end)
+                raise _Refused(start, f"a quote that is opened here closes at line {line}, and {message}", "close it")
             raise _Refused(at, message)
         return self.blank(at + 1)
 

@@ -6,9 +6,12 @@ from itertools import pairwise
 from typing import Final
 
 from reconciler.model.reading.mistakes import Mistakes, drawn
-from reconciler.model.reading.values import Items, Scalar, Table, Value
+from reconciler.model.reading.schema import check
+from reconciler.model.reading.values import Items, Scalar, Table, Value, resolve
 
 SCHEMA_VERSION: Final = "0.3"
+CHANGE_TEMPLATE: Final = ("templateInformation", "executableRunBooks", "emergencyChange", "autoApprovable")
+"""Keys that a runbook of type Automation.ChangeTemplate has besides."""
 
 ACTIONS: Final = frozenset(
     {
@@ -44,7 +47,9 @@ _TARGET = "step:"
 
 
 def check_runbook(value: Table, mistakes: Mistakes) -> None:
-    """Say what is wrong with a runbook's shape: its steps, where they lead, and circles among them."""
+    """Say what is wrong with a runbook's shape: its parameters, its steps, where they lead, and circles among them."""
+    kept = {key: item for key, item in value.entries.items() if key in {"schemaVersion", "parameters"}}
+    check("document", value._replace(entries=kept), mistakes)  # they are defined as in documents
     steps = value.entries.get("mainSteps")
     if not isinstance(steps, Items) or not steps.items:
         where = value if steps is None else steps
@@ -59,7 +64,7 @@ def check_runbook(value: Table, mistakes: Mistakes) -> None:
     order = [one.scalar("name") or "" for one in steps.items if isinstance(one, Table)]
     leads = {name: list(_leads(step, named, mistakes)) for name, step in named.items()}
     for name, following in pairwise(order):
-        if not (named[name].flag("isEnd") or named[name].scalar("nextStep") or _always_branches(named[name])):
+        if not (_is_end(named[name]) or named[name].scalar("nextStep") or _always_branches(named[name])):
             leads[name].append(following)
     _say_circle(named, leads, mistakes)
 
@@ -78,10 +83,12 @@ def _check_step(value: Value, named: dict[str, Table], mistakes: Mistakes) -> No
         mistakes.error(value.entries["name"], message, remedy="rename one: others refer to it by name")
     else:
         named[name] = value
-    if action is None:
+    if not action:
         mistakes.error(
             value.entries.get("action", value), "a step needs an action", value="", remedy="write action: 'aws:...'"
         )
+    elif isinstance(found := value.entries["action"], Scalar) and not isinstance(resolve(found), str):
+        mistakes.error(found, "an action is a text", remedy="write action: 'aws:...'")
     elif action not in ACTIONS:
         mistakes.lint(
             value.entries["action"], "no action the guide knows", remedy=mistakes.did_you_mean(action, ACTIONS)
@@ -118,6 +125,11 @@ def _targets(step: Table) -> Iterator[Scalar]:
             *(choice.entries.get("NextStep") for choice in inputs.tables("Choices")),
         ]
         yield from (found for found in named if isinstance(found, Scalar) and found.text)
+
+
+def _is_end(step: Table) -> bool:
+    """Tell whether nothing follows a step; live runbooks write `isEnd: 'true'` as often as `true`."""
+    return (step.scalar("isEnd") or "").lower() == "true"
 
 
 def _always_branches(step: Table) -> bool:

@@ -6,7 +6,8 @@ from typing import Final
 
 from reconciler.model.reading.values import Items, Scalar, Table, Value
 
-SCRIPTS: Final = frozenset({"aws:runshellscript", "aws:runpowershellscript"})
+_POWERSHELL: Final = "aws:runpowershellscript"
+SCRIPTS: Final = frozenset({"aws:runshellscript", _POWERSHELL})
 """Actions that run lines, in lower case."""
 _DOCUMENT = "aws:rundocument"
 _LINES = ("runcommand", "commands")
@@ -21,6 +22,8 @@ class ScriptLine:
     """It is an element of a list of lines, not the whole input."""
     is_line: bool = True
     """False: a text that is read as JSON or YAML before it becomes lines."""
+    variable: str | None = None
+    """How its language writes the variable SSM_name; None: the script is another document's, which is not given ours."""
 
 
 def script_lines(document: Table) -> Iterator[ScriptLine]:
@@ -35,7 +38,7 @@ def script_lines(document: Table) -> Iterator[ScriptLine]:
 
 def _lines_of_action(action: str, inputs: Value | None) -> Iterator[ScriptLine]:
     if action.lower() in SCRIPTS:
-        yield from _lines_of(inputs)
+        yield from _lines_of(inputs, "$env:SSM_{}" if action.lower() == _POWERSHELL else '"$SSM_{}"')
     elif action.lower() == _DOCUMENT:
         for given in _all_of(inputs, "documentparameters"):
             # A text is read as JSON or YAML once it is filled in: who writes into it can write commands, too.
@@ -45,11 +48,11 @@ def _lines_of_action(action: str, inputs: Value | None) -> Iterator[ScriptLine]:
                 yield from _lines_of(given)
 
 
-def _lines_of(inputs: Value | None) -> Iterator[ScriptLine]:
+def _lines_of(inputs: Value | None, variable: str | None = None) -> Iterator[ScriptLine]:
     for key in _LINES:
         for value in _all_of(inputs, key):
             for written in _scalars(value):
-                yield ScriptLine(written=written, in_list=isinstance(value, Items))
+                yield ScriptLine(written=written, in_list=isinstance(value, Items), variable=variable)
 
 
 def _all_of(inputs: Value | None, wanted: str) -> Iterator[Value]:

@@ -1,6 +1,6 @@
 """Lints steps that will fail, or do nothing, for all that their document is accepted: as on SSM, where each is found out by running."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from reconciler.model.reading.mistakes import Mistakes
@@ -16,12 +16,20 @@ KNOWN_ACTIONS: Final = frozenset(
     }
 )
 """Every action that SSM's agent or this program knows: those that run, and those that are skipped on Linux."""
+BESIDE_INPUTS: Final = ("maxAttempts", "onFailure", "timeoutSeconds", "onSuccess", "finallyStep")
+"""At step level they do nothing in Command documents: most authors believe they do."""
+_INSTEAD: Final[Mapping[tuple[str, str], str]] = {
+    ("onFailure", "Abort"): "write onFailure: exit in inputs",
+    ("onFailure", "Continue"): "remove it: the next step runs in any case",
+}
+"""What the words of runbooks are here."""
 _SCRIPTS = frozenset({"aws:runShellScript", "aws:runPowerShellScript"})
 
 
 def lint_steps(document: Table, mistakes: Mistakes) -> None:
     """Add a lint for each thing in a step that makes it fail or disappear."""
     for step in document.tables("mainSteps"):
+        _lint_beside_inputs(step, mistakes)
         action = step.entries.get("action")
         if isinstance(action, Scalar):
             _lint_action(action, action.text, mistakes)
@@ -31,6 +39,17 @@ def lint_steps(document: Table, mistakes: Mistakes) -> None:
         if plugins is not None and isinstance(plugin, Table):
             _lint_action(plugins.places[name], name, mistakes)
             _lint_inputs(name, plugins.places[name], plugin.entries.get("properties"), mistakes)
+
+
+def _lint_beside_inputs(step: Table, mistakes: Mistakes) -> None:
+    for key in BESIDE_INPUTS:
+        found = step.entries.get(key)
+        if found is None or (isinstance(found, Scalar) and not found.text):
+            continue
+        remedy = _INSTEAD.get((key, step.scalar(key) or ""), f"move {key} into inputs")
+        if key == "maxAttempts":  # in inputs it counts for nothing, either
+            remedy = "remove it: no step is tried again"
+        mistakes.lint(step.places[key], "ignored beside inputs", value=key, remedy=remedy)
 
 
 def _lint_action(place: Scalar | tuple[int, int], action: str, mistakes: Mistakes) -> None:

@@ -21,9 +21,10 @@ from yaml.events import (
 )
 
 from reconciler.model.reading.flat_yaml import read_flat
-from reconciler.model.reading.mistakes import Mistakes, cut
+from reconciler.model.reading.mistakes import Mistakes
 from reconciler.model.reading.text import decode
 from reconciler.model.reading.values import Items, Scalar, Table, Value
+from reconciler.model.reading.yaml_mistakes import explain_yaml, shown
 
 DEEPEST = 64
 """Levels of nesting: documents on AWS have fewer than 15."""
@@ -114,10 +115,10 @@ def _parsed(text: str, mistakes: Mistakes, *, escaped_nul: bool) -> list[Value]:
     try:
         _follow(CSafeLoader(text), building)
     except _Refused as exc:
-        mistakes.error(exc.place, exc.message, value=_shown(exc.value, text), remedy=exc.remedy)
+        mistakes.error(exc.place, exc.message, value=shown(exc.value, text), remedy=exc.remedy)
         return []
     except YAMLError as exc:
-        _explain(exc, text, mistakes)
+        explain_yaml(exc, text, mistakes)
         return []
     finally:
         mistakes.patience.values -= min(building.count, building.limit)
@@ -263,38 +264,3 @@ def _put(value: Value, building: _Building) -> None:
     elif top.key is not None:
         top.entries.setdefault(top.key, value)
         top.key = None
-
-
-_NOTICED_LATE = frozenset({"found unexpected end of stream", "could not find expected ':'"})
-
-
-_NOT_QUOTED = "SecureString"
-"""A file with this word in it may hold a secret in any line: where it is no YAML, nobody can tell which."""
-
-
-def _shown(met: str, text: str) -> str:
-    return "[not shown]" if met and _NOT_QUOTED in text else met
-
-
-def _explain(exc: YAMLError, text: str, mistakes: Mistakes) -> None:
-    """Say in our words what libyaml says in its own."""
-    problem = str(getattr(exc, "problem", None) or exc)
-    marks = (getattr(exc, "problem_mark", None), getattr(exc, "context_mark", None))
-    # A quote that is never closed, and words that are no key, are noticed at the end; the mistake is where they begin.
-    mark = (marks[1] if problem in _NOTICED_LATE else None) or marks[0] or marks[1]
-    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-    lines = text.split("\n")
-    met = lines[line - 1] if 0 < line <= len(lines) else ""
-    shown = _shown(met.strip(), text)
-    indent = met[: len(met) - len(met.lstrip())]
-    if "\t" in indent or "'\\t'" in problem:
-        column = indent.index("\t") + 1 if "\t" in indent else column
-        mistakes.error((line, column), "a tab where YAML takes only blanks", value=shown, remedy="indent with blanks")
-        return
-    mistakes.error((line, column), f"not YAML: {problem}", value=shown, remedy=_hint(cut(met)))
-
-
-def _hint(met: str) -> str:
-    if ": " in met and met.count(": ") > 1:
-        return "put quotes around a text that holds a colon and a blank"
-    return "check indentation, quotes and brackets from here upwards"
