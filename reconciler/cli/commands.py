@@ -121,13 +121,17 @@ def send_command(
         max_unreachable=max_unreachable,
     )
     with interruptible() as stop:
-        sent = send_from(repo, state_dir, host_settings, typed, stop=stop, tell=_teller(), confirm=_confirmer(yes=yes))
-    if sent is None:
-        return Exit.INTERRUPTED
-    _say_sent(sent, output, repo)
-    if stop.is_set():
-        return Exit.INTERRUPTED
-    return Exit.DONE if sent.record.verdict.detail.value == "Success" else Exit.NOT_IN_SYNC
+
+        def answer(sent: "Sent") -> int:
+            _say_sent(sent, output, repo)
+            if stop.is_set():
+                return Exit.INTERRUPTED
+            return Exit.DONE if sent.record.verdict.detail.value == "Success" else Exit.NOT_IN_SYNC
+
+        told = _teller()
+        return send_from(
+            repo, state_dir, host_settings, typed, stop=stop, tell=told, confirm=_confirmer(yes=yes), answer=answer
+        )
 
 
 def _confirmer(*, yes: bool) -> "Callable[[Announcement], None]":

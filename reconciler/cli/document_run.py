@@ -12,9 +12,12 @@ from reconciler.cli.options import FormatOption, RepoOption, SettingsFile, State
 from reconciler.cli.output import Format, colour, say, say_json, shown
 
 if TYPE_CHECKING:  # loaded by the command that needs it, so that --help stays quick
+    from threading import Event
+
     from reconciler.commands.command import Announcement
     from reconciler.commands.record import Invocation
     from reconciler.commands.request import Typed
+    from reconciler.daemon.commanding import Sent
     from reconciler.daemon.documents import Meant
 
 _COLOURS = {"Success": "32", "Skipped": "36", "Cancelled": "33"}
@@ -55,16 +58,15 @@ def run_document(
     with interruptible() as stop:
         if node is None:
             meant = find_document(document, version, Path(repo))
-            came: Invocation | None = run_here(
-                meant, given, settings=read_host_settings(host_settings), interrupted=stop, watch=steps
-            )
-        else:
-            brought = _brought(document, Path(repo))
-            name = document if brought is None else "AWS-Noop"  # a file's own name says nothing
-            typed = Typed(document_name=name, document_version=version, instance_ids=(node,), parameters=given)
-            came = _on_node(typed, brought, steps, stop, (repo, state_dir, host_settings))
-    if came is None:
-        return Exit.INTERRUPTED
+            settings = read_host_settings(host_settings)
+            return _answer(run_here(meant, given, settings=settings, interrupted=stop, watch=steps), output, stop)
+        brought = _brought(document, Path(repo))
+        name = document if brought is None else "AWS-Noop"  # a file's own name says nothing
+        typed = Typed(document_name=name, document_version=version, instance_ids=(node,), parameters=given)
+        return _on_node(typed, brought, steps, stop, output, (repo, state_dir, host_settings))
+
+
+def _answer(came: "Invocation", output: Format, stop: "Event") -> int:
     _say_came(came, output)
     if stop.is_set():
         return Exit.INTERRUPTED
@@ -79,12 +81,23 @@ def _brought(document: str, repo: Path) -> "Meant | None":
 
 
 def _on_node(
-    typed: "Typed", brought: "Meant | None", steps: "_Steps", stop: Any, where: tuple[str, Path | None, Path | None]
-) -> "Invocation | None":
+    typed: "Typed",
+    brought: "Meant | None",
+    steps: "_Steps",
+    stop: "Event",
+    output: Format,
+    where: tuple[str, Path | None, Path | None],
+) -> int:
     from reconciler.cli.sending import send_from
 
+    def answer(sent: "Sent") -> int:
+        for problem in sent.problems:
+            say(f"note: {shown(problem, 1000)}", error=True)
+        (invocation,) = sent.record.invocations
+        return _answer(invocation, output, stop)
+
     repo, state_dir, host_settings = where
-    sent = send_from(
+    return send_from(
         repo,
         state_dir,
         host_settings,
@@ -92,15 +105,10 @@ def _on_node(
         stop=stop,
         tell=_tell,
         confirm=_announce,
+        answer=answer,
         brought=brought,
         watch=steps,
     )
-    if sent is None:
-        return None
-    for problem in sent.problems:
-        say(f"note: {shown(problem, 1000)}", error=True)
-    (invocation,) = sent.record.invocations
-    return invocation
 
 
 def _tell(node: str, detail: Any, words: str) -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.cli.output import say
+from reconciler.cli.exits import Exit
+from reconciler.cli.output import say, shown
 
 if TYPE_CHECKING:  # loaded by the command that needs it, so that --help stays quick
     from threading import Event
@@ -26,10 +27,14 @@ def send_from(
     stop: "Event",
     tell: "Tell",
     confirm: "Callable[[Announcement], None]",
+    answer: "Callable[[Sent], int]",
     brought: "Meant | None" = None,
     watch: "Watch | None" = None,
-) -> "Sent | None":
-    """Send a command and follow it; None: the person left, and the daemon goes on with it."""
+) -> int:
+    """Send a command and follow it; gives the exit status that `answer` has for the result, as soon as that is recorded.
+
+    Without a daemon, nodes forget their runs behind the answer. A person who leaves before it leaves the command to the daemon.
+    """
     from reconciler.cli.opening import open_controller, state_folder_path
     from reconciler.commands.request import read_request
     from reconciler.daemon.callers import this_process
@@ -43,12 +48,13 @@ def send_from(
             told = None if brought is None else encode_brought(brought.document, brought.content)
             sent = daemon.send(typed, stop=stop, tell=tell, confirm=confirm, brought=told, watch=watch)
             if not isinstance(sent, Left):
-                return sent
+                return answer(sent)
             words = f"command {sent.command} goes on: `reconciler list-commands` tells of it, cancel-command ends it"
             say(words, error=True)
-            return None
+            return Exit.INTERRUPTED
+    statuses: list[int] = []
     with open_controller(repo, state_dir, host_settings) as controller:
-        return send(
+        done = send(
             office_of(controller),
             request,
             who=this_process(),
@@ -57,4 +63,8 @@ def send_from(
             confirm=confirm,
             brought=None if brought is None else replace(brought.document, version=FROM_FILE),
             watch=watch,
+            answer=lambda sent: statuses.append(answer(sent)),
         )
+    for words in done.untidy:
+        say(f"note: {shown(words, 1000)}", error=True)
+    return statuses[0]

@@ -140,6 +140,8 @@ class Surroundings:
     cancelled: Callable[[NodeId], bool]
     tell: Tell
     """Hears of every change of an invocation, from the deciding thread."""
+    is_any_cancelled: Callable[[], bool] = lambda: True
+    """Whether `cancelled` may be true of any node."""
     note: Callable[[Invocation], None] = lambda _: None
     """Hears how an invocation stands whenever that is known anew, from any thread."""
     read: Read = no_store
@@ -194,6 +196,7 @@ def carry_out(command: Command, desired: DesiredState, around: Surroundings) -> 
         delivery=Delivery(
             until=command.deliver_until,
             cancelled=around.cancelled,
+            is_any_cancelled=around.is_any_cancelled,
             on_started=partial(hearing.word, Detail.IN_PROGRESS, why="started"),
             on_delayed=partial(hearing.word, Detail.DELAYED),
             on_cancelling=partial(hearing.word, Detail.CANCELLING),

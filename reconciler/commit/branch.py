@@ -6,12 +6,13 @@ somebody else pushed first, our commits are made again on top of theirs.
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from reconciler.commit.fence import check_epoch
 from reconciler.commit.heartbeat import Heartbeat, prepare_heartbeat
 from reconciler.commit.join import join
 from reconciler.commit.message import EPOCH, Message
+from reconciler.commit.own_writes import OwnWrite, OwnWrites
 from reconciler.commit.places import Places
 from reconciler.errors import CommitError, SourceError
 from reconciler.ids import CommitId
@@ -67,9 +68,9 @@ class ReportsBranch:
     person: Person
     why_not: Callable[[CommitId], str | None] | None = None
     """Why a commit that we did not make is not believed; None: it is. Left out: signatures are not asked for."""
+    own: OwnWrites = field(default_factory=OwnWrites)
+    """What this process committed; other handles of it on this clone may have the same."""
     _believed: set[CommitId] = field(default_factory=set, init=False)
-    _known: tuple[CommitId, dict[str, str]] | None = field(default=None, init=False)
-    """The files of the last tip we committed upon."""
     _anew: tuple[datetime, CommitId | None] | None = field(default=None, init=False)
     """When a person had history begin anew, and upon what: until that is written, our clone knows nothing of it."""
 
@@ -126,9 +127,12 @@ class ReportsBranch:
         text = Message(subject=message.subject, body=message.body, trailers=tied).text()
         parents = () if tip is None else (tip,)
         request = WriteRequest(parents=parents, changes=news, message=text, person=self.person, when=now)
-        made = self.repository.write_commit(request)
-        self._move_queue(made)
-        self._known = (made, _with(there, news))
+        if self._anew is None:
+            made = self.repository.commit_to(self._queue, request)
+        else:
+            made = self.repository.write_commit(request)
+            self._move_queue(made)
+        self.own.note(made, OwnWrite(parent=tip, paths=frozenset(news), when=_whole_second(now)), _with(there, news))
         return made
 
     def publish(self, heartbeat: Heartbeat | None = None, *, epoch: int | None = None) -> Publication:
@@ -260,7 +264,7 @@ class ReportsBranch:
                 continue
             updates = self._updates(place, heartbeat if place.name in beating else None)
             try:
-                results = self.repository.push(place, updates) if updates else ()
+                results = self.repository.push(place, updates, {self.ref: self._published(place)}) if updates else ()
             except CommitError as exc:
                 away.append(str(exc))
                 continue
@@ -287,12 +291,14 @@ class ReportsBranch:
             self.repository.count_between(self._commit(place.tracking(self.ref)), tip) for place in self.places.all
         )
 
-    def _files(self, tip: CommitId | None) -> dict[str, str]:
+    def _files(self, tip: CommitId | None) -> Mapping[str, str]:
         if tip is None:
             return {}
-        if self._known is None or self._known[0] != tip:
-            self._known = (tip, dict(self.repository.blob_ids(tip)))
-        return self._known[1]
+        known = self.own.files_at(tip)
+        if known is None:
+            known = self.repository.blob_ids(tip)
+            self.own.keep_files(tip, known)
+        return known
 
 
 def known_tip(repository: Repository) -> CommitId | None:
@@ -318,6 +324,10 @@ def _with(there: Mapping[str, str], news: Mapping[str, bytes | None]) -> dict[st
     like = next(iter(there.values()), "0" * 40)
     kept = {path: blob for path, blob in there.items() if path not in news}
     return kept | {path: blob_id(content, like=like) for path, content in news.items() if content is not None}
+
+
+def _whole_second(instant: datetime) -> datetime:
+    return datetime.fromtimestamp(int(instant.timestamp()), UTC)
 
 
 def _check_paths(changes: Mapping[str, bytes | None]) -> None:

@@ -55,16 +55,31 @@ def check_schedule(text: str) -> tuple[list[str], list[str]]:
     return [], list(association_lints(expression))
 
 
+ReadCommit = tuple[CommitId, DesiredState | None, tuple[Problem, ...]]
+"""A commit with what it says, and what is wrong in it."""
+
+
 class StateBranch:
     """The state branch of one repository, as this host may serve it."""
 
-    def __init__(self, repository: Repository, settings: HostSettings, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        settings: HostSettings,
+        clock: Callable[[], datetime],
+        last_read: ReadCommit | None = None,
+    ) -> None:
         self._repository = repository
         self._settings = settings
         self._clock = clock
         self._readings = Readings()
-        self._read: tuple[CommitId, DesiredState | None, tuple[Problem, ...]] | None = None
+        self._read = last_read
         self._judged: tuple[tuple[CommitId, tuple[Signer, ...]], Signature] | None = None
+
+    @property
+    def last_read(self) -> ReadCommit | None:
+        """The commit that was read last."""
+        return self._read
 
     def look(
         self, accepted: CommitId | None, *, accept_rewind: CommitId | None = None, received: bool = True

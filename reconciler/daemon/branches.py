@@ -3,15 +3,17 @@
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from reconciler.commands.record import ROOT as COMMANDS
 from reconciler.commit.branch import ReportsBranch, Standing, read_branch
 from reconciler.commit.heartbeat import Heartbeat, NoHeartbeat, look_at_heartbeat
+from reconciler.commit.own_writes import OwnWrites
 from reconciler.commit.places import find_places
 from reconciler.compliance.paths import LEDGERS
 from reconciler.compliance.read import Branch, read_branch_files
-from reconciler.daemon.accepting import Accepted, StateBranch, document_paths
+from reconciler.daemon.accepting import Accepted, ReadCommit, StateBranch, document_paths
 from reconciler.daemon.clone_health import CloneHealth
 from reconciler.daemon.ledger_follower import LedgerFollower
 from reconciler.daemon.own_repository import read_reports_ahead
@@ -26,6 +28,7 @@ from reconciler.model.reading.document_files import read_document_file
 from reconciler.model.reading.document_versions import with_earlier
 from reconciler.model.reading.patch_sources import with_allowed
 from reconciler.model.signer import Signer
+from reconciler.patching.ledger import Ledger
 from reconciler.plan.ground import Ground, ground
 from reconciler.problem import Problem
 from reconciler.settings import HostSettings
@@ -38,6 +41,18 @@ ACCEPTED_REF = "refs/accepted/state"
 """In our own clone: the last commit this host accepted, for the time the compliance branch cannot be read."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What one handle of a clone has read of both branches: records, which another thread's may go on from."""
+
+    own: OwnWrites = field(default_factory=OwnWrites)
+    ground: Ground | None = None
+    state: ReadCommit | None = None
+    reports: Reports | None = None
+    """Its branch belongs to that handle, and is not used by others."""
+    ledger: tuple[CommitId | None, Ledger] | None = None
+
+
 class Branches:
     """The state branch and the compliance branch; each is read anew only where it moved. For one thread."""
 
@@ -48,17 +63,33 @@ class Branches:
         clock: Callable[[], datetime],
         reporters: tuple[Signer, ...] = (),
         clone: CloneHealth | None = None,
+        known: Known | None = None,
     ) -> None:
+        """Follow both branches; `known` is what another handle of this process has read of them."""
+        known = known or Known()
         self._repository = repository
         self._clone = clone or CloneHealth(repository)
         self._settings = settings
         self._clock = clock
-        self._state = StateBranch(repository, settings, clock)
+        self._state = StateBranch(repository, settings, clock, known.state)
         self._reporters = reporters
         self._rewind: CommitId | None = None
-        self._ledger = LedgerFollower(repository)
-        self._ground: Ground | None = None
+        self._ledger = LedgerFollower(repository, known.ledger)
+        self._ground = known.ground
+        self._own = known.own
+        self._others = known.reports
         self._reports: Reports | None = None
+
+    @property
+    def known(self) -> Known:
+        """What this has read so far; from any thread."""
+        return Known(
+            own=self._own,
+            ground=self._ground,
+            state=self._state.last_read,
+            reports=self._reports,
+            ledger=self._ledger.known,
+        )
 
     # The state branch
 
@@ -208,19 +239,42 @@ class Branches:
         known = self._reports
         if known is None or known.branch.branch != desired.fleet.reports_branch or known.branch.places != places:
             branch = self._reports_branch(desired)
-            known = None
+            known = self._of_others(branch)
         else:
             branch = known.branch
         standing = branch.look()
         if known is not None and known.read.history.commit == standing.tip and known.standing.lost == standing.lost:
             read = known.read
         else:
-            read = self._read_reports(standing)
-            if standing.lost is None and standing.tip is not None:
-                read = self._ledger.followed(read, standing.tip)
+            read = self._brought_forward(known, standing) or self._read_anew(standing)
         forgotten = () if known is None else known.forgotten
         self._reports = Reports(branch=branch, standing=standing, read=read, forgotten=forgotten)
         return self._reports
+
+    def _of_others(self, branch: ReportsBranch) -> Reports | None:
+        """Give what another handle of this process has read of the same branch."""
+        others, self._others = self._others, None
+        if others is None or others.branch.begins_anew:
+            return None
+        if (others.branch.branch, others.branch.places) != (branch.branch, branch.places):
+            return None
+        return Reports(branch=branch, standing=others.standing, read=others.read)
+
+    def _brought_forward(self, known: Reports | None, standing: Standing) -> Branch | None:
+        """Give what was read, where records of commands, by this process, are all that came to it: nobody reads those from it."""
+        if known is None or known.standing.lost is not None or standing.lost is not None:
+            return None
+        before, tip = known.read.history.commit, standing.tip
+        written = None if before is None or tip is None else self._own.since(before, tip)
+        if not written or not all(path.startswith(f"{COMMANDS}/") for write in written for path in write.paths):
+            return None
+        return replace(known.read, history=replace(known.read.history, commit=tip), committed_at=written[0].when)
+
+    def _read_anew(self, standing: Standing) -> Branch:
+        read = self._read_reports(standing)
+        if standing.lost is None and standing.tip is not None:
+            read = self._ledger.followed(read, standing.tip)
+        return read
 
     def _read_reports(self, standing: Standing) -> Branch:
         if standing.tip is None:
@@ -280,6 +334,7 @@ class Branches:
             branch=desired.fleet.reports_branch,
             person=Person(email=f"reconciler@{socket.gethostname()}"),
             why_not=self._why_not_believed if self._reporters else None,
+            own=self._own,
         )
 
     def _why_not_believed(self, commit: CommitId) -> str | None:

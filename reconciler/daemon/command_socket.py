@@ -4,9 +4,7 @@ Each client has a thread of its own, and each command another repository handle:
 holds up nobody, and its command goes on. What a client says of itself counts for nothing; the kernel says who it is.
 """
 
-import base64
 import os
-import queue
 import socket
 import stat
 import threading
@@ -22,7 +20,6 @@ import structlog
 from reconciler.commands.command import Announcement, Command
 from reconciler.commands.record import encode_record
 from reconciler.commands.request import read_request
-from reconciler.commands.statuses import Detail
 from reconciler.commit.lease import Held, HeldBy
 from reconciler.daemon.branches import Branches
 from reconciler.daemon.callers import Caller, peer_of
@@ -42,11 +39,12 @@ from reconciler.daemon.commanding import Leads, Office, Sent, send
 from reconciler.daemon.connections import Connections
 from reconciler.daemon.contents import Contents
 from reconciler.daemon.controller import Controller
+from reconciler.daemon.following import Following
 from reconciler.daemon.host_errors import host_errors
 from reconciler.daemon.sent_commands import cancel_command
+from reconciler.daemon.under_way import Places
 from reconciler.drift.epochs import Heard
 from reconciler.errors import LeaseLost, ReconcilerError, SettingsError, UsageError
-from reconciler.ids import NodeId
 from reconciler.model.desired import DesiredState
 from reconciler.source.repository import Repository
 
@@ -67,15 +65,6 @@ FIRST_PASS_PATIENCE = 60.0
 MOST_CLIENTS = 32
 MOST_UNDER_WAY = 8
 """Commands at a time, each with up to 32 threads. SSM's agent takes 5 at a time on a node; one document runs there at a time here."""
-
-PIECE = 32 * 1024
-"""Bytes of output in one event."""
-
-MOST_PIECES = 600
-"""Of output that waits for a slow client: 26 MB."""
-
-MOST_WAITING = 20_000
-"""Events that wait for a slow client: a command on 10,000 nodes tells two of each before anybody has to be quick."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +93,7 @@ class CommandSocket:
         self._threads: set[threading.Thread] = set()
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._under_way = threading.BoundedSemaphore(MOST_UNDER_WAY)
+        self._under_way = Places(MOST_UNDER_WAY)
         self.broken: BaseException | None = None
         """A bug met by a client's thread: for the daemon to end by."""
         self._listener = _listening(controller.state_dir)
@@ -211,7 +200,7 @@ class CommandSocket:
                 "AccessDenied: --output-s3-bucket-name beside a daemon is for the user that it runs as: it would write with "
                 "that user's rights; nothing was sent"
             )
-        following = _Following(line)
+        following = Following(line, WRITE_PATIENCE)
         try:
             with self._controller.beside() as (_, branches, contents):
                 sent = send(
@@ -223,15 +212,14 @@ class CommandSocket:
                     confirm=lambda announced: self._confirmed(line, following, announced, who),
                     brought=brought,
                     watch=following if asked.get("watch") is True and len(request.instance_ids) == 1 else None,
+                    answer=lambda sent: _answered(following, sent),
                 )
+            for words in sent.untidy:
+                log.warning("run folder left", command=str(sent.record.id), reason=words)
         finally:
-            if following.has_begun:
-                self._under_way.release()
             following.end()
-        log.info("command ended", command=str(sent.record.id), status=sent.record.verdict.detail.value)
-        line.write(_ended(sent), WRITE_PATIENCE)
 
-    def _confirmed(self, line: Line, following: "_Following", announced: Announcement, who: Caller) -> None:
+    def _confirmed(self, line: Line, following: Following, announced: Announcement, who: Caller) -> None:
         told = {"event": "announced", "command": announced.command, "words": announced.words, "nodes": announced.nodes}
         try:
             line.write(told, WRITE_PATIENCE)
@@ -240,12 +228,13 @@ class CommandSocket:
             raise UsageError("not confirmed in time: nothing was sent") from exc
         if answer.get("do") != "go" or self._stop.is_set():
             raise UsageError("not confirmed: nothing was sent")
-        if not self._under_way.acquire(blocking=False):
+        place = self._under_way.take()
+        if place is None:
             raise UsageError(f"{MOST_UNDER_WAY} commands are under way already: nothing was sent; try again later")
         log.info("command", command=announced.command, by=who.words, nodes=announced.nodes)
         with self._lock:
             self._lines.discard(line)  # from here on the command is recorded, whoever listens
-        following.begin()
+        following.begin(place)
 
     def _office(self, branches: Branches, contents: Contents) -> Office:
         controller = self._controller
@@ -262,6 +251,7 @@ class CommandSocket:
             alone=nullcontext,  # its records are written as any process' would be: the branch takes both
             lead=self._lead,
             known=controller.last_facts,
+            tidying=controller.tidying,
         )
 
     def _lead(self, _command: Command, _desired: DesiredState, heard: Heard) -> Leads:
@@ -324,6 +314,12 @@ class CommandSocket:
         line.write({"event": "ended"}, WRITE_PATIENCE)
 
 
+def _answered(following: Following, sent: Sent) -> None:
+    """Tell the client what came of its command. A slow one keeps no node waiting: the line has a thread of its own."""
+    log.info("command ended", command=str(sent.record.id), status=sent.record.verdict.detail.value)
+    following.answer(_ended(sent))
+
+
 def _ended(sent: Sent) -> Mapping[str, Any]:
     return {
         "event": "ended",
@@ -331,75 +327,6 @@ def _ended(sent: Sent) -> Mapping[str, Any]:
         "problems": list(sent.problems),
         "report": sent.report_commit,
     }
-
-
-class _Following:
-    """Tells one client what happens, from a thread of its own: who does not take it is left behind."""
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._events: queue.Queue[Mapping[str, Any] | None] = queue.Queue(MOST_WAITING)
-        self._thread = threading.Thread(target=self._write, name="command-events")
-        self._is_gone = False
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether there is anything to follow."""
-        return self._thread.ident is not None
-
-    def begin(self) -> None:
-        """Write from now on."""
-        self._thread.start()
-
-    def tell(self, node: NodeId, detail: Detail, words: str) -> None:
-        """Note a change of an invocation; never waits."""
-        self._put({"event": "told", "node": node, "detail": detail.value, "words": words})
-
-    def output(self, step: str, kind: str, content: bytes) -> None:
-        """Tell what a step wrote, in pieces that a line takes."""
-        for at in range(0, len(content), PIECE):
-            if self._events.qsize() > MOST_PIECES:
-                self._leave()
-            text = base64.b64encode(content[at : at + PIECE]).decode("ascii")
-            self._put({"event": "output", "step": step, "kind": kind, "content": text})
-
-    def ended(self, step: str, status: str, exit_code: int) -> None:
-        """Tell that a step has ended."""
-        self._put({"event": "step", "step": step, "status": status, "exit": exit_code})
-
-    def _put(self, event: Mapping[str, Any]) -> None:
-        if self._is_gone:
-            return
-        try:
-            self._events.put_nowait(event)
-        except queue.Full:
-            self._leave()
-
-    def _leave(self) -> None:
-        self._is_gone = True
-        self._line.close()
-
-    def end(self) -> None:
-        """Wait for what is still to be written, which has an end: a line that is not taken ends it."""
-        if not self.has_begun:
-            return
-        while True:
-            try:
-                self._events.put(None, timeout=0.1)
-                break
-            except queue.Full:
-                if not self._thread.is_alive():
-                    break
-        self._thread.join()
-
-    def _write(self) -> None:
-        while (event := self._events.get()) is not None:
-            if self._is_gone:
-                continue
-            try:
-                self._line.write(event, WRITE_PATIENCE)
-            except Gone:
-                self._is_gone = True
 
 
 def _listening(state_dir: Path) -> socket.socket:

@@ -1,13 +1,13 @@
 """Commands, sent from this host: leads as a pass does, records before and after, and lets the nodes forget the runs.
 
-What is committed last is what became of each node. A command whose sender was killed goes on on the nodes; the next pass
-settles it like any other run.
+What is committed last is what became of each node; whoever asked hears it then, and the nodes forget their runs behind it. A
+command whose sender was killed goes on on the nodes; the next pass settles it like any other run.
 """
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from reconciler.daemon.patch_files import PatchFiles
 from reconciler.daemon.patch_orders import Books, patch_orders
 from reconciler.daemon.progress_file import progress_told
 from reconciler.daemon.reports import Reports
+from reconciler.daemon.tidying import Tidying
 from reconciler.drift.epochs import Heard, heard_from
 from reconciler.drift.lost_history import guarded
 from reconciler.errors import CommitError, LeaseLost, NodeError, UsageError
@@ -84,6 +85,8 @@ class Office:
     """From the epochs that nodes know; raises LeaseLost where somebody else leads."""
     known: Callable[[], Mapping[NodeId, Facts]] = dict
     """What nodes last said to this process, or to the one before it."""
+    tidying: Tidying = field(default_factory=Tidying)
+    """Which nodes this process cleans up behind commands that were answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +97,8 @@ class Sent:
     problems: tuple[str, ...]
     """Foreign text."""
     report_commit: str | None
+    untidy: tuple[str, ...] = ()
+    """Which nodes keep their run folders until the next pass, and why: known once all were told. Foreign text."""
 
 
 def office_of(controller: Controller) -> Office:
@@ -130,10 +135,15 @@ def office_of(controller: Controller) -> Office:
         alone=lambda: writing_from(controller.state_dir, "send-command"),
         lead=lead,
         known=controller.last_facts,
+        tidying=controller.tidying,
     )
 
 
-def send(
+def _nobody(_sent: Sent) -> None:
+    """Tell nobody."""
+
+
+def send(  # noqa: PLR0913  (all but two by keyword, and none of them is known to the others)
     office: Office,
     request: Request,
     *,
@@ -143,8 +153,13 @@ def send(
     confirm: Callable[[Announcement], None],
     brought: Document | None = None,
     watch: Watch | None = None,
+    answer: Callable[[Sent], None] = _nobody,
 ) -> Sent:
-    """Send a command and follow it to its end. Raises UsageError, LeaseLost and what git raises; nothing was sent then."""
+    """Send a command and follow it to its end. Raises UsageError, LeaseLost and what git raises; nothing was sent then.
+
+    `answer` hears the result once it is recorded; only then the nodes forget their runs, and this returns. Until it does we are
+    the command's sender for everybody else: whoever makes a pass meanwhile leaves its runs alone.
+    """
     base, accepted = office.branches.in_force()
     reports = office.branches.look(base.desired)
     reports, accepted, base = office.branches.agree(reports, accepted, base)
@@ -174,7 +189,7 @@ def send(
                 command,
                 base.desired,
                 reports,
-                _Ears(stop=stop, tell=tell, watch=watch, put=put),
+                _Ears(stop=stop, tell=tell, watch=watch, put=put, answer=answer),
                 list(accepted.problems),
             )
 
@@ -188,6 +203,7 @@ class _Ears:
     watch: Watch | None
     put: Put | None
     """Brings output to where the request wants it."""
+    answer: Callable[[Sent], None]
 
 
 def _send(
@@ -200,7 +216,8 @@ def _send(
 ) -> Sent:
     if reports.standing.lost is not None:
         raise CommitError(f"nothing was sent, for it could not be recorded: {reports.standing.lost}")
-    connect = office.connect(desired)
+    direct = office.connect(desired)
+    connect = office.tidying.behind(direct)
     leads = _leading(office, command, desired, reports, connect)
     if leads.note is not None:
         problems.append(leads.note)
@@ -221,6 +238,7 @@ def _send(
                 stop=ears.stop,
                 pauses=office.pauses,
                 cancelled=cancel.of,
+                is_any_cancelled=lambda: cancel.asked,
                 tell=ears.tell,
                 note=note,
                 read=partial(office.patch_files.read_or, office.contents.read),
@@ -236,13 +254,16 @@ def _send(
         record = record.with_invocations(invocations, cancelled=cancel.asked)
         words = f"{command.document.name}: {record.verdict.detail.value}, {record.verdict.reason}"
         made, published = books.write(record, words)
-        if published:
-            runs = {each.node: each.run for each in record.invocations if each.run is not None and each.detail.ended}
-            untold = forget(runs, desired, connect=connect, epoch=leads.epoch)
-            problems.extend(
-                f"{node}: it keeps its run folder until the next pass: {why}" for node, why in untold.items()
-            )
-    return Sent(record=record, problems=tuple(problems), report_commit=made)
+        sent = Sent(record=record, problems=tuple(problems), report_commit=made)
+        known = record.invocations if published else ()
+        runs = {each.node: each.run for each in known if each.run is not None and each.detail.ended}
+        with office.tidying.of(runs, direct) as tidying:  # from before the answer on: the next command may come at once
+            try:
+                ears.answer(sent)
+            finally:  # who asked may be gone: the nodes forget all the same
+                untold = forget(runs, desired, connect=tidying, epoch=leads.epoch)
+    untidy = tuple(f"{node}: it keeps its run folder until the next pass: {why}" for node, why in untold.items())
+    return replace(sent, untidy=untidy)
 
 
 def _known(reports: Reports, office: Office) -> Books:

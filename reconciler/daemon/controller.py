@@ -28,6 +28,7 @@ from reconciler.daemon.reports import Reports
 from reconciler.daemon.repository_view import RepositoryView
 from reconciler.daemon.starting import scanned
 from reconciler.daemon.telling import unkept_words
+from reconciler.daemon.tidying import Tidying
 from reconciler.doctor.check import Check
 from reconciler.drift.epochs import Heard
 from reconciler.drift.patched import PatchBooks
@@ -101,6 +102,7 @@ class Controller(RepositoryView):
         self._cache = Cache(state_dir / "facts" / self.repository.folder.stem)
         self._reporter = Reporter(self.repository, clock, on_lost=self._leadership.drop, stragglers=self._stragglers)
         self._commands = OpenCommands(self.repository, state_dir)
+        self.tidying = Tidying()
 
     # What the daemon's loop asks
 

@@ -21,9 +21,14 @@ _FOLLOWED: Final = "refs/followed/ledger"
 class LedgerFollower:
     """Remembers how far it came: what follows is read commit by commit, and nothing twice."""
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, known: tuple[CommitId | None, Ledger] | None = None) -> None:
         self._repository = repository
-        self._known: tuple[CommitId | None, Ledger] | None = None
+        self._known = known
+
+    @property
+    def known(self) -> tuple[CommitId | None, Ledger] | None:
+        """How far it came, and what counts there; None: it has not begun."""
+        return self._known
 
     def followed(self, read: Branch, tip: CommitId) -> Branch:
         """Give the branch with the ledger that counts. Raises SourceError where its history does not read."""

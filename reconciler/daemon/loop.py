@@ -56,8 +56,11 @@ def _serve(controller: Controller, stop: Event, *, take_over: bool) -> None:
         commands = watches.enter_context(CommandSocket(controller, stop, on_bug=wake.set))
         log.info("started", repository=controller.shown_address, state_folder=str(controller.state_dir))
         failures, passes = 0, 0
-        while not stop.is_set():
+        while True:
             wake.clear()
+            # Asked behind the clearing: what is set from here on wakes us.
+            if stop.is_set():
+                break
             if commands.broken is not None:
                 raise commands.broken
             began = since_boot()

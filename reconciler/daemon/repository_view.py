@@ -64,7 +64,14 @@ class RepositoryView:
         """Open the repository once more for another thread, as another process would."""
         options = GitOptions(signing_key=self._settings.signing_key)
         with Repository.open(self.repository.address, state_dir=self.state_dir, options=options) as repository:
-            branches = Branches(repository, self._settings, self.clock, self._reporters, CloneHealth(repository))
+            branches = Branches(
+                repository,
+                self._settings,
+                self.clock,
+                self._reporters,
+                CloneHealth(repository),
+                known=self.branches.known,
+            )
             contents = Contents(self.state_dir / "content", self._settings, repository.read_file, self.clock)
             with closing(contents):
                 yield repository, branches, contents

@@ -23,7 +23,7 @@ from reconciler.plan.plan import PlanItem, Tally
 from reconciler.plan.rates import error_threshold, in_flight_limit
 from reconciler.rollout.events import Advanced, Broken, Cancelling, Claimed, Delayed, Event, Looked, SecondLook
 from reconciler.rollout.flight import Delivery, Flight, Tools, Verdict, advance, left_alone, outcome_of
-from reconciler.rollout.holding_back import paused, stopped, undelivered, unreturned
+from reconciler.rollout.holding_back import Judge, paused, stopped, undelivered, unreturned
 from reconciler.rollout.node_programs import MOST_REBOOTS, Order
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
@@ -305,7 +305,7 @@ class RollOut:
         away = self._unreturned | {node for node, flight in self._flights.items() if _stays_away(flight)}
         every = (
             stopped(self._rollouts),
-            None if delivery is None else undelivered(delivery.cancelled, late=time.monotonic() >= manner.deliver_by),
+            None if delivery is None else self._undelivered(delivery),
             paused(manner.pauses(), now),
             unreturned(away),
         )
@@ -320,6 +320,10 @@ class RollOut:
                     if why is not None:
                         self._land(self._waiting.take(node), self._held(item, why.reason, why.hindrance))
                         dropped = True
+
+    def _undelivered(self, delivery: Delivery) -> Judge | None:
+        cancelled = delivery.cancelled if delivery.is_any_cancelled() else None
+        return undelivered(cancelled, late=time.monotonic() >= self._manner.deliver_by)
 
     def _paused(self, item: PlanItem) -> str | None:
         """Ask once more, right before a start; from any thread."""

@@ -57,6 +57,8 @@ class Delivery:
     """Nothing is started from then on (SSM: TimeoutSeconds); what was started is followed for as long as the roll-out waits."""
     cancelled: Callable[[NodeId], bool]
     """Asked often, from any thread."""
+    is_any_cancelled: Callable[[], bool] = lambda: True
+    """Whether it may be true of any node; True where nobody knows without asking about each."""
     on_started: Callable[[NodeId], None]
     on_delayed: Callable[[NodeId, str], None]
     on_cancelling: Callable[[NodeId, str], None] = lambda _node, _why: None

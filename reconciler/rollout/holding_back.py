@@ -37,12 +37,17 @@ def stopped(rollouts: Mapping[AssociationName, Rollout]) -> Judge | None:
     return judge
 
 
-def undelivered(is_cancelled: Callable[[NodeId], bool], *, late: bool) -> Judge:
-    """Judge a command's items by what somebody cancelled, and by the deadline of its delivery."""
+def undelivered(is_cancelled: Callable[[NodeId], bool] | None, *, late: bool) -> Judge | None:
+    """Judge a command's items by what somebody cancelled (None: nobody did anything), and by the deadline of its delivery.
+
+    None where neither speaks against any: ten thousand that wait are then not asked about one by one, for each that ends.
+    """
+    if is_cancelled is None and not late:
+        return None
     too_late = Why(reason="not started by its delivery deadline: it waited for its turn", hindrance=Hindrance.TIME)
 
     def judge(item: PlanItem) -> Why | None:
-        if is_cancelled(item.node):
+        if is_cancelled is not None and is_cancelled(item.node):
             return Why(reason="cancelled before it began", hindrance=Hindrance.CANCEL)
         return too_late if late else None
 

@@ -9,7 +9,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +17,7 @@ from typing import Protocol
 
 from reconciler.errors import AnswerGarbled, NodeError
 from reconciler.ids import AssociationName, FleetId, NodeId, RunId
+from reconciler.inventory.crew import Crew
 from reconciler.inventory.observed import Facts
 from reconciler.model.command import Connect, Session
 from reconciler.model.desired import DesiredState
@@ -316,8 +316,7 @@ def forget(
             return str(error)
         return None if answer == "end\n" else f"the node did not take it: {answer.strip()[:300]}"
 
-    with ThreadPoolExecutor(max_workers=max(1, min(workers, len(runs))), thread_name_prefix="forget") as pool:
-        problems = dict(zip(runs, pool.map(tell, runs), strict=True))
+    problems = dict(Crew(runs, tell, most=workers).results())
     return {node: problem for node, problem in problems.items() if problem is not None}
 
 

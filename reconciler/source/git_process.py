@@ -184,12 +184,13 @@ class GitProcess:
     def _started(
         self, arguments: Sequence[str], stdin: bytes | Iterable[bytes], login: Secret | None = None
     ) -> Iterator[subprocess.Popen[bytes]]:
-        _require_git()
+        program = _find_git()
         environment = self._environment()
         with tempfile.TemporaryFile() as given, _handed_over(login) as held:
             command = (
                 *_limited(self.options),
-                *self._git(),
+                program,
+                *self._choices(),
                 *_asking_for(held),
                 *arguments,
             )
@@ -217,10 +218,9 @@ class GitProcess:
                     if pipe is not None:
                         pipe.close()
 
-    def _git(self) -> tuple[str, ...]:
+    def _choices(self) -> tuple[str, ...]:
         settings = (argument for setting in (*_SETTINGS, *self.settings) for argument in ("-c", setting))
         return (
-            "git",
             "--no-pager",
             "--no-replace-objects",
             "--literal-pathspecs",
@@ -273,12 +273,15 @@ at the other end of a local fetch). Ours only ever opens its own clone and the o
 hooks and every setting that runs a program off."""
 
 
-def other_side(address: RepositoryAddress, service: str) -> tuple[str, ...]:
-    """Give the option that keeps a local remote's hooks and settings from running anything; none for another host."""
+def other_side(address: RepositoryAddress, service: str, *further: str) -> tuple[str, ...]:
+    """Give the option that keeps a local remote's hooks and settings from running anything; none for another host.
+
+    `further` are settings of ours for this once.
+    """
     if not address.is_local:
         return ()
-    settings = " ".join(f"-c {setting}" for setting in _ON_THE_OTHER_SIDE)
-    return (f"--{service}=git {settings} {service}",)
+    settings = " ".join(f"-c {setting}" for setting in (*_ON_THE_OTHER_SIDE, *further))
+    return (f"--{service}=exec git {settings} {service}",)  # git gives it to a shell, which need not stay
 
 
 def _limited(options: GitOptions) -> tuple[str, ...]:
@@ -307,10 +310,12 @@ def _asking_for(held: int | None) -> tuple[str, ...]:
     return ("-c", f'credential.helper=!f() {{ test "$1" != get || cat /proc/self/fd/{held}; }}; f')
 
 
-def _require_git() -> None:
-    """Raise SourceError where there is no git: the shell that sets its limits would say so in its own words."""
-    if shutil.which("git") is None:
+def _find_git() -> str:
+    """Give its path, which the shell that sets its limits then need not look for. Raises SourceError where there is none."""
+    found = shutil.which("git")
+    if found is None:
         raise SourceError("git cannot be started: install git, or put it on PATH")
+    return str(Path(found).absolute())
 
 
 def _widen(pipe: IO[bytes]) -> None:

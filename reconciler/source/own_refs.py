@@ -49,6 +49,11 @@ class OwnRefs:
             self.below("refs/")
         return None if self._refs is None else self._refs.get(name)
 
+    def note(self, name: str, value: str) -> None:
+        """Know that a git of ours moved one of them."""
+        if self._refs is not None:
+            self._refs = {**self._refs, name: value}
+
     def update(self, changes: Mapping[str, tuple[str | None, str | None]], *, checked: bool = True) -> None:
         """Move refs of our clone, all or none: name -> (what it holds now, what it shall hold; None: no such ref).
 

@@ -1,6 +1,6 @@
 """What remotes hold, and what we bring from them and to them; our tracking refs follow."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reconciler.errors import CommitError, SourceError
 from reconciler.source.address import RepositoryAddress, branch_name
@@ -120,8 +120,13 @@ class Remotes:
             self._head = seen.head_branch
             self._git.ask("symbolic-ref", head, self._state.tracking(f"refs/heads/{branch_name(seen.head_branch)}"))
 
-    def push(self, remote: Remote, updates: Sequence[RefUpdate]) -> tuple[RefResult, ...]:
-        """Move refs of a remote, each by its own rule; what it refused is in the results, only no answer is an error."""
+    def push(
+        self, remote: Remote, updates: Sequence[RefUpdate], also: Mapping[str, str] | None = None
+    ) -> tuple[RefResult, ...]:
+        """Move refs of a remote, each by its own rule; what it refused is in the results, only no answer is an error.
+
+        Our tracking refs follow what it took, and with them those that `also` names: its ref -> another one of ours.
+        """
         where = remote.address
         leases = [
             f"--force-with-lease={update.ref}:{update.expected or ''}"
@@ -129,18 +134,23 @@ class Remotes:
             if update.rule is RefRule.COMPARE_AND_SWAP
         ]
         specs = [f"{update.new}:{update.ref}" for update in updates]
-        asked = ("push", *_PUSH, *leases, *other_side(where, "receive-pack"), "--end-of-options", where.shown, *specs)
+        # Whether a local remote should be packed is asked after one push of sixteen: it costs a process, and is seldom so.
+        seldom = () if any(update.new.startswith("0") for update in updates) else ("receive.autogc=false",)
+        far = other_side(where, "receive-pack", *seldom)
+        asked = ("push", *_PUSH, *leases, *far, "--end-of-options", where.shown, *specs)
         finished = self._git.run(*asked, limit=self._git.options.network, login=where.login)
         complaint = _without(where, finished.complaint)
         if finished.status != 0 and not finished.stdout.startswith(b"To "):
             raise CommitError(f"{where.shown} cannot be pushed to: {complaint}")
         results = read_push_result(finished.stdout, updates, complaint)
         clear_stale_ref_locks(where, (result.ref for result in results if not result.accepted))
+        followers = also or {}
         self._refs.update(
             {
-                remote.tracking(update.ref): (None, update.new)
+                name: (None, update.new)
                 for update, result in zip(updates, results, strict=True)
-                if result.accepted
+                for name in (remote.tracking(update.ref), followers.get(update.ref))
+                if result.accepted and name is not None
             },
             checked=False,
         )

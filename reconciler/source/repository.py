@@ -220,9 +220,14 @@ class Repository:
             return False
         return self._revisions.id_of(f"{commit}^{{commit}}") is not None
 
-    def push(self, remote: Remote, updates: Sequence[RefUpdate]) -> tuple[RefResult, ...]:
-        """Move refs of a remote, each by its own rule; what it refused is in the results, only no answer is an error."""
-        return self._remotes.push(remote, updates)
+    def push(
+        self, remote: Remote, updates: Sequence[RefUpdate], also: Mapping[str, str] | None = None
+    ) -> tuple[RefResult, ...]:
+        """Move refs of a remote, each by its own rule; what it refused is in the results, only no answer is an error.
+
+        `also`: its ref -> one of ours that shall hold what it took, beside the tracking ref.
+        """
+        return self._remotes.push(remote, updates, also)
 
     def could_push(self, remote: Remote, ref: str, person: Person, when: datetime) -> bool:
         """Tell whether a remote would let us move `ref` on, as far as it says before anything is pushed; nothing is.
@@ -348,15 +353,45 @@ class Repository:
         self._objects.remember(blob, content)
         return blob
 
-    def write_commit(self, request: WriteRequest) -> CommitId:
-        """Make a commit in our clone; only a scratch ref names it, which the next `update_refs` removes."""
-        stream = import_stream(self._refs.scratch(), request)
-        answer = self._git.ask("fast-import", "--quiet", "--done", "--date-format=raw", "--cat-blob-fd=1", stdin=stream)
-        made = answer.decode("ascii", "replace").strip()
+    def commit_to(self, ref: str, request: WriteRequest) -> CommitId:
+        """Make a commit in our clone, and move a ref of ours on to it. Raises CommitError where that moved meanwhile.
+
+        What the ref held must be the commit's parent, or there must be no such ref.
+        """
+        held = self._refs.get(ref)
+        if self._git.options.signing_key is not None or held not in (None, *request.parents[:1]):
+            made = self.write_commit(request)
+        else:
+            # git moves it itself, and leaves it alone where it holds anything by then that this commit does not descend from.
+            made, is_moved = self._imported(ref, request)
+            self._revisions.note_made(made, request.parents)
+            if is_moved:
+                self._refs.note(ref, made)
+                return made
+        self._refs.update({ref: (held, made)})
+        return made
+
+    def _imported(self, ref: str, request: WriteRequest) -> tuple[CommitId, bool]:
+        """Give the commit that git made, and whether it moved the ref to it."""
+        asked = ("fast-import", "--quiet", "--done", "--date-format=raw", "--cat-blob-fd=1")
+        finished = self._git.run(*asked, stdin=import_stream(ref, request))
+        # 1: all was written, and a ref was left alone. Anything else broke off, whatever was said before.
+        if finished.status not in (0, 1):
+            raise SourceError(f"git fast-import in {self.folder}: {finished.complaint}")
+        made = finished.stdout.decode("ascii", "replace").strip()
         if not OBJECT_ID.match(made):
             raise CommitError(f"git made a commit and did not say which: {made[:120]!r}")
+        return CommitId(made), finished.status == 0
+
+    def write_commit(self, request: WriteRequest) -> CommitId:
+        """Make a commit in our clone; only a scratch ref names it, which the next `update_refs` removes."""
+        made, is_named = self._imported(self._refs.scratch(), request)
+        if not is_named:
+            raise SourceError(f"git fast-import in {self.folder} made {made} and could not name it")
         key = self._git.options.signing_key
-        return CommitId(made) if key is None else self._signed(CommitId(made), key)
+        commit = made if key is None else self._signed(made, key)
+        self._revisions.note_made(commit, request.parents)
+        return commit
 
     def _signed(self, commit: CommitId, key: Path) -> CommitId:
         """Make the same commit again, with our signature; what it holds stays named by the scratch ref of the first."""

@@ -1,6 +1,6 @@
 """Which commit a name means, and how commits hang together; asked of our own clone alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from reconciler.errors import SourceError
 from reconciler.ids import CommitId
@@ -80,10 +80,14 @@ class Revisions:
             return True
         if self._git.run("merge-base", "--is-ancestor", older, newer).status != 0:
             return False
+        self.note_made(newer, (older,))
+        return True
+
+    def note_made(self, commit: CommitId, ancestors: Iterable[CommitId]) -> None:
+        """Remember that a commit descends from these: who made it knows, and who asked once."""
         if len(self._descent) >= _MAX_DESCENT:
             self._descent.clear()
-        self._descent.add((older, newer))
-        return True
+        self._descent.update((ancestor, commit) for ancestor in ancestors)
 
     def count_between(self, older: CommitId | None, newer: CommitId) -> int:
         """Count the commits that `newer` has and `older` has not."""

@@ -91,6 +91,12 @@ class Exchange:
         """Give the same channel for one more question, with limits of its own."""
         return Exchange(self._node, self._transport, self._channel, limits)
 
+    def limit(self, limits: Limits) -> None:
+        """Hold what is still to come of this answer to other limits, from now on."""
+        self._limits = limits
+        self._idle = limits.idle.total_seconds()
+        self._ends = time.monotonic() + limits.total.total_seconds()
+
     def has_begun(self, within: timedelta) -> bool:
         """Wait for the first byte, or the end."""
         return self._ready.wait(within.total_seconds())
@@ -146,9 +152,12 @@ class Exchange:
 
     def _take(self) -> tuple[bytes, bool]:
         out = self._channel.recv(CHUNK) if self._channel.recv_ready() else b""
-        err = self._channel.recv_stderr(CHUNK) if self._channel.recv_stderr_ready() else b""
+        if not self._channel.recv_stderr_ready():
+            err = b""
+        else:
+            err = self._channel.recv_stderr(CHUNK)
+            self._stderr += err[: STDERR_KEPT - len(self._stderr)]
         self._received += len(out) + len(err)
-        self._stderr += err[: STDERR_KEPT - len(self._stderr)]
         if self._received > self._limits.answer_bytes:
             raise AnswerGarbled(self._node, f"the answer is longer than {self._limits.answer_bytes} bytes")
         return out, bool(out or err)

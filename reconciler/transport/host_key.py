@@ -26,15 +26,18 @@ class Shown:
 def check_host_key(node: Node, pins: Pins, shown: Shown, now: datetime) -> None:
     """Raise unless the key shown is pinned for the node, or certified for it, and not revoked."""
     check_is_pinned(node, pins)
+    is_revoked = shown.key in pins.revoked
+    if not is_revoked:
+        if shown.key in pins.keys:
+            return
+        if pins.authorities:
+            _check_certificate(node, pins, shown, now)
+            return
+    # In words only now: every exchange with every node comes by here.
     seen = f"the node shows {shown.key.fingerprint} ({shown.key.type})"
-    if shown.key in pins.revoked:
+    if is_revoked:
         problem = f"host key revoked: {seen}, which state/known_hosts marks @revoked; {_remedy(node)}"
         raise HostKeyMismatch(node.id, problem)
-    if shown.key in pins.keys:
-        return
-    if pins.authorities:
-        _check_certificate(node, pins, shown, now)
-        return
     pinned = ", ".join(f"{key.fingerprint} ({key.type})" for key in pins.keys)
     problem = f"host key changed: pinned {pinned}, {seen}; if the change is intended, {_remedy(node)}"
     raise HostKeyMismatch(node.id, problem)

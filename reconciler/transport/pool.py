@@ -93,14 +93,16 @@ class ConnectionPool:
         self._lent: set[SshConnection] = set()
         """Those that sessions hold."""
         self._closed = False
-        self._pins_read: dict[tuple[NodeId, str | None, int], Pins] = {}
-        """Looked up once for each commit: every pass asks for every node."""
+        self._pins_read: dict[NodeId, tuple[Node, Pins]] = {}
+        """Looked up once for each commit: every exchange asks for its node's."""
+        self._routes: dict[NodeId, tuple[Node, _Route]] = {}
+        """The same of how nodes are reached."""
 
     def update(self, *, known_hosts: KnownHosts, nodes: Mapping[NodeId, Node]) -> None:
         """Take over what a new commit says, between passes; connections that no longer fit it are closed."""
         with self._lock:
             self._known_hosts, self._nodes, self._addresses = known_hosts, nodes, _addresses(nodes)
-            self._pins_read = {}
+            self._pins_read, self._routes = {}, {}
             closing = [self._idle.pop(route) for route in tuple(self._idle) if not self._fits(route, self._idle[route])]
             for route, gateway in tuple(self._gateways.items()):
                 if not _is_open(gateway.opened) or not self._fits(route, gateway.opened.result()):
@@ -121,13 +123,16 @@ class ConnectionPool:
 
     def _pins(self, node: Node) -> Pins:
         """Give a node's pins; an address that is another node's too, behind another gateway, does not tell which is meant."""
+        known = self._pins_read  # before known_hosts: an update in between then leaves nothing old in the new one
+        read = known.get(node.id)
+        if read is None or read[0] is not node:
+            read = known[node.id] = (node, self._read_pins(node))
+        return read[1]
+
+    def _read_pins(self, node: Node) -> Pins:
         is_its_own = self._addresses.get(_place(node), set()) <= {node.gateway}
         port = self._host.reach(node).node.port
-        wanted = (node.id, node.address if is_its_own else None, port)
-        read = self._pins_read  # before known_hosts: an update in between then leaves nothing old in the new one
-        pins = read.get(wanted)
-        if pins is None:
-            pins = read[wanted] = self._known_hosts.pins(*wanted)
+        pins = self._known_hosts.pins(node.id, node.address if is_its_own else None, port)
         return pins if is_its_own else replace(pins, shared_address=node.address)
 
     def is_warm(self, node: NodeId) -> bool:
@@ -300,9 +305,16 @@ class ConnectionPool:
             chain.append(gateway)
             gateway = self._nodes[gateway].gateway if gateway in self._nodes else None
 
-    def _route(self, node: Node, behind: frozenset[NodeId] = frozenset()) -> _Route:
+    def _route(self, node: Node) -> _Route:
+        known = self._routes  # before the nodes, as with pins
+        found = known.get(node.id)
+        if found is None or found[0] is not node:
+            found = known[node.id] = (node, self._new_route(node))
+        return found[1]
+
+    def _new_route(self, node: Node, behind: frozenset[NodeId] = frozenset()) -> _Route:
         gateway = None if node.gateway is None else self._nodes.get(node.gateway)
-        inner = None if gateway is None or gateway.id in behind else self._route(gateway, behind | {node.id})
+        inner = None if gateway is None or gateway.id in behind else self._new_route(gateway, behind | {node.id})
         become = node.become.value
         return _Route(node.id, node.address, node.port, node.user, node.identity_file, become, inner)
 

@@ -9,6 +9,7 @@ nothing of it ran; where anything broke off behind it, only the node knows, and 
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -27,11 +28,12 @@ RENEWED: Final = timedelta(hours=1)
 # As in loader.py, for the same shells: no quote, backslash, exclamation mark or line break may stand in here.
 # - Nothing of the login's environment but its home: what runs is started from here.
 # - Where systemd is PID 1, what root's login starts belongs to its session, which may be ended with it: a unit does not.
+#   Units ignore PIPE unless told not to, and no shell takes that back: scripts would hear of it by errors.
 # - With IFS empty no word is split, with -f none is a pattern.
 _HEAD: Final = (
     "set -f; IFS=; set -- env -i HOME=$HOME PATH=$PATH sh; "
     "if [ -d /run/systemd/system ] && [ $(id -u) = 0 ]; then "
-    "set -- systemd-run --quiet --pipe --collect --unit=reconciler-{name} -p KillMode=process -p OOMPolicy=continue $@; fi; exec $@"
+    "set -- systemd-run --quiet --pipe --collect --unit=reconciler-{name} -p KillMode=process -p OOMPolicy=continue -p IgnoreSIGPIPE=no $@; fi; exec $@"
 )
 
 _FORKED: Final = '(exec </dev/null; eval "$p")'
@@ -169,7 +171,7 @@ class ResidentShell:
                 return
             if printed and patience is not None and not was_hurried:
                 is_hurried = was_hurried = True
-                chunks = self._exchange.again(Limits(idle=patience, total=patience)).chunks()
+                self._exchange.limit(replace(limits, idle=patience, total=patience))
             try:
                 with node_errors(self._node, "waiting for the answer"):
                     chunk = next(chunks, None)
@@ -178,7 +180,8 @@ class ResidentShell:
                     raise NodeUnreachable(self._node, "the shell on the node ended in the middle of the answer")
                 printed = answering.take(chunk)
                 if is_hurried:  # what has begun to come is waited for
-                    is_hurried, chunks = False, self._exchange.again(limits).chunks()
+                    is_hurried = False
+                    self._exchange.limit(limits)
             except NodeTimeout:
                 if not is_hurried:
                     raise

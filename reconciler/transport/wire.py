@@ -7,6 +7,7 @@ checks no host key and logs nobody in.
 import logging
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -61,9 +62,30 @@ class _PromptSocket(socket.socket):
 
     _reads_left = 64
 
+    def wait_in_kernel(self, seconds: float) -> None:
+        """Leave the time limit of each read and write to the kernel.
+
+        Python's own asks the kernel twice for each, first whether anything is there: with a hundred connections most of
+        what the interpreter does then is to hand itself from thread to thread.
+        """
+        self.settimeout(None)
+        limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))  # struct timeval
+        for side in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self.setsockopt(socket.SOL_SOCKET, side, limit)
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """Send what the kernel takes; TimeoutError where that is nothing in its time."""
+        try:
+            return super().send(data, flags)
+        except BlockingIOError as error:
+            raise TimeoutError(error.strerror) from error
+
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """Receive, and acknowledge."""
-        received = super().recv(bufsize, flags)
+        """Receive, and acknowledge; TimeoutError where nothing came in its time."""
+        try:
+            received = super().recv(bufsize, flags)
+        except BlockingIOError as error:
+            raise TimeoutError(error.strerror) from error
         if self._reads_left:
             self._reads_left -= 1
             self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
@@ -253,6 +275,8 @@ def quiet_transport(
     def make(sock: socket.socket | paramiko.Channel, **options: object) -> paramiko.Transport:
         transport = _Transport(sock, packetizer_class=_BoundedPackets, **options)  # type: ignore[arg-type]  # passed on as given
         transport.set_log_channel(LOG_CHANNEL)
+        if isinstance(sock, _PromptSocket):
+            sock.wait_in_kernel(_Transport._active_check_timeout)  # noqa: SLF001  (our own: paramiko gave it to the socket)
         security = transport.get_security_options()
         security.key_types = algorithms
         security.ciphers, security.digests = _CIPHERS, _DIGESTS

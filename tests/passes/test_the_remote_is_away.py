@@ -1,6 +1,6 @@
 """The remote is away for a day: enforcement goes on, reports wait, and one push brings them all when it is back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,8 +33,10 @@ def pushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     tips: list[str] = []
     push = Repository.push
 
-    def counted(self: Repository, remote: Remote, updates: Sequence[RefUpdate]) -> tuple[RefResult, ...]:
-        results = push(self, remote, updates)
+    def counted(
+        self: Repository, remote: Remote, updates: Sequence[RefUpdate], also: Mapping[str, str] | None = None
+    ) -> tuple[RefResult, ...]:
+        results = push(self, remote, updates, also)
         news = {update.ref: update.new for update in updates}
         tips.extend(str(news[r.ref]) for r in results if r.accepted and r.ref == "refs/heads/compliance")
         return results

@@ -29,7 +29,9 @@ def test_a_stopped_roll_out_keeps_its_own_items_back() -> None:
 
 
 def test_a_command_is_kept_back_where_it_was_cancelled_and_everywhere_once_it_is_late() -> None:
+    assert undelivered(None, late=False) is None, "nobody is asked about one by one"
     in_time = undelivered(lambda node: node == "a", late=False)
+    assert in_time is not None
     cancelled = in_time(MOTD)
     assert cancelled is not None
     assert cancelled.hindrance is Hindrance.CANCEL

@@ -2,13 +2,14 @@
 
 import socket
 import threading
+from collections import deque
 from collections.abc import Iterator
 
 import paramiko
 import pytest
 
 from reconciler.model.command import Program
-from reconciler.transport.wire import PACKET_LIMIT, _BoundedPackets
+from reconciler.transport.wire import PACKET_LIMIT, _BoundedPackets, _PromptSocket
 from tests.transport.real_sshd import PoolMaker, Sshd, SshdMaker, pinned
 
 
@@ -82,3 +83,18 @@ def test_large_answers_arrive_whole_whatever_the_cipher(
             assert answer.stdout == text.encode() + b"0\n"
         for _ in range(3):
             assert session.run(Program(text=b"echo short")).stdout == b"short\n"
+
+
+def test_a_connection_s_time_limits_are_the_kernel_s_and_end_as_any_other_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, _PromptSocket() as ours:
+        ours.connect(server.getsockname())
+        theirs, _ = server.accept()
+        with theirs:
+            ours.wait_in_kernel(0.05)
+            assert ours.gettimeout() is None, "Python asks nothing beforehand"
+            with pytest.raises(TimeoutError):
+                ours.recv(10)
+            theirs.sendall(b"hello")
+            assert ours.recv(10) == b"hello"
+            with pytest.raises(TimeoutError):
+                deque(iter(lambda: ours.send(bytes(1 << 20)), 0))  # nobody reads: some time the kernel takes no more
