@@ -23,6 +23,7 @@ from reconciler.rollout.call_text import (
     RESUME,
     START,
 )
+from reconciler.rollout.hand_text import ASK, HAND
 from reconciler.rollout.node_text import ACCOUNT_HOME, PRELUDE, REPORT, ROOT, SPAWN, STAY, TRANSACTION
 from reconciler.rollout.runner_text import RUNNER, RUNNER_FILE
 
@@ -56,7 +57,7 @@ _RUNNER: Final = PRELUDE + TRANSACTION + RUNNER
 LIBRARY: Final = f"{BASE}{SPAWN}runner_text={quote(_RUNNER)}\nrunner_start={quote(RUNNER_FILE)}\n"
 """The same and the runner, for programs that start one."""
 
-_LIBRARY_BYTES: Final = f"{LIBRARY}{STAY}".encode()
+_LIBRARY_BYTES: Final = f"{LIBRARY}{STAY}hand_text={quote(HAND)}\n{ASK}".encode()
 
 HARD_ANSWER_BYTES = 2 * ANSWER_ROOM
 """The rest of a report is a few lines a step."""

@@ -48,7 +48,8 @@ boot_id() {
 durable() { # FILE...: on disk before we go on; a sick disk costs ten seconds, not the run
     timeout 10 sync "$@" >/dev/null 2>&1 || :
 }
-own_name() { # sets self and self_start: `$$` is another process in a shell that was forked off
+own_name() { # sets self and self_start: `$$` is another process in a shell that was forked off, which sets self to nothing first
+    [ -z "${self:-}" ] || return 0
     read -r stat_line </proc/self/stat
     self=${stat_line%% *}
     set -- ${stat_line#*) } # our own name has no bracket: this is much less work than to look for the last one
@@ -229,8 +230,12 @@ find_standing() { # needs the run's folder as current folder; sets state and sta
 send_new() { # STEP KIND: what the manager does not hold yet, as far as this answer has room
     file=steps/$1/$2
     [ -s "$file" ] || return 0
-    size=$(wc -c <"$file")
-    size=$((size))
+    if [ -n "${hand:-}" ] && ask size "$file"; then
+        size=$said
+    else
+        size=$(wc -c <"$file")
+        size=$((size))
+    fi
     offset_of "$1" "$2"
     [ "$size" -gt "$offset" ] || return 0
     count=$((size - offset))
@@ -246,7 +251,7 @@ send_new() { # STEP KIND: what the manager does not hold yet, as far as this ans
     if [ "$offset" = 0 ]; then
         head -c "$count" "$file"
     else
-        tail -c +$((offset + 1)) "$file" | head -c "$count"
+        tail -c +$((offset + 1)) "$file" 2>/dev/null | head -c "$count"
     fi
     printf '\n'
 }
@@ -371,7 +376,10 @@ spawn() { # RESUMED [LOCKED]: the run must outlive this connection, on every ini
         # The shell that stays was begun outside of any login's session: what it forks off stays as well.
         (
             trap '' HUP
-            exec </dev/null >/dev/null 2>&1 8>&-
+            exec </dev/null >/dev/null 2>&1 8>&- 4>&- 5<&-
+            # It is asked by one process at a time, and programs come after this one.
+            hand=
+            self=
             folder=$root/runs/$run
             cd "$folder" || exit 0
             run_document "$@"
@@ -386,12 +394,13 @@ spawn() { # RESUMED [LOCKED]: the run must outlive this connection, on every ini
     fi
     if [ "$me" = 0 ] && [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1; then
         # Without OOMPolicy one greedy script would take its runner along; older systemd does not know the word.
+        # What a unit ignores its scripts ignore, and no shell takes that back.
         let_go "$root/lock"
         exec 9>&-
         own_name
         set -- "$1"
-        for policy in OOMPolicy=continue KillMode=process; do
-            systemd-run --quiet --unit="reconciler-$short-$self" -p KillMode=process -p "$policy" \
+        for policies in 'OOMPolicy=continue -p IgnoreSIGPIPE=no' IgnoreSIGPIPE=no KillMode=process; do
+            systemd-run --quiet --unit="reconciler-$short-$self" -p KillMode=process -p $policies \
                 sh "$runner" "$@" </dev/null >/dev/null 2>&1 8>&- && return
         done
     fi
@@ -416,7 +425,7 @@ eval "$runner_text"
 setsid=$(command -v setsid)
 reserve=$(printf '%32768s' '')
 # Looked up once: what is forked off from here need not search for them.
-hash mkdir mv rm sync cat sleep flock 2>/dev/null || :
+hash mv cat sleep 2>/dev/null || :
 rooted=
 [ "$(own_root; echo well)" != well ] || rooted=1
 {ACCOUNT_HOME}

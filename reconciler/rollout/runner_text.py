@@ -11,6 +11,33 @@ the shell can do.
 from typing import Final
 
 RUNNER: Final = r"""
+here_pipes() { # what 4 writes 3 reads, what 6 writes 5 reads: by no program where here-documents are pipes, and 1 where not
+    exec 3<<X 5<<X
+
+X
+
+X
+    [ -p /proc/self/fd/3 ] && [ -p /proc/self/fd/5 ] || return 1
+    read -r rest <&3
+    read -r rest <&5
+    exec 4>/proc/self/fd/3 6>/proc/self/fd/5
+}
+end_in_time() { # the time of the step at $pid is over: ends it, also when nobody else is left; no package transaction under way
+    is_alive "$pid" "$began" || exit 0
+    find_transaction "$pid"
+    printf '%s\n' "$busy" >"$step/timedout"
+    while [ -n "$busy" ]; do
+        put why "timed out, waiting for $busy" || :
+        pause 0.2
+        is_alive "$pid" "$began" || exit 0
+        find_transaction "$pid"
+    done
+    kill -9 "-$pid"
+}
+finish() { # told to whoever waits for it by no trap: a child of bash that is ended early runs those of its parent
+    [ -z "${is_told:-}" ] || { cd "$folder" 2>/dev/null && report; }
+    exit 0
+}
 run_document() { # RESUMED LOCKED: in the run's folder; how often it has asked for a reboot, and whether 9 is locked already
 resumed=${1:-}
 locked=${2:-}
@@ -20,15 +47,15 @@ start=$self_start
 boot_id
 if [ -n "$resumed" ]; then
     # Made by `ln`, with its content: whoever finds it judges by that.
-    printf '%s %s %s\n' "$self" "$start" "$boot" >"begun.$self" || exit 0
-    ln "begun.$self" "resumed.$resumed" 2>/dev/null || { rm -f "begun.$self"; exit 0; }
+    printf '%s %s %s\n' "$self" "$start" "$boot" >"begun.$self" || finish
+    ln "begun.$self" "resumed.$resumed" 2>/dev/null || { rm -f "begun.$self"; finish; }
     exec 9>>"$root/lock"
     # Without the lock nothing changes: the run still waits to be resumed.
-    take 9 "$root/lock" "$patience" || { rm -f "begun.$self" "resumed.$resumed"; exit 0; }
-    mv -f "begun.$self" begun || exit 0
+    take 9 "$root/lock" "$patience" || { rm -f "begun.$self" "resumed.$resumed"; finish; }
+    mv -f "begun.$self" begun || finish
 else
     # Whoever makes this name is the run: a second runner, and a manager that discards the run, come too late.
-    make_first begun "$self $start $boot" || exit 0
+    make_first begun "$self $start $boot" || finish
 fi
 
 not_started() { # REASON: nothing of the document ran
@@ -36,7 +63,7 @@ not_started() { # REASON: nothing of the document ran
     put why "$1"
     # Where even this cannot be written, `state` stays as it is: nothing ran, and it says nothing else.
     tell state "ended NotStarted -1 $epoch"
-    exit 0
+    finish
 }
 tell() { # FILE LINE
     printf '%s\n' "$2" 2>/dev/null >>"$1"
@@ -54,7 +81,7 @@ leave() {
     printf '' 2>/dev/null >"$root/holder"
     let_go "$root/lock"
     exec 9>&-
-    exit 0
+    finish
 }
 seen=0
 [ ! -f "$root/epochs/$fleet" ] || read -r seen <"$root/epochs/$fleet" || :
@@ -97,18 +124,8 @@ note() { # FILE LINE: behind the others in `state`, in place of the one before i
     *) put "$1" "$2" ;;
     esac
 }
-make_pipes() { # what 4 writes 3 reads, what 6 writes 5 reads; by no program where here-documents are pipes
-    exec 3<<X 5<<X
-
-X
-
-X
-    if [ -p /proc/self/fd/3 ] && [ -p /proc/self/fd/5 ]; then
-        read -r rest <&3
-        read -r rest <&5
-        exec 4>/proc/self/fd/3 6>/proc/self/fd/5
-        return
-    fi
+make_pipes() { # as here_pipes does, or by files that go at once
+    ! here_pipes || return 0
     mkfifo "$step/o" "$step/e" || return 1
     exec 4<>"$step/o" 6<>"$step/e"
     exec 3<"$step/o" 5<"$step/e"
@@ -131,7 +148,7 @@ is_reading() { # PID: of a child that was not waited for; one that was met while
     kill -0 "$1" 2>/dev/null && read -r stat_line 2>/dev/null <"/proc/$1/stat" || return 1
     case ${stat_line##*) } in Z* | X*) return 1 ;; esac
 }
-watch() { # ends the step at its time-out, also when nobody else is left; not while a package transaction is under way
+watch() { # ends the step at its time-out
     (
         exec 3<&- 4>&- 5<&- 6>&- 9>&-
         trap '' HUP
@@ -139,21 +156,27 @@ watch() { # ends the step at its time-out, also when nobody else is left; not wh
         trap '[ "$!" = "$earlier" ] || kill "$!"; exit 0' TERM
         sleep "$timeout" &
         wait "$!"
-        is_alive "$pid" "$began" || exit 0
-        find_transaction "$pid"
-        printf '%s\n' "$busy" >"$step/timedout"
-        while [ -n "$busy" ]; do
-            put why "timed out, waiting for $busy" || :
-            pause 0.2
-            is_alive "$pid" "$began" || exit 0
-            find_transaction "$pid"
-        done
-        kill -9 "-$pid"
+        end_in_time
     ) </dev/null >/dev/null 2>&1 &
     dog=$!
 }
+by_hand() { # runs $step/script; 1 where the shell must, and nothing of it ran
+    ask run "$folder" "$step" "$timeout" "$((cap * 512))" "$account_home"
+    case $? in 1) return 1 ;; 2) finish ;; esac
+    # A cancel that came while there was no process to kill yet.
+    [ ! -e cancel ] || kill -9 "-${said% *}" 2>/dev/null
+    # Where it was killed nobody knows how the step ended: as if we were killed ourselves.
+    hear || finish
+    code=$said
+}
 execute() { # runs $step/script; sets code and status
     [ ! -e "$step/timedout" ] || rm -f "$step/timedout"
+    if [ -n "${hand:-}" ] && by_hand; then
+        judge
+        return
+    fi
+    # Its pipes have the numbers of those that lead to the hand.
+    hand=
     make_pipes || { code=1; status=Failed; return; }
     swallow 3 out
     reads_out=$!

@@ -1,6 +1,7 @@
 """A node in a private home folder on this machine: programs run as a user of their own, by a chosen shell."""
 
 import os
+import select
 import shutil
 import subprocess
 import threading
@@ -33,6 +34,8 @@ NODE = NodeId("web-01")
 FLEET = FleetId("example")
 MOTD = AssociationName("motd")
 SHELLS = [shell for shell in (("dash",), ("bash", "--posix"), ("busybox", "sh")) if shutil.which(shell[0])]
+WAYS = [*((shell, False) for shell in SHELLS), (SHELLS[0], True)]
+"""(shell, whether it is one that stays, and has a hand)."""
 STARTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -45,6 +48,8 @@ class HomeNode:
     flock: bool = True
     pipes: bool = True
     """Whether here-documents are pipes to its shell, or files."""
+    stays: bool = False
+    """Whether programs run as in a shell that stays, by its hand where it has one."""
     timeouts_wait_for: Path | None = None
     """A file that a step makes: its time-out is counted from then on, however slowly it began."""
 
@@ -67,7 +72,14 @@ class HomeNode:
 
     def command(self, program: Path) -> list[str]:
         drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
-        return [*drop, *self.shell, str(program)]
+        # What the tests themselves ignore, a shell cannot take back.
+        return ["env", "--default-signal", *drop, *self.shell, str(program)]
+
+    def text_of(self, program: Program) -> bytes:
+        """Give what runs here of a program."""
+        if not self.stays or program.resident is None:
+            return program.text
+        return program.resident.library + program.resident.call
 
     def begin(self, text: bytes) -> "subprocess.Popen[bytes]":
         """Start a program in its own session, as sshd does, and do not wait for it."""
@@ -80,6 +92,10 @@ class HomeNode:
         if self.timeouts_wait_for is not None:
             awaited = f"until [ -e {self.timeouts_wait_for} ]; do pause 0.05; done"
             text = text.replace(b'sleep "$timeout" &', f'{{ {awaited}; exec sleep "$timeout"; }} &'.encode())
+            by_hand = (
+                f'do {{ select(undef, undef, undef, 0.05) until -e "{self.timeouts_wait_for}"; now() + $seconds }}'
+            )
+            text = text.replace(b"now() + $seconds", by_hand.encode())
         # The runner is started as `sh`: here it is to be the shell under test.
         path.write_bytes(text.replace(b'setsid sh "$runner"', f'setsid {" ".join(self.shell)} "$runner"'.encode()))
         path.chmod(0o644)
@@ -114,7 +130,10 @@ class HomeSession:
         return None
 
     def run(self, program: Program) -> Answer:
-        with self.at.begin(program.text) as process:
+        patience = program.resident.patience if self.at.stays and program.resident else None
+        if patience is not None:
+            return Answer(stdout=self._said_within(program, patience.total_seconds()), stderr=b"", exit_status=0)
+        with self.at.begin(self.at.text_of(program)) as process:
             try:
                 stdout, stderr = process.communicate(timeout=self.cut_after)
             except subprocess.TimeoutExpired:
@@ -122,6 +141,22 @@ class HomeSession:
                 raise NodeUnreachable(NODE, "the connection went away") from None
         assert stderr == b"", stderr
         return Answer(stdout=stdout, stderr=stderr, exit_status=process.returncode)
+
+    def _said_within(self, program: Program, patience: float) -> bytes:
+        """Give what it says until it ends, or until so long after its first word: then it goes on alone."""
+        process = self.at.begin(self.at.text_of(program))
+        threading.Thread(target=process.wait, daemon=True).start()
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said, ends = b"", time.monotonic() + 600
+        with process.stdout as pipe, process.stderr:
+            while select.select([pipe], [], [], max(ends - time.monotonic(), 0))[0]:
+                chunk = os.read(pipe.fileno(), 65536)
+                if not chunk:
+                    break
+                ends = ends if said else time.monotonic() + patience
+                said += chunk
+        return said
 
     def stream(self, program: Program) -> Iterator[bytes]:
         yield self.run(program).stdout

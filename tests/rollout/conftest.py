@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rollout.a_node import SHELLS, HomeNode
+from tests.rollout.a_node import SHELLS, WAYS, HomeNode
 
 
 @contextmanager
@@ -25,9 +25,22 @@ def a_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(params=SHELLS, ids=lambda shell: shell[0])
+def way_id(way: tuple[tuple[str, ...], bool]) -> str:
+    shell, stays = way
+    return f"{shell[0]}{' that stays' if stays else ''}"
+
+
+@pytest.fixture(params=WAYS, ids=way_id)
 def node(request: pytest.FixtureRequest) -> Iterator[HomeNode]:
-    """A node for each shell."""
+    """A node for each shell: one that begins anew for each program, and one that stays and has a hand."""
+    shell, stays = request.param
+    with a_folder() as folder:
+        yield HomeNode(folder / "home", shell, stays=stays)
+
+
+@pytest.fixture(params=SHELLS, ids=lambda shell: shell[0])
+def starting(request: pytest.FixtureRequest) -> Iterator[HomeNode]:
+    """A node for each shell, which begins anew for each program, and its runners from files."""
     with a_folder() as folder:
         yield HomeNode(folder / "home", request.param)
 

@@ -22,7 +22,7 @@ from reconciler.rollout.deciding import BACKOFF, CROWDED, TICK, WAIT
 from reconciler.rollout.flight import Delivery, Flight, Tools, advance
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
-from tests.rollout.a_node import NODE, SHELLS, STARTED, HomeNode, HomeSession, a_step, an_order, wait_for
+from tests.rollout.a_node import NODE, STARTED, WAYS, HomeNode, HomeSession, a_step, an_order, wait_for
 
 BUDGET = 15.0
 """Seconds from a cancel to the exchange that ends the run."""
@@ -43,7 +43,7 @@ class Needed:
     reason: str = ""
 
 
-@pytest.mark.parametrize("node", SHELLS[:1], indirect=True, ids=["sh"])
+@pytest.mark.parametrize("node", [WAYS[0], WAYS[-1]], indirect=True, ids=["sh", "sh that stays"])
 def test_the_next_exchange_ends_what_runs_and_nothing_of_it_goes_on(node: HomeNode) -> None:
     began, sent, asked = node.home / "began", 0, False
     order = an_order(a_step(f"touch {began}; sleep 300\n"), a_step(f"echo second >>{node.log}\n", finally_step=True))

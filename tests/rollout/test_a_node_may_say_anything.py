@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.compliance.judge import judge, summarise
@@ -115,6 +115,7 @@ def test_any_manifest_of_a_run(manifest: str, state: str) -> None:
 
 @settings(deadline=None)
 @given(bent(), st.one_of(NUMBERS, TEXTS))
+@example('{"fleet": "fleet", "node": []}', 0)
 def test_any_marker_and_any_count(marker: str, acknowledged: object) -> None:
     identity = {"machine_id": "m", "hostname": "web-01", "acknowledged": acknowledged}
     facts = some_facts(markers={MOTD: marker}, identity=identity)

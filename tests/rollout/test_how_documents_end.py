@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from reconciler.documents.render import Place
-from tests.rollout.a_node import SHELLS, HomeNode, a_step, run
+from tests.rollout.a_node import WAYS, HomeNode, a_step, run
 
 Row = tuple[list[tuple[str, dict[str, Any]]], list[str], tuple[str, int]]
 
@@ -42,7 +42,7 @@ EXITS: dict[str, Row] = {
 }
 
 
-@pytest.mark.parametrize("node", SHELLS[:1], indirect=True, ids=["sh"])
+@pytest.mark.parametrize("node", [WAYS[0], WAYS[-1]], indirect=True, ids=["sh", "sh that stays"])
 @pytest.mark.parametrize(("steps", "results", "ended"), [pytest.param(*case, id=name) for name, case in EXITS.items()])
 def test_steps_end_a_document_as_on_ssm(
     node: HomeNode, steps: list[tuple[str, dict[str, object]]], results: list[str], ended: tuple[str, int]

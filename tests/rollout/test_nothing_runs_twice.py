@@ -32,7 +32,7 @@ def start(session: Session, order: Order) -> Sight | Refusal:
 
 def killed_start(node: HomeNode, order: Order, after: float) -> None:
     """Begin a start, and kill everything of that session but what has detached itself, after some seconds."""
-    with node.begin(start_program(order, become=False, wait=60, held={}).text) as process:
+    with node.begin(node.text_of(start_program(order, become=False, wait=60, held={}))) as process:
         time.sleep(after)
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -120,35 +120,35 @@ def test_two_documents_at_once_run_one_after_the_other(locked: HomeNode) -> None
     assert ran, found
 
 
-def test_a_connection_cut_during_a_script_loses_nothing(node: HomeNode) -> None:
-    release = node.home / "release"
+def test_a_connection_cut_during_a_script_loses_nothing(starting: HomeNode) -> None:
+    release = starting.home / "release"
     order = an_order(
-        a_step(f"echo begun; echo ran >>{node.log}; until [ -e {release} ]; do sleep 0.05; done; echo done\n")
+        a_step(f"echo begun; echo ran >>{starting.log}; until [ -e {release} ]; do sleep 0.05; done; echo done\n")
     )
-    with node.begin(start_program(order, become=False, wait=60, held={}).text) as process:
-        wait_for(node.log)
+    with starting.begin(starting.text_of(start_program(order, become=False, wait=60, held={}))) as process:
+        wait_for(starting.log)
         os.killpg(process.pid, signal.SIGKILL)
     release.touch()
-    found = start(HomeSession(node), order)
+    found = start(HomeSession(starting), order)
     assert isinstance(found, Sight), found
     assert found.status == "Success", found
     assert RUNS.output.head(order.run, 1, "out").endswith(b"begun\ndone\n")
-    assert node.bodies() == ["ran"]
+    assert starting.bodies() == ["ran"]
 
 
-def test_of_several_runners_in_one_folder_one_is_the_run(node: HomeNode) -> None:
+def test_of_several_runners_in_one_folder_one_is_the_run(starting: HomeNode) -> None:
     """A start that was slow to spawn, and another manager's that was quicker."""
-    order = an_order(a_step(f"echo ran >>{node.log}\n"))
-    first = start(HomeSession(node), order)
+    order = an_order(a_step(f"echo ran >>{starting.log}\n"))
+    first = start(HomeSession(starting), order)
     assert isinstance(first, Sight), first
     assert first.status == "Success", first
-    folder = node.root / "runs" / order.run
+    folder = starting.root / "runs" / order.run
     (folder / "begun").unlink()
     (folder / "state").unlink()
-    node.log.unlink()
-    runners = [subprocess.Popen(node.command(folder / "runner")) for _ in range(5)]
+    starting.log.unlink()
+    runners = [subprocess.Popen(starting.command(folder / "runner")) for _ in range(5)]
     assert [runner.wait() for runner in runners] == [0] * 5
-    assert node.bodies() == ["ran"]
+    assert starting.bodies() == ["ran"]
 
 
 def marker_of(order: Order) -> str:
@@ -199,7 +199,7 @@ def test_a_start_beside_its_cancel_runs_to_its_end_or_not_at_all(locked: HomeNod
     """Whatever the cancel says is not there does not run behind its back."""
     for n in range(1, 13):
         order = an_order(a_step(f"echo {n} >>{locked.log}; sleep 60\n"), n=n)
-        with locked.begin(start_program(order, become=False, wait=0, held={}).text) as starting:
+        with locked.begin(locked.text_of(start_program(order, become=False, wait=0, held={}))) as starting:
             time.sleep(0.004 * n)
             sight = RUNS.cancel(HomeSession(locked), order.run, become=False, for_good=True)
             starting.communicate()
@@ -289,7 +289,7 @@ def test_an_association_run_cancelled_before_it_began_is_started_by_the_next_pas
 def test_a_node_killed_while_it_forgets_never_runs_it_again(node: HomeNode, cut: float) -> None:
     order = an_order(a_step(f"echo ran >>{node.log}\n"))
     start(HomeSession(node), order)
-    with node.begin(noted(order).text) as process:
+    with node.begin(node.text_of(noted(order))) as process:
         time.sleep(cut)
         os.killpg(process.pid, signal.SIGKILL)
     start(HomeSession(node), order)

@@ -12,6 +12,7 @@ from reconciler.rollout.sight import Sight, Standing
 from tests.rollout.a_node import a_step, an_order
 from tests.rollout.test_runs_on_real_nodes import Manager
 from tests.support.nodes import Fleet, NodeSpec, TestNode, start_fleet
+from tests.support.rpm_repository import rpm_node
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.nodes]
@@ -54,18 +55,24 @@ SLEEP = """#!/bin/sh
 [ "$1" != 5 ] || until [ -e /var/log/configuring ]; do /bin/sleep 0.1; done
 exec /bin/sleep "$@"
 """
+PERL = r"""#!/bin/sh
+exec /usr/bin/perl "$@" 7<<X
+$(sed 's|now() + $seconds|do { select(undef, undef, undef, 0.1) until -e "/var/log/configuring"; now() + $seconds }|' <&7)
+X
+"""
 INSTALL_RPM = "/tmp/installer --install --nodeps --force-debian --dbpath /var/lib/rpm /tmp/slow.rpm"
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory, require_nodes: None) -> Iterator[Fleet]:
-    specs = (NodeSpec(name="deb"), NodeSpec(name="rpm", packages=("rpm",)))
+    specs = (NodeSpec(name="deb"), rpm_node("rpm"))
     with start_fleet(tmp_path_factory.mktemp("nodes"), specs=specs) as started:
         started.nodes[0].run(["sh", "-c", DEB])
         started.nodes[1].run(["sh", "-c", RPM])
         for node in started.nodes:
-            (node.root / "usr/local/sbin/sleep").write_text(SLEEP)
-            (node.root / "usr/local/sbin/sleep").chmod(0o755)
+            for name, text in (("sleep", SLEEP), ("perl", PERL)):
+                (node.root / "usr/local/sbin" / name).write_text(text)
+                (node.root / "usr/local/sbin" / name).chmod(0o755)
         yield started
 
 

@@ -1,5 +1,6 @@
 """Runs on real machines: over sshd, as root by sudo, under a plain init and under systemd."""
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -82,6 +83,19 @@ def test_a_document_runs_as_root_in_clean_surroundings(server: TestNode) -> None
         # Not below the login's session, which ends with its connection where logind is told so.
         assert "/system.slice/reconciler-" in (server.root / BODIES).read_text()
     assert (server.root / "var/lib/reconciler").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_script_of_a_node_without_perl_ignores_no_signal(server: TestNode) -> None:
+    """As a unit does, unless it is told not to."""
+    server.run(["mv", "/usr/bin/perl", "/usr/bin/perl.away"])
+    try:
+        outcome = Manager(server).roll_out("yes 2>/dev/null | head -n 1\ngrep SigIgn /proc/$$/status\n")
+    finally:
+        server.run(["mv", "/usr/bin/perl.away", "/usr/bin/perl"])
+    assert outcome.record is not None
+    said, mask = outcome.record.steps[0].stdout.decode().splitlines()
+    assert said == "y"
+    assert not int(mask.split()[1], 16) >> (signal.SIGPIPE - 1) & 1
 
 
 def test_a_login_user_without_root_has_a_root_of_its_own(server: TestNode) -> None:

@@ -34,6 +34,9 @@ fi
 
 LOGINS: Final = "login sessions"
 
+_OURS: Final = "reconciler: "
+"""What processes of our own shells are named like: no service, and gone with their connection."""
+
 
 def parse(stdout: str, _: Asked) -> Rows:
     """Give UNIT (without systemd: the process's name) -> a deleted file that it holds, the first by name."""
@@ -46,7 +49,7 @@ def parse(stdout: str, _: Asked) -> Rows:
         process, second, file = rest.partition("|")
         if not found or not second or not file.startswith("/"):
             raise ValueError(f"not a process and a file: {line[:80]!r}")
-        name = _unit(group) or process[:100] or "?"
+        name = _unit(group) or (LOGINS if process.startswith(_OURS) else process[:100]) or "?"
         known = rows.get(name)
         rows[name] = file[:300] if not isinstance(known, str) else min(known, file[:300])
     return rows
