@@ -58,11 +58,11 @@ def _figures(arguments: argparse.Namespace) -> Iterator[Figure]:
         if "help" in parts:
             from benchmarks.help_bench import help_figure  # noqa: PLC0415 - each part loads what it needs
 
-            yield help_figure(runs=max(10, arguments.runs))
+            yield help_figure(runs=2 * arguments.runs)
         if "known-hosts" in parts:
             from benchmarks.known_hosts_bench import known_hosts_figure  # noqa: PLC0415
 
-            yield known_hosts_figure(runs=max(10, arguments.runs))
+            yield known_hosts_figure(runs=2 * arguments.runs)
         if "scan" in parts:
             from benchmarks.scan_bench import scan_figures  # noqa: PLC0415 - needs root
 

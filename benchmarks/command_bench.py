@@ -26,13 +26,26 @@ def command_figures(folder: Path, count: int, *, runs: int, tools: Sequence[str]
         on_nodes = median(float(str(each["nodes_seconds"])) for each in told)
         yield Figure(
             name="command-warm",
-            what=f"one-step document on {count} warm sshd nodes, recorded before and after",
+            what=f"one-step document on {count} warm sshd nodes, recorded before and after, until its result is told",
             values=seconds,
             unit="s",
             note=f"{on_nodes:.3g} s of it from the first start to the last end",
         )
+        yield Figure(
+            name="command-tidying",
+            what="what the nodes take behind it to forget it, with nobody waiting",
+            values=tuple(float(str(each["tidying"])) for each in told),
+            unit="s",
+        )
         cpu = tuple(float(str(each["cpu"])) / count * 1000 for each in told)
-        yield Figure(name="command-cpu", what="controller CPU a node of such a document", values=cpu, unit="ms")
+        git = median(float(str(each["git_cpu"])) / count * 1000 for each in told)
+        yield Figure(
+            name="command-cpu",
+            what="controller CPU a node of such a document, forgetting it included",
+            values=cpu,
+            unit="ms",
+            note=f"the git it starts uses {git:.3g} ms a node more",
+        )
         other = OtherTools(fleet, folder / "tools") if tools else None
         if other is not None and "pyinfra" in tools:
             yield from _against_pyinfra(count, median(seconds), other.pyinfra_shell(runs))
