@@ -72,12 +72,12 @@ read_state() { # sets state: the last line that is whole
 pause() {
     sleep "$1" 2>/dev/null || sleep 1
 }
-take() { # FD FILE TENTHS [NAME]: lock FILE on FD; 1 where it is still held after that time, 2 where NAME is there before
+take() { # FD FILE TENTHS [NAME]: lock FILE on FD; 1 where it is still held after that time, 2 where NAME is written before
     tenths=$3
     unless=${4:-}
     if command -v flock >/dev/null 2>&1; then
         until flock -n "$1"; do
-            [ -z "$unless" ] || [ ! -e "$unless" ] || return 2
+            [ -z "$unless" ] || [ ! -s "$unless" ] || return 2
             [ "$tenths" -gt 0 ] || return 1
             tenths=$((tenths - 1))
             pause 0.1
@@ -99,7 +99,7 @@ take() { # FD FILE TENTHS [NAME]: lock FILE on FD; 1 where it is still held afte
                 continue
             fi
         fi
-        [ -z "$unless" ] || [ ! -e "$unless" ] || return 2
+        [ -z "$unless" ] || [ ! -s "$unless" ] || return 2
         [ "$tenths" -gt 0 ] || return 1
         tenths=$((tenths - 1))
         pause 0.1

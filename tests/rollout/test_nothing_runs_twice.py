@@ -106,6 +106,25 @@ def test_two_managers_with_one_id_run_the_body_once(locked: HomeNode) -> None:
     assert locked.bodies() == ["1", "2", "3", "4"]
 
 
+def test_a_start_beside_one_that_is_still_writing_the_run_waits_for_it(locked: HomeNode) -> None:
+    """The manifest is made before it is written: until then there is no run."""
+    order = an_order(a_step(f"echo ran >>{locked.log}\n"))
+    made, waited, may_write = (locked.home / name for name in ("made", "waited", "may-write"))
+    told = locked.text_of(start_program(order, become=False, wait=60, held={}))
+    writes, waits = b"printf %s '{", b"tenths=$((tenths - 1))"
+    assert (told.count(writes), told.count(waits)) == (1, 4)  # the runner's functions are the same
+    stands_still = f"""printf '' >"$1/manifest"; : >{made}; until [ -e {may_write} ]; do pause 0.05; done; """.encode()
+    with locked.begin(told.replace(writes, stands_still + writes)) as first:
+        wait_for(made)
+        with locked.begin(told.replace(waits, f": >{waited}; ".encode() + waits)) as second:
+            while second.poll() is None and not waited.exists():
+                time.sleep(0.01)
+            may_write.touch()
+            found = [read_report(process.communicate()[0]) for process in (first, second)]
+    assert [sight.status if isinstance(sight, Sight) else sight for sight in found] == ["Success", "Success"]
+    assert locked.bodies() == ["ran"]
+
+
 def test_two_documents_at_once_run_one_after_the_other(locked: HomeNode) -> None:
     body = f"echo in >>{locked.log}; sleep 0.3; echo out >>{locked.log}\n"
     orders = [an_order(a_step(body), n=n) for n in (1, 2, 3)]
