@@ -69,9 +69,8 @@ sub take_orders {
     while ($orders =~ s/^(.*)\n//) {
         my ($tag, $verb, @words) = split /\t/, $1;
         my ($asker) = $tag =~ /^([0-9]+)\./ or next;
-        # Whoever gave the order before, and has not heard how its step ended, was killed.
-        delete $step->{tag} if $step;
         my $do = { hello => sub { "yes" }, size => sub { -s $_[2] }, flock => \&lock_it, mkdir => \&make, sync => \&flush_it, rm => \&clear, run => \&run }->{$verb};
+        # One order at a time: whoever gave the one for a step that is still at work was killed. Its answer will be nobody's.
         my $said = $do && !$step && chdir("/proc/$asker/cwd") ? $do->($asker, $tag, @words) : undef;
         answer $tag, defined $said ? $said : "unable";
         chdir "/";
@@ -213,7 +212,7 @@ sub look_after {
     }
     if (defined $step->{status}) {
         return if now() < $step->{leaves} && grep { $_->{from} } @{ $step->{streams} };
-        answer $step->{tag}, $step->{status} if defined $step->{tag};
+        answer $step->{tag}, $step->{status};
         undef $step;
     } elsif (now() >= $step->{ends}) {
         $step->{ends} = now() + 1;

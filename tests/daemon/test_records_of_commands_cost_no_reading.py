@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,13 +16,6 @@ from reconciler.source.git_process import GitProcess
 from tests.support.site import Site
 
 NOOP = Typed(document_name="AWS-Noop", targets=("Key=tag:Role,Values=nobody",))
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    made = Site(tmp_path, None)
-    made.commit({"state/fleet.yaml": "Fleet: example\n"})
-    return made
 
 
 @pytest.fixture

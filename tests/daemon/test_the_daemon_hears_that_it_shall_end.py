@@ -1,7 +1,6 @@
 """A daemon that is told to end does so after the pass under way, in whatever moment it was told."""
 
 import threading
-from pathlib import Path
 
 from reconciler.daemon.loop import serve
 from tests.support.site import Site
@@ -22,9 +21,7 @@ class SetInBetween(threading.Event):
         return was_set
 
 
-def test_a_word_between_two_looks_is_heard(tmp_path: Path) -> None:
-    site = Site(tmp_path, None)
-    site.commit({"state/fleet.yaml": "Fleet: example\n"})
+def test_a_word_between_two_looks_is_heard(site: Site) -> None:
     with site.controller() as controller:
         daemon = threading.Thread(target=serve, args=(controller, SetInBetween()), daemon=True)
         daemon.start()

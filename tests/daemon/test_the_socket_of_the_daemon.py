@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,13 +23,6 @@ from reconciler.errors import CommitError, LeaseLost, UsageError
 from tests.support.site import Site
 
 NOOP = Typed(document_name="AWS-Noop", targets=("Key=tag:Role,Values=nobody",))
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    made = Site(tmp_path, None)
-    made.commit({"state/fleet.yaml": "Fleet: example\n"})
-    return made
 
 
 @contextmanager

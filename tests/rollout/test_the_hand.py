@@ -129,6 +129,16 @@ def hand_of(node: HomeNode, order: Order) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+def after_one_run(node: HomeNode, shell: StayingShell) -> int:
+    """Give the hand, once a run of that shell is over."""
+    order = an_order(a_step(f"until [ -e {node.home}/go ]; do /usr/bin/sleep 0.02; done\n"))
+    shell.begin(order)
+    hand = hand_of(node, order)
+    (node.home / "go").touch()
+    wait_for(node.root / "runs" / order.run / "took")
+    return hand
+
+
 def wait_for_text(path: Path) -> str:
     wait_until(lambda: path.exists() and path.read_text().endswith("\n"), f"{path.name} is written")
     return path.read_text()
@@ -181,11 +191,7 @@ def test_a_run_is_reported_once_whichever_of_its_processes_ends_when(shell: tupl
 
 def test_a_shell_whose_hand_was_killed_starts_programs(watched: WatchedNode) -> None:
     with a_staying_shell(watched) as shell:
-        first = an_order(a_step(f"until [ -e {watched.home}/go ]; do /usr/bin/sleep 0.02; done\n"))
-        shell.begin(first)
-        hand = hand_of(watched, first)
-        (watched.home / "go").touch()
-        wait_for(watched.root / "runs" / first.run / "took")
+        hand = after_one_run(watched, shell)
         os.kill(hand, signal.SIGKILL)
         wait_for_death(hand)
         found = shell.run(an_order(a_step(f"echo ran >>{watched.log}\n"), n=2))
@@ -254,11 +260,7 @@ def test_what_a_script_left_below_its_folder_goes_and_nothing_that_it_links_to(w
 
 def test_a_hand_goes_with_its_shell(watched: WatchedNode) -> None:
     with a_staying_shell(watched) as shell:
-        order = an_order(a_step(f"until [ -e {watched.home}/go ]; do /usr/bin/sleep 0.02; done\n"))
-        shell.begin(order)
-        hand = hand_of(watched, order)
-        (watched.home / "go").touch()
-        wait_for(watched.root / "runs" / order.run / "took")
+        hand = after_one_run(watched, shell)
     with suppress(ProcessLookupError):
         wait_for_death(hand)
 

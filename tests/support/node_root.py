@@ -178,9 +178,8 @@ def _bootstrap(archive: Archive, root: Path) -> None:
     given = ("--variant=minbase", f"--include={','.join(PACKAGES)}", *keyring)
     if maker == "mmdebstrap":
         given += ("--mode=root", "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr")
-        given += (
-            "--dpkgopt=force-unsafe-io",
-        )  # a root that is not whole yet is thrown away: no file need be on the disk
+        # A root that is not whole yet is thrown away: no file need be on the disk.
+        given += ("--dpkgopt=force-unsafe-io",)
     command = [str(maker), *given, archive.suite, str(root), archive.mirror]
     build(command, f"{maker} could not make a {archive.suite} root", DEBIAN_FRONTEND="noninteractive")
     (root / "etc/dpkg/dpkg.cfg.d/99mmdebstrap").unlink(missing_ok=True)
