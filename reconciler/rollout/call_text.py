@@ -52,6 +52,11 @@ fi
 [ -n "${setsid:-}" ] || setsid=$(command -v setsid) || refuse unsafe "there is no setsid on the node: install util-linux"
 spawned=
 is_ours=
+take_back() { # at once: another start may have found it, and its runner looks whether the run is still its own
+    rm -rf ".old.$run"
+    mv "$run" ".old.$run" 2>/dev/null
+    rm -rf ".old.$run" "$run"
+}
 claim() { # the lock is held from before the folder is there until the runner lets go of it
     printf '' 2>/dev/null >>"$root/lock" || cannot_write
     exec 9>>"$root/lock"
@@ -71,9 +76,9 @@ claim() { # the lock is held from before the folder is there until the runner le
             mkdir "$run" 2>/dev/null || cannot_write
             mv ".staged.$run" "$run/content" 2>/dev/null || { rmdir "$run"; refuse unstaged "what its steps download is not on the node"; }
         fi
-        write_files "$run" || { rm -rf "$run"; cannot_write; }
+        write_files "$run" || { take_back; cannot_write; }
         # A cancel marks and then looks, we write and then look: one of us sees the other.
-        ! is_done || { rm -rf "$run"; refuse done "$run"; }
+        ! is_done || { take_back; refuse done "$run"; }
         if [ -n "${resident:-}" ]; then
             is_ours=1
             return
@@ -94,6 +99,8 @@ is_run "$run" || [ -L "$run" ] || claim
 [ -n "$is_ours" ] || exec 9>&-
 if [ -z "$spawned$is_ours" ]; then
     [ ! -L "$run" ] && [ -d "$run" ] || refuse unsafe "$root/runs/$run on the node is not a folder: remove it"
+    # Looked at once more, now that it is there: whoever wrote it looks behind that, too.
+    ! is_done || refuse done "$run"
     have=
     read -r have 2>/dev/null <"$run/digest" || :
     [ "$have" = "$digest" ] || refuse differs "the node holds this run with another content"

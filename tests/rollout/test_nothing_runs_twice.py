@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -212,6 +213,32 @@ def test_a_start_that_arrives_after_its_cancel_runs_nothing(node: HomeNode) -> N
     assert sight.standing is Standing.ABSENT
     assert start(HomeSession(node), order) == Refusal(kind="done", words=order.run)
     assert node.bodies() == []
+
+
+def test_two_starts_that_come_late_run_nothing_behind_their_cancel(locked: HomeNode) -> None:
+    """Both looked for the cancel before it came; the second finds the run that the first is about to take back."""
+    order = an_order(a_step(f"echo ran >>{locked.log}\n"))
+    late, wrote, may_look = (locked.home / name for name in ("late", "wrote", "may-look"))
+    told = locked.text_of(start_program(order, become=False, wait=60, held={}))
+    looks_for_run, looks_again = b'is_run "$run" || [ -L "$run" ]', b"! is_done || { take_back"
+    assert (told.count(looks_for_run), told.count(looks_again)) == (1, 1)
+
+    def stopped(before: bytes, mark: Path, until: Path) -> bytes:
+        return f": >{mark}; until [ -e {until} ]; do pause 0.05; done; ".encode() + before
+
+    first = told.replace(looks_for_run, stopped(looks_for_run, locked.home / "first", late))
+    first = first.replace(looks_again, stopped(looks_again, wrote, may_look))
+    second = told.replace(looks_for_run, stopped(looks_for_run, locked.home / "second", wrote))
+    with locked.begin(first) as one, locked.begin(second) as other:
+        wait_for(locked.home / "first")
+        wait_for(locked.home / "second")
+        sight = RUNS.cancel(HomeSession(locked), order.run, become=False, for_good=True)
+        assert sight.standing is Standing.ABSENT
+        late.touch()
+        found = read_report(other.communicate()[0])
+        may_look.touch()
+        assert [found, read_report(one.communicate()[0])] == [Refusal(kind="done", words=order.run)] * 2
+    assert locked.bodies() == []
 
 
 def test_a_start_beside_its_cancel_runs_to_its_end_or_not_at_all(locked: HomeNode) -> None:
