@@ -21,6 +21,7 @@ use_sources() {
     mkdir -p "$step/lists/partial"
     apt -o APT::Update::Error-Mode=any update
 }
+dpkg() { /usr/bin/dpkg "$@"; } # busybox has one of its own, which some of its shells prefer
 is_newer() { dpkg --compare-versions "$1" gt "$2"; }
 apt() { # ARGUMENTS: apt-get that asks nothing, and takes its candidates from the pins alone
     LC_ALL=C apt-get $only -q -y -o Dir::Etc::Preferences="$step/preferences" -o Dir::Etc::PreferencesParts="$step/none" \

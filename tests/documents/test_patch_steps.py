@@ -1,5 +1,6 @@
 """Patch documents: what they take, what they come to before a node is known, and the script of one node."""
 
+import shutil
 import subprocess
 from dataclasses import replace
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from reconciler.bundled import bundled_files
+from reconciler.documents.apt_install_text import APT
 from reconciler.documents.content import Content, ContentFile, ContentUnknown, Source
 from reconciler.documents.error import InputError, RenderError
 from reconciler.documents.patch_overrides import read_baseline_override, read_override_list
@@ -125,13 +127,24 @@ def test_a_rejected_name_that_is_none_reaches_no_script(text: str) -> None:
         patch_script(INSTALL, an_order(blocked=(text,)))
 
 
+SHELLS = (("dash",), ("bash", "--posix"), ("busybox", "sh"))
+
+
 @pytest.mark.parametrize("family", list(Family))
 def test_every_shell_takes_the_program(family: Family, tmp_path: Path) -> None:
     pin = PIN if family is Family.APT else replace(PIN, version="1:1.1-1.el9", arch="noarch")
     script = tmp_path / "script"
     script.write_bytes(patch_script(INSTALL, an_order(pin, family=family)))
-    for shell in (["dash"], ["bash", "--posix"], ["busybox", "sh"]):
+    for shell in SHELLS:
         subprocess.run([*shell, "-n", str(script)], check=True)
+
+
+@pytest.mark.skipif(shutil.which("dpkg") is None, reason="this machine has no dpkg")
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+def test_dpkg_itself_compares_versions_in_every_shell(shell: tuple[str, ...]) -> None:
+    """Some shells of busybox prefer a dpkg of their own, which compares nothing."""
+    asked = f"{APT}\nis_newer 1:0.9 2.0 && ! is_newer 1.0~rc1 1.0 && echo well"
+    assert subprocess.run([*shell, "-c", asked], capture_output=True, check=False).stdout == b"well\n"
 
 
 def test_an_override_list_is_read() -> None:

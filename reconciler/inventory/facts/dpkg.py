@@ -12,9 +12,10 @@ LONGEST: Final = 200
 """Lines of dpkg's audit that are kept."""
 
 _SCRIPT: Final = r"""
+# By its path: busybox has a dpkg of its own, which some of its shells prefer.
 if [ "$pm" != apt ]; then say dpkg ok none
-elif ! command -v dpkg >/dev/null; then say dpkg unknown 'dpkg is not installed: other package managers cannot be asked yet'
-elif ! x=$(dpkg --audit 2>&1 </dev/null) && [ -z "$x" ]; then say dpkg unknown 'dpkg --audit failed'
+elif [ ! -x /usr/bin/dpkg ]; then say dpkg unknown 'dpkg is not installed: other package managers cannot be asked yet'
+elif ! x=$(/usr/bin/dpkg --audit 2>&1 </dev/null) && [ -z "$x" ]; then say dpkg unknown 'dpkg --audit failed'
 elif ! t=$(apt-config dump 2>&1 </dev/null); then say dpkg unknown "apt-config dump: $t"
 else
   v=
