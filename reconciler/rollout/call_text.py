@@ -137,6 +137,7 @@ enter_run
 printf '' >>cancel || cannot_write
 if [ ! -e begun ]; then
     make_first begun 'discarded 0 0' && {
+        standing=unbegun
         never_again
         remove_run
         exit 0
@@ -234,8 +235,9 @@ case $held in '' | *[!0-9]*) held=0 ;; esac
 [ "$acknowledged" -le "$held" ] || put "$root/acknowledged@$fleet" "$acknowledged" || cannot_write
 durable "$root/acknowledged@$fleet" "$root/markers" "$root"
 cd "$root/runs" || cannot_write
-set -- .old.*
-[ ! -e "$1" ] || rm -rf .old.*
+for old in .old.*; do # one that goes on is about to be brought back
+    [ ! -e "$old" ] || { read -r by start on 2>/dev/null <"$old/begun" && is_alive "$by" "$start"; } || rm -rf "$old"
+done
 # What was sent for runs that never began: a sender that still lives is done with it within the day.
 set -- .staged.*
 [ ! -d "$1" ] || find . -maxdepth 1 -name '.staged.*' -mtime +1 -exec rm -rf {} + 2>/dev/null

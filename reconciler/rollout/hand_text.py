@@ -113,7 +113,7 @@ sub flush_it {
 sub clear {
     my ($asker, $tag, $option, @names) = @_;
     # Of runs alone, by their names here; what leads anywhere else is no name.
-    m{^(\.old\.)?[0-9a-f]{64}(/[^/]+)*$} && !m{/\.\.?(/|$)} && remove($_) or return for @names;
+    m{^(\.old\.[0-9a-f]{64}\.[0-9]+|[0-9a-f]{64})(/[^/]+)*$} && !m{/\.\.?(/|$)} && remove($_) or return for @names;
     return "yes";
 }
 

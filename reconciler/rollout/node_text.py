@@ -301,19 +301,27 @@ enter_run() {
     [ ! -L "$root" ] && [ ! -L "$root/runs" ] && [ ! -L "$root/runs/$run" ] && cd "$root/runs/$run" 2>/dev/null && is_run . ||
         { printf 'absent\nend\n'; exit 0; }
 }
+has_other() { # FOLDER: begun by another process than the one of the folder that was looked at
+    read -r by rest 2>/dev/null <"$1/begun" && [ "$by" != discarded ] && [ "$by $rest" != "$judged" ]
+}
 remove_run() { # never half: a folder without its `begun` would look like one that may still be started
+    # Of the folder that was looked at, whatever its name leads to by now: others may have removed it, and a start made it anew.
+    judged=
+    [ "$standing" = unbegun ] || read -r judged 2>/dev/null <begun || :
     cd "$root/runs" || exit 0
-    rm -rf ".old.$run"
-    mv "$run" ".old.$run" 2>/dev/null || { printf 'absent\nend\n'; return; }
-    # A runner that stood still for long in making its `begun` may have written it behind our last look: it looks for the
-    # folder after that, and we for its name after the move, so that one of us sees the other.
-    if [ "${standing:-}" = unbegun ] && read -r by rest 2>/dev/null <".old.$run/begun" && [ "$by" != discarded ] &&
-        mv ".old.$run" "$run" && cd "$run"; then
-        report
-        return
+    own_name
+    old=.old.$run.$self
+    rm -rf "$old"
+    if ! has_other "$run" && mv "$run" "$old" 2>/dev/null; then
+        # A runner that stood still for long in making its `begun` may have written it behind our last look: it looks for the
+        # folder after that, and we for its name after the move, so that one of us sees the other.
+        has_other "$old" && [ ! -e "$run" ] && mv "$old" "$run" || rm -rf "$old"
     fi
-    rm -rf ".old.$run"
-    printf 'absent\nend\n'
+    if is_run "$run" && cd "$run"; then
+        report
+    else
+        printf 'absent\nend\n'
+    fi
 }
 mark_done() { # before anybody is told that it is not there: a start of it may still be on its way to us
     printf '' 2>/dev/null >"$root/done/$run" && return

@@ -275,7 +275,7 @@ def test_a_run_that_begins_while_it_is_removed_is_told_and_not_called_absent(nod
     assert text.count(written) == 1
     runner.write_text(text.replace(written, slowly))
     told = discard_program(order.run, become=False, held={}).text
-    moves = b'mv "$run" ".old.$run"'
+    moves = b'mv "$run" "$old"'
     assert told.count(moves) == 1
     held_up = f"printf '' >{decided}; until [ -s {node.log} ]; do pause 0.05; done; ".encode()
     with subprocess.Popen(node.command(runner)) as running:
