@@ -5,8 +5,10 @@ somebody else pushed first, our commits are made again on top of theirs.
 """
 
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from reconciler.commit.fence import check_epoch
 from reconciler.commit.heartbeat import Heartbeat, prepare_heartbeat
@@ -25,9 +27,13 @@ ANEW = "begin a new history from what the nodes remember with `reconciler once -
 HOOK_SAYS_NO = "hook declined"
 """In git's words for a refusal: a rule of the server's, which the next pass asks again. Anything else may be a race."""
 
+T = TypeVar("T")
+
 _QUEUES = "refs/queue/"
 PUSH_TRIES = 6
 """Each try loses only to a push that somebody else got through; six in a row is not a race any more."""
+QUEUE_TRIES = 50
+"""Each try loses only to another handle of our clone that moved the queue: a daemon has one for each command, and writes quickly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +99,7 @@ class ReportsBranch:
         if self._anew is not None:
             self.start_anew(self._anew[0])
             return Standing(tip=self.tip(), unreachable=tuple(unreachable))
-        lost = self._lost(self.places.home)
-        if lost is None:
-            self._join()
+        lost = _tried(self._joined)
         return Standing(tip=self.tip(), lost=lost, unreachable=tuple(unreachable))
 
     def tip(self) -> CommitId | None:
@@ -109,10 +113,8 @@ class ReportsBranch:
     ) -> CommitId | None:
         """Commit changed files (None: the file goes) in our clone; None: they all are there already. No change, no commit."""
         _check_paths(changes)
-        try:
-            return self._write(changes, message, now, epoch)
-        except CommitError:  # another command of ours moved the queue meanwhile: its end is known now
-            return self._write(changes, message, now, epoch)
+        with self.own.turn:
+            return _tried(lambda: self._write(changes, message, now, epoch))
 
     def _write(
         self, changes: Mapping[str, bytes | None], message: Message, now: datetime, epoch: int | None
@@ -141,12 +143,15 @@ class ReportsBranch:
         `LeaseLost` where a lease or heartbeat with a higher epoch than ours stands there: then nothing was pushed.
         """
         refused: tuple[str, ...] = ()
+        ours = self.tip()
         beating = set() if heartbeat is None else {place.name for place in self.places.all}
         for _ in range(PUSH_TRIES):
             standing = self.look()
             if standing.lost is not None:
                 return Publication(tip=standing.tip, waiting=self._waiting(), reasons=(standing.lost,))
             self._check_epoch(epoch)
+            if refused and not beating and ours is not None and self._is_everywhere(ours):
+                return Publication(tip=standing.tip, waiting=self._waiting(), reasons=standing.unreachable)
             refused, away = self._push(heartbeat, beating)
             if not refused:
                 return Publication(tip=self.tip(), waiting=self._waiting(), reasons=(*standing.unreachable, *away))
@@ -234,6 +239,16 @@ class ReportsBranch:
             return None
         return f"{self.branch} at {place.address.shown} is the branch of another history; name another branch or remote"
 
+    def _joined(self) -> str | None:
+        """Put what waits on top of what the places have; or say why home's history cannot be trusted."""
+        lost = self._lost(self.places.home)
+        if lost is not None:
+            self.repository.forget_refs()  # another handle of our clone may have moved them while they were being read
+            lost = self._lost(self.places.home)
+        if lost is None:
+            self._join()
+        return lost
+
     def _join(self) -> None:
         queue = self._commit(self._queue)
         sound = [place for place in self.places.all if self._lost(place) is None]
@@ -274,6 +289,11 @@ class ReportsBranch:
             self._remember(place)
         return tuple(refused), tuple(away)
 
+    def _is_everywhere(self, ours: CommitId) -> bool:
+        """Whether another handle of our clone pushed what we wanted to: it does so with what it writes itself upon it."""
+        there = [self._commit(place.tracking(self.ref)) for place in self.places.all]
+        return all(tip is not None and self.repository.is_ancestor(ours, tip) for tip in there)
+
     def _updates(self, place: Remote, heartbeat: Heartbeat | None) -> tuple[RefUpdate, ...]:
         tip = self.tip()
         updates: list[RefUpdate] = []
@@ -299,6 +319,14 @@ class ReportsBranch:
             known = self.repository.blob_ids(tip)
             self.own.keep_files(tip, known)
         return known
+
+
+def _tried(move: Callable[[], T]) -> T:
+    """Move refs of our clone; another handle may move the same ones meanwhile, and what they hold is known then."""
+    for _ in range(QUEUE_TRIES - 1):
+        with suppress(CommitError):
+            return move()
+    return move()
 
 
 def known_tip(repository: Repository) -> CommitId | None:

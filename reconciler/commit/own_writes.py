@@ -32,6 +32,8 @@ class OwnWrites:
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self.turn = Lock()
+        """Who commits has it: of several handles one goes after the other. Other processes are met by what the refs hold."""
         self._made: dict[CommitId, OwnWrite] = {}
         self._files: tuple[CommitId, Mapping[str, str]] | None = None
 

@@ -18,6 +18,8 @@ _MAX_REFS_A_CALL = 500
 _MAX_REFS = 50_000
 """Each that we follow is a file of ours; who asks for branches and tags means to review them."""
 _MAX_REFS_BYTES = 32 * 1024 * 1024
+_FETCH_TRIES = 20
+"""Each loses only to another handle of our clone, which brought the same refs."""
 _PUSH = ("--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no")
 
 
@@ -62,9 +64,23 @@ class Remotes:
 
         HEAD's commit comes along. Where nothing changed, one question is all that is asked.
         """
-        seen = self.look(remote, refs)
+        tries = _FETCH_TRIES
+        while True:
+            known = self._tracked(remote)
+            try:
+                return self._followed(remote, refs, known)
+            except (SourceError, CommitError):
+                tries -= 1
+                if not tries or self._tracked(remote) == known:
+                    raise  # it was no other handle of our clone that moved the same ones meanwhile
+
+    def _tracked(self, remote: Remote) -> Mapping[str, str]:
         self._refs.look_again()
-        known = self._refs.below(remote.tracking("refs/"))
+        return self._refs.below(remote.tracking("refs/"))
+
+    def _followed(self, remote: Remote, refs: Sequence[str], known: Mapping[str, str]) -> RemoteRefs:
+        """Ask what the remote has, and bring what is not as it was `known`: read before, lest what another one brings is taken away."""
+        seen = self.look(remote, refs)
         wanted = {remote.tracking(ref): (ref, value) for ref, value in seen.ids.items()}
         if seen.head is not None and remote.name == self._state.name:
             wanted[remote.tracking(HEAD)] = ("HEAD", seen.head)
@@ -82,8 +98,7 @@ class Remotes:
         moved = [f"+{ref}:{name}" for name, (ref, value) in wanted.items() if known.get(name) != value]
         for start in range(0, len(moved), _MAX_REFS_A_CALL):
             self.bring(remote.address, moved[start : start + _MAX_REFS_A_CALL])
-        if moved:
-            self._refs.look_again()
+        self._refs.look_again()
         if remote.name == self._state.name:
             self._remember_head(seen)
         return seen

@@ -254,6 +254,10 @@ class Repository:
         """Give the id one ref of our clone holds."""
         return self._refs.get(name)
 
+    def forget_refs(self) -> None:
+        """Read the refs of our clone anew when next asked for one: another handle may have moved them."""
+        self._refs.look_again()
+
     def update_refs(self, changes: Mapping[str, tuple[str | None, str | None]], *, checked: bool = True) -> None:
         """Move refs of our clone, all or none: name -> (what it holds now, what it shall hold; None: no such ref).
 

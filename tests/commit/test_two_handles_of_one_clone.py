@@ -1,15 +1,24 @@
 """Several commands of one host write to one clone at once: each is on top of what the other wrote, whoever looked when."""
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 
+from reconciler.commit.branch import PUSH_TRIES, Publication
 from reconciler.errors import CommitError
+from reconciler.source import own_refs
+from reconciler.source.address import RepositoryAddress
 from reconciler.source.records import Person, WriteRequest
-from tests.commit.builders import NOON, a_host, a_message
+from reconciler.source.ref_files import all_refs
+from tests.commit.builders import NOON, Host, a_host, a_message
 from tests.support.git_remote import make_remote
 
 QUEUE = "refs/queue/compliance"
+TRACKING = "refs/remote/home/heads/compliance"
+PUBLISHED = "refs/published/home/compliance"
 
 
 def test_who_looked_before_the_other_wrote_writes_on_top_of_it(tmp_path: Path) -> None:
@@ -47,3 +56,146 @@ def test_a_lock_that_a_killed_git_left_keeps_no_report_back(tmp_path: Path) -> N
         (host.repository.folder / f"{QUEUE}.lock").touch()
         assert host.report({"b": b"2"}, "b") is not None
     assert repo.log() == ["b", "a"]
+
+
+def write(host: Host, name: str) -> None:
+    assert host.reports.write({name: b"1"}, a_message(name), now=NOON) is not None
+
+
+def before(
+    target: object, name: str, then: Callable[[], None], monkeypatch: pytest.MonkeyPatch, times: int = 1
+) -> None:
+    """Have something happen right before each of the first calls of a method."""
+    real, left = getattr(target, name), [then] * times
+
+    def called(*arguments: Any, **named: Any) -> object:
+        if left:
+            left.pop()()
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(target, name, called)
+
+
+def test_many_commands_at_once_lose_no_record(tmp_path: Path) -> None:
+    repo = make_remote(tmp_path / "fleet.git")
+    handles, rounds = 9, 3
+    start, came = Barrier(handles), list[Publication]()
+
+    def command(number: int) -> None:
+        with a_host("one", repo, tmp_path) as host:
+            start.wait(60)
+            for turn in range(rounds):
+                host.reports.look()
+                write(host, f"{number}-{turn}")
+                came.append(host.reports.publish())
+
+    with a_host("one", repo, tmp_path):
+        threads = [Thread(target=command, args=(number,)) for number in range(handles)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(repo.log()) == sorted(f"{number}-{turn}" for number in range(handles) for turn in range(rounds))
+    assert len(came) == handles * rounds
+    assert {each.reasons for each in came} == {()}
+
+
+def test_who_loses_the_queue_again_and_again_writes_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = make_remote(tmp_path / "fleet.git")
+    with a_host("one", repo, tmp_path) as first, a_host("one", repo, tmp_path) as second:
+        names = iter("abcdefgh")
+        before(first.repository, "commit_to", lambda: write(second, next(names)), monkeypatch, times=5)
+        write(first, "mine")
+        assert first.reports.publish().complete
+    assert sorted(repo.log()) == [*"abcde", "mine"]
+
+
+def test_two_that_put_what_waits_on_top_of_a_push_at_once_both_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = make_remote(tmp_path / "fleet.git")
+    with a_host("one", repo, tmp_path) as first, a_host("one", repo, tmp_path) as second:
+        first.report({"a": b"1"}, "a")
+        write(first, "b")
+        repo.commit({"note": b"a person's"}, "By hand", branch="compliance")
+        before(first.repository, "update_refs", lambda: assert_looked(second), monkeypatch)
+        assert first.reports.publish().complete
+    assert sorted(repo.log()) == ["By hand", "a", "b"]
+
+
+def assert_looked(host: Host) -> None:
+    assert host.reports.look().lost is None
+
+
+def test_two_that_bring_the_same_refs_at_once_both_have_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = make_remote(tmp_path / "fleet.git")
+    with a_host("one", repo, tmp_path) as first, a_host("one", repo, tmp_path) as second:
+        first.report({"a": b"1"}, "a")
+        repo.commit({"note": b"a person's"}, "By hand", branch="compliance")
+        lock = first.repository.folder / f"{TRACKING}.lock"
+        remotes = first.repository._remotes
+        real = remotes.bring
+
+        def bring(where: RepositoryAddress, refspecs: Sequence[str]) -> None:
+            """Meet what another git is writing, and has written right after."""
+            if lock.with_suffix("").read_text().strip() == repo.tip("compliance"):
+                return real(where, refspecs)
+            lock.touch()
+            try:
+                real(where, refspecs)
+            finally:
+                lock.unlink()
+                assert_looked(second)
+
+        monkeypatch.setattr(remotes, "bring", bring)
+        standing = first.reports.look()
+        assert standing.unreachable == ()
+        assert standing.tip == repo.tip("compliance")
+
+
+def test_a_push_that_others_overtake_again_and_again_is_done_once_they_brought_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = make_remote(tmp_path / "fleet.git")
+    with a_host("one", repo, tmp_path) as first, a_host("one", repo, tmp_path) as second:
+        first.report({"a": b"1"}, "a")
+        write(first, "mine")
+        names = iter(range(1000))
+
+        def overtake() -> None:
+            second.report({f"{next(names)}": b"1"}, "theirs")
+            write(second, f"{next(names)}")
+
+        before(first.repository, "push", overtake, monkeypatch, times=2 * PUSH_TRIES)
+        assert first.reports.publish().complete
+    assert "mine" in repo.log()
+
+
+def test_refs_that_moved_while_they_were_read_are_no_rewound_branch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One push moves both what home has and what was published; whoever reads their files may see one of them moved."""
+    repo = make_remote(tmp_path / "fleet.git")
+    with a_host("one", repo, tmp_path) as first, a_host("one", repo, tmp_path) as second:
+        first.report({"a": b"1"}, "a")
+        first.reports.look()
+        write(second, "b")
+        asked = first.repository._remotes.look
+
+        def read(folder: Path) -> Mapping[str, str] | None:
+            monkeypatch.setattr(own_refs, "all_refs", all_refs)
+            found = all_refs(folder)
+            assert second.reports.publish().complete
+            return {**(found or {}), PUBLISHED: (all_refs(folder) or {})[PUBLISHED]}
+
+        def look(*arguments: Any) -> object:
+            answer = asked(*arguments)
+            monkeypatch.setattr(own_refs, "all_refs", read)
+            monkeypatch.setattr(first.repository._remotes, "look", asked)
+            return answer
+
+        monkeypatch.setattr(first.repository._remotes, "look", look)
+        assert first.reports.look().lost is None
+        assert first.reports.tip() == second.reports.tip()
