@@ -35,6 +35,7 @@ def case(name: str, file: str, text: str | bytes, place: tuple[int, int], *words
         case("a forgotten quote", DOC, 'schemaVersion: "2.2\nmainSteps:\n- name: "b"\n', (1, 16), "a quote that is opened here closes at line 3"),
         case("a forgotten quote before a comment", DOC, 'schemaVersion: "2.2\ndescription: x\nmainSteps:\n- name: "#!b"\n  action: x\n', (1, 16), "closes at line 4"),
         case("a forgotten quote before an empty one", DOC, 'schemaVersion: "2.2\ndescription: x\nmainSteps:\n- name: ""\n', (1, 16), "closes at line 4"),
+        case("a forgotten quote in a text too long to be read twice", DOC, "# a long one\n" * 30_000 + 'schemaVersion: "2.2\nmainSteps:\n- name: "b"\n', (30_003, 10), "not YAML"),
         case("a forgotten quote before a backslash", DOC, 'schemaVersion: "2.2\nmainSteps:\n- name: \'\\d\'\n', (1, 16), "runs over keys to line 3"),
         case("a backslash in a text of two lines", DOC, 'schemaVersion: "2.2"\ndescription: "x\n  \\d"\n', (3, 3), "unknown escape"),
         case("a forgotten quote before the end of a document", DOC, 'schemaVersion: "2.2\nmainSteps:\n...\n', (1, 16), "not YAML"),

@@ -17,6 +17,8 @@ _KEY = re.compile(r" *(- +)*[A-Za-z][\w.-]*:( |$)")
 _GOES_ON = re.compile(r""" *(#|---|\.\.\.|-( |$)|[\[\]{}?&*!|>]|("[^"]*"|'[^']*'|[^\s#:"'][^\s:]*) *:( |$))""")
 """How a line begins that may follow a block of text; anything else has left the block by its indentation."""
 _BLOCKS = frozenset("|>")
+_LONGEST_REREAD = 262_144
+"""Characters: a longer text is not read again to find a better place; four times what the longest document on SSM has."""
 _NOT_QUOTED = "SecureString"
 """A file with this word in it may hold a secret in any line: where it is no YAML, nobody can tell which."""
 
@@ -43,7 +45,7 @@ def explain_yaml(exc: YAMLError, text: str, mistakes: Mistakes) -> None:
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     lines = text.split("\n")
     blamed = None
-    if mark is not None:
+    if mark is not None and len(text) <= _LONGEST_REREAD:
         texts = _texts(text)
         blamed = _forgotten_quote(texts, mark.index, text) or _left_block(texts, line, lines)
     if blamed is None and marks[1] is not None:

@@ -188,6 +188,8 @@ def _refuse_key(key: Scalar, top: _Open, building: _Building) -> None:
     if (line, column) != (key.line, key.column):
         message = f"the key stands twice in this mapping, first at line {line}, column {column}"
         building.mistakes.error(key, message, remedy="keep one of them")
+        if building.mistakes.are_many:
+            raise _Refused(key.line, key.column, "too many keys that stand twice")
 
 
 def _open(event: Any, building: _Building) -> None:
