@@ -17,14 +17,16 @@ if [ "$standing" = rebooted ]; then
     at=${at%% *}
     total=0
     [ ! -f reboots ] || read -r total <reboots
-    if [ "$expired" = 1 ]; then
+    # Who was about to resume it may have died with another reboot, or been killed.
+    if [ -e "resumed.$total" ] && ! { read -r by start on <"resumed.$total" && [ "$on" = "$boot" ] && is_alive "$by" "$start"; }; then
+        rm -f "resumed.$total"
+    fi
+    # Whoever makes this name decides: a runner that was begun before it was too late, and stood still, may still do.
+    if [ "$expired" = 1 ] && make_first "resumed.$total" 'expired 0 0'; then
         printf 'the node came back from its reboot too late: the document is too old to go on\n' >>"steps/$at/err"
         put "steps/$at/exit" 'Failed 194' && put state "ended Failed 194 $epoch" || cannot_write
     else
-        # Who was about to resume it may have died with another reboot, or been killed.
-        if read -r by start on 2>/dev/null <"resumed.$total" && { [ "$on" != "$boot" ] || ! is_alive "$by" "$start"; }; then
-            rm -f "resumed.$total"
-        fi
+        [ "$expired" = 0 ] || [ -s "resumed.$total" ] || cannot_write
         [ -e "resumed.$total" ] || spawn "$total"
         resuming=1
     fi
@@ -53,9 +55,10 @@ fi
 spawned=
 is_ours=
 take_back() { # at once: another start may have found it, and its runner looks whether the run is still its own
-    rm -rf ".old.$run"
-    mv "$run" ".old.$run" 2>/dev/null
-    rm -rf ".old.$run" "$run"
+    own_name
+    rm -rf ".old.$run.$self"
+    mv "$run" ".old.$run.$self" 2>/dev/null
+    rm -rf ".old.$run.$self" "$run"
 }
 claim() { # the lock is held from before the folder is there until the runner lets go of it
     printf '' 2>/dev/null >>"$root/lock" || cannot_write
@@ -95,17 +98,22 @@ claim() { # the lock is held from before the folder is there until the runner le
     fi
 }
 ! is_done || refuse done "$run"
-is_run "$run" || [ -L "$run" ] || claim
-[ -n "$is_ours" ] || exec 9>&-
-if [ -z "$spawned$is_ours" ]; then
-    [ ! -L "$run" ] && [ -d "$run" ] || refuse unsafe "$root/runs/$run on the node is not a folder: remove it"
-    # Looked at once more, now that it is there: whoever wrote it looks behind that, too.
-    ! is_done || refuse done "$run"
+while :; do
+    is_run "$run" || [ -L "$run" ] || claim
+    [ -n "$is_ours" ] || exec 9>&-
+    [ -z "$spawned$is_ours" ] || break
+    [ ! -L "$run" ] && { [ -d "$run" ] || [ ! -e "$run" ]; } || refuse unsafe "$root/runs/$run on the node is not a folder: remove it"
     have=
     read -r have 2>/dev/null <"$run/digest" || :
-    [ "$have" = "$digest" ] || refuse differs "the node holds this run with another content"
-    [ -e "$run/begun" ] || spawn ''
-fi
+    # Looked at once more, now that it is there: whoever wrote it looks behind that, too, and whoever forgets it marks it first.
+    ! is_done || refuse done "$run"
+    if [ "$have" = "$digest" ]; then
+        [ -e "$run/begun" ] || spawn ''
+        break
+    fi
+    ! is_run "$run" || refuse differs "the node holds this run with another content"
+    # It never began, and was removed between our looks.
+done
 # From here on nobody needs to listen: whoever waits lets go of us where it takes long, and the connection may be gone.
 trap '' HUP PIPE
 printf 'claimed\n'

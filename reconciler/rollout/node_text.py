@@ -69,6 +69,9 @@ read_state() { # sets state: the last line that is whole
         [ -z "$line" ] || state=$line
     done <state
 }
+is_done() { # needs root and run
+    [ -e "$root/done/$run" ] || [ -e "$root/done.before/$run" ]
+}
 pause() {
     sleep "$1" 2>/dev/null || sleep 1
 }
@@ -213,9 +216,16 @@ find_standing() { # needs the run's folder as current folder; sets state and sta
         case $state in "ended "*) standing=ended; return ;; esac
         standing=killed
         case $state in
-        "reboot "*) # the shutdown itself may have ended the runner: on the way down for a while
-            read -r up rest </proc/uptime
-            [ "${up%%.*}" -ge "$((${state##* } + reboot_patience))" ] || standing=going
+        "reboot "*)
+            total=0
+            [ ! -f reboots ] || read -r total <reboots
+            if read -r resumer 2>/dev/null <"resumed.$total" && [ "$resumer" = "$run_pid $run_start $run_boot" ]; then
+                standing=rebooted # it was killed behind its reboot, before any step went on
+            else
+                # The shutdown itself may have ended the runner: on the way down for a while.
+                read -r up rest </proc/uptime
+                [ "${up%%.*}" -ge "$((${state##* } + reboot_patience))" ] || standing=going
+            fi
             ;;
         "step "*)
             at=${state#step }
@@ -328,9 +338,6 @@ mark_done() { # before anybody is told that it is not there: a start of it may s
     mkdir "$root/done" 2>/dev/null
     printf '' 2>/dev/null >"$root/done/$run"
 }
-is_done() {
-    [ -e "$root/done/$run" ] || [ -e "$root/done.before/$run" ]
-}
 turn_done() { # needs the door: the last thousand marks stay, and those of the thousand before
     set -- "$root"/done/*
     [ "$#" -lt 1000 ] || { rm -rf "$root/done.before" && mv "$root/done" "$root/done.before"; }
@@ -397,6 +404,7 @@ spawn() { # RESUMED [LOCKED]: the run must outlive this connection, on every ini
     if [ ! -s "$runner" ]; then # claimed by a shell that stays, which has none: whole or not at all, whoever else writes it
         printf %s "$runner_text" "$runner_start" 2>/dev/null >"$runner.$$" && mv -f "$runner.$$" "$runner" || {
             rm -f "$runner.$$"
+            is_run "$root/runs/$run" || return 0 # it never began, and was removed
             cannot_write
         }
     fi

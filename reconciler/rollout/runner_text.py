@@ -89,6 +89,8 @@ if [ -z "$resumed" ] && [ "${seen:-0}" -gt "$epoch" ]; then
     let_go "$root/lock"
     not_started "a newer daemon leads (epoch $seen)"
 fi
+# Its end is known, or it was cancelled before it was there: what we have begun is what is left of it.
+[ -n "$resumed" ] || ! is_done || leave
 printf '%s\n' "$association $run" 2>/dev/null >"$root/holder"
 # Results must be writable even when the script fills the disk.
 [ -n "${reserve:-}" ] || reserve=$(printf '%32768s' '')

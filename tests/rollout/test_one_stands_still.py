@@ -1,14 +1,16 @@
 """Two programs of one run, of which one stands still between two of its steps, or is killed there, while the other does all of its work."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler.model.command import Program
-from reconciler.rollout.node_programs import Order, cancel_program, discard_program, start_program
+from reconciler.rollout.node_programs import Order, cancel_program, discard_program, forget_program, start_program
 from reconciler.rollout.sight import Refusal, Sight, Standing, read_report
-from tests.rollout.a_node import RUNS, HomeNode, HomeSession, a_step, an_order, start, wait_for
+from tests.rollout.a_node import FLEET, RUNS, HomeNode, HomeSession, a_step, an_order, start, wait_for
+from tests.support.waiting import wait_until
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -57,6 +59,14 @@ def begin_and_die(folder: Path) -> None:
     with subprocess.Popen(["true"]) as dead:
         dead.wait()
     (folder / "begun").write_text(f"{dead.pid} 1 {BOOT.read_text()}")
+
+
+def forgotten(order: Order) -> Program:
+    return forget_program([order.run], FLEET, epoch=1, become=False)
+
+
+def start_again(node: HomeNode, order: Order) -> Sight | Refusal:
+    return RUNS.start(HomeSession(node), order, become=False, wait=60, on_claimed=lambda: None)
 
 
 @contextmanager
@@ -114,3 +124,123 @@ def test_a_run_that_was_moved_away_by_mistake_is_brought_back(locked: HomeNode) 
             assert isinstance(found, Sight), found
             assert found.standing is Standing.GOING, found
     assert start(locked, order).status == "Success"
+
+
+def test_a_start_that_found_a_run_which_is_removed_starts_it_anew(locked: HomeNode) -> None:
+    order = an_order(a_step(f"echo ran >>{locked.log}\n"))
+    for place in [b'    [ -n "$is_ours" ] || exec 9>&-\n', b"    have=\n"]:
+        claim(locked, order)
+        with stopped(locked, start_program(order, become=False, wait=60, held={}), place) as late:
+            assert RUNS.discard(HomeSession(locked), order.run, become=False).standing is Standing.ABSENT
+            found = late.end()
+        assert isinstance(found, Sight), found
+        assert found.status == "Success", found
+        assert locked.bodies() == ["ran"]
+        HomeSession(locked).run(forgotten(order))
+        (locked.root / "done" / order.run).unlink()
+        locked.log.unlink()
+
+
+def test_a_start_whose_run_is_removed_before_it_has_a_runner_says_that_it_is_not_there(locked: HomeNode) -> None:
+    order = an_order(a_step(f"echo ran >>{locked.log}\n"))
+    (claim(locked, order) / "runner").unlink()
+    with stopped(locked, start_program(order, become=False, wait=60, held={}), b'    if [ ! -s "$runner" ]') as late:
+        assert RUNS.discard(HomeSession(locked), order.run, become=False).standing is Standing.ABSENT
+        assert late.end() == Sight(standing=Standing.ABSENT)
+    assert locked.bodies() == []
+
+
+def test_a_start_beside_the_removal_of_what_is_known_says_no_other_content(locked: HomeNode) -> None:
+    order = an_order(a_step(f"echo ran >>{locked.log}\n"))
+    start(locked, order)
+    with stopped(locked, start_program(order, become=False, wait=60, held={}), b"    have=\n") as late:
+        killed = b'rm -rf "$run"/[!ms]* "$run/steps" "$run"'
+        with locked.begin(with_instead(forgotten(order).text, killed, b'rm -f "$run/digest"; ' + killed)) as process:
+            process.communicate()
+        assert late.end() == Refusal(kind="done", words=order.run)
+    assert locked.bodies() == ["ran"]
+
+
+def test_a_runner_that_comes_when_its_run_is_known_runs_nothing_again(locked: HomeNode) -> None:
+    """Another one was quicker, the run was told and noted, and who removed it was killed with the first file of it."""
+    order = an_order(a_step(f"echo ran >>{locked.log}\n"))
+    folder = claim(locked, order)
+    slow, may_go = folder / "slow", locked.home / "may-go"
+    begins = b'    make_first begun "$self $start $boot" || finish\n'
+    stop = f"    : >{slow}.reached; until [ -e {may_go} ]; do pause 0.05; done\n".encode()
+    slow.write_bytes(with_instead((folder / "runner").read_bytes(), begins, stop + begins))
+    slow.chmod(0o644)
+    with subprocess.Popen(locked.command(slow)) as late:
+        wait_for(folder / "slow.reached")
+        assert start(locked, order).status == "Success"
+        removes = b'rm -rf "$run"/[!ms]* "$run/steps" "$run"'
+        told = with_instead(forgotten(order).text, removes, b'rm -f "$run/begun"; kill -9 "$$"')
+        with locked.begin(told) as process:
+            process.communicate()
+        may_go.touch()
+        late.wait()
+    assert locked.bodies() == ["ran"]
+    assert start_again(locked, order) == Refusal(kind="done", words=order.run)
+
+
+def come_back_from_a_reboot(node: HomeNode, order: Order) -> Path:
+    """Leave the run as its first step's wish for a reboot did, and the reboot behind that; gives its runner."""
+    folder = claim(node, order)
+    left = {"begun": "1 1 00000000-another-boot\n", "reboots": "1\n", "state": "step 1 1\nreboot 1 1 99999999\n"}
+    for name, text in left.items():
+        (folder / name).write_text(text)
+        os.chown(folder / name, folder.stat().st_uid, folder.stat().st_gid)
+    return folder / "runner"
+
+
+def resume(node: HomeNode, order: Order, *, expired: bool = False, wait: int = 0) -> Sight:
+    return RUNS.resume(HomeSession(node), order.run, FLEET, epoch=1, expired=expired, become=False, wait=wait)
+
+
+def test_a_run_whose_runner_is_killed_before_it_goes_on_after_a_reboot_is_resumed_once_more(locked: HomeNode) -> None:
+    order = an_order(a_step(f"echo ran >>{locked.log}\n"))
+    runner = come_back_from_a_reboot(locked, order)
+    text, is_run = runner.read_bytes(), b'    mv -f "begun.$self" begun || finish\n'
+    runner.write_bytes(with_instead(text, is_run, is_run + b'    kill -9 "$$"\n'))
+    resume(locked, order)
+    wait_until(lambda: "another-boot" not in runner.with_name("begun").read_text(), "its runner is the run")
+    runner.write_bytes(text)
+    wait_until(
+        lambda: RUNS.look(HomeSession(locked), order.run, become=False).standing is Standing.REBOOTED,
+        "it waits to be resumed",
+    )
+    assert resume(locked, order, wait=60).status == "Success"
+    assert locked.bodies() == ["ran"]
+
+
+def test_a_runner_that_stood_still_until_its_run_was_too_old_to_go_on_runs_nothing(locked: HomeNode) -> None:
+    order = an_order(a_step("true\n"), a_step(f"echo ran >>{locked.log}\n"))
+    runner = come_back_from_a_reboot(locked, order)
+    reached, goes_on, ended = (locked.home / name for name in ("reached", "goes-on", "ended"))
+    text, decides = runner.read_bytes(), b'    ln "begun.$self" "resumed.$resumed"'
+    stop = f"    : >{reached}; until [ -e {goes_on} ]; do pause 0.05; done\n".encode()
+    runner.write_bytes(f"trap ': >{ended}' EXIT\n".encode() + with_instead(text, decides, stop + decides))
+    resume(locked, order)
+    wait_for(reached)
+    found = resume(locked, order, expired=True)
+    assert (found.standing, found.status) == (Standing.ENDED, "Failed")
+    goes_on.touch()
+    wait_for(ended)
+    assert locked.bodies() == []
+
+
+def test_a_run_that_was_resumed_in_time_is_not_ended_as_too_old(locked: HomeNode) -> None:
+    order = an_order_to_wait(locked)
+    runner = come_back_from_a_reboot(locked, order)
+    reached, goes_on = locked.home / "reached", locked.home / "goes-on"
+    text, goes = runner.read_bytes(), b'    exec 9>>"$root/lock"\n    # Without the lock'
+    stop = f"    : >{reached}; until [ -e {goes_on} ]; do pause 0.05; done\n".encode()
+    runner.write_bytes(with_instead(text, goes, stop + goes))
+    resume(locked, order)
+    wait_for(reached)
+    found = resume(locked, order, expired=True)
+    assert found.standing is Standing.REBOOTED
+    goes_on.touch()
+    (locked.home / "release").touch()
+    assert resume(locked, order, wait=60).status == "Success"
+    assert locked.bodies() == ["ran"]
