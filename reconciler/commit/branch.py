@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from reconciler.commit.fence import check_epoch
 from reconciler.commit.heartbeat import Heartbeat, prepare_heartbeat
-from reconciler.commit.join import join
+from reconciler.commit.join import join, written_later
 from reconciler.commit.message import EPOCH, Message
 from reconciler.commit.own_writes import OwnWrite, OwnWrites
 from reconciler.commit.places import Places
@@ -28,12 +28,19 @@ HOOK_SAYS_NO = "hook declined"
 """In git's words for a refusal: a rule of the server's, which the next pass asks again. Anything else may be a race."""
 
 T = TypeVar("T")
+Also = Callable[[CommitId | None], Mapping[str, bytes | None]]
+"""Gives changed files from the tip that they are committed upon."""
 
 _QUEUES = "refs/queue/"
 PUSH_TRIES = 6
 """Each try loses only to a push that somebody else got through; six in a row is not a race any more."""
 QUEUE_TRIES = 50
 """Each try loses only to another handle of our clone that moved the queue: a daemon has one for each command, and writes quickly."""
+
+
+def nothing_else(_tip: CommitId | None) -> Mapping[str, bytes | None]:
+    """Change nothing more."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +84,8 @@ class ReportsBranch:
     own: OwnWrites = field(default_factory=OwnWrites)
     """What this process committed; other handles of it on this clone may have the same."""
     _believed: set[CommitId] = field(default_factory=set, init=False)
+    _known: CommitId | None = field(default=None, init=False)
+    """Where it was when we looked or wrote last: what we write rests on that, wherever another handle moved it since."""
     _anew: tuple[datetime, CommitId | None] | None = field(default=None, init=False)
     """When a person had history begin anew, and upon what: until that is written, our clone knows nothing of it."""
 
@@ -100,6 +109,7 @@ class ReportsBranch:
             self.start_anew(self._anew[0])
             return Standing(tip=self.tip(), unreachable=tuple(unreachable))
         lost = _tried(self._joined)
+        self._known = self.tip()
         return Standing(tip=self.tip(), lost=lost, unreachable=tuple(unreachable))
 
     def tip(self) -> CommitId | None:
@@ -109,17 +119,46 @@ class ReportsBranch:
         return self._commit(self._queue) or self._commit(self.places.home.tracking(self.ref))
 
     def write(
-        self, changes: Mapping[str, bytes | None], message: Message, *, now: datetime, epoch: int | None = None
+        self,
+        changes: Mapping[str, bytes | None],
+        message: Message,
+        *,
+        now: datetime,
+        epoch: int | None = None,
+        also: Also = nothing_else,
     ) -> CommitId | None:
-        """Commit changed files (None: the file goes) in our clone; None: they all are there already. No change, no commit."""
+        """Commit changed files (None: the file goes) in our clone; None: they all are there already. No change, no commit.
+
+        `also` gives more of them, from the tip that they are committed upon. What a leader of a later epoch wrote since we looked
+        stays as it is.
+        """
         _check_paths(changes)
+
+        def written() -> CommitId | None:
+            tip = self.tip()
+            later = self._written_later(tip, epoch)
+            wanted = {path: content for path, content in {**changes, **also(tip)}.items() if path not in later}
+            return self._write(tip, wanted, message, now, epoch)
+
         with self.own.turn:
-            return _tried(lambda: self._write(changes, message, now, epoch))
+            made = _tried(written)
+        self._known = self.tip()
+        return made
+
+    def _written_later(self, tip: CommitId | None, epoch: int | None) -> frozenset[str]:
+        known = self._known
+        if epoch is None or known is None or tip is None or self.own.since(known, tip) is not None:
+            return frozenset()
+        return written_later(self.repository, known, tip, epoch)
 
     def _write(
-        self, changes: Mapping[str, bytes | None], message: Message, now: datetime, epoch: int | None
+        self,
+        tip: CommitId | None,
+        changes: Mapping[str, bytes | None],
+        message: Message,
+        now: datetime,
+        epoch: int | None,
     ) -> CommitId | None:
-        tip = self.tip()
         there = self._files(tip)
         news = {path: content for path, content in changes.items() if _differs(there.get(path), content)}
         if not news:

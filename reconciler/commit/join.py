@@ -32,6 +32,14 @@ def join(
     return result
 
 
+def written_later(repository: Repository, known: CommitId, tip: CommitId, epoch: int) -> frozenset[str]:
+    """Give the files that came to `tip` since `known`, where a leader of a later epoch than ours wrote among them."""
+    base = repository.merge_base(known, tip)
+    if _epoch(repository.commits_between(base, tip)) <= epoch:
+        return frozenset()
+    return frozenset(repository.changes_between(base, tip))
+
+
 def _again(repository: Repository, waiting: CommitId, tip: CommitId, person: Person) -> CommitId:
     base = repository.merge_base(waiting, tip)
     theirs = set(repository.changes_between(base, tip))

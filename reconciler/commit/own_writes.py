@@ -26,6 +26,10 @@ class OwnWrite:
     when: datetime
     """In whole seconds, as git keeps it."""
 
+    def is_below(self, folder: str) -> bool:
+        """Whether it changed files of this folder alone."""
+        return all(path.startswith(f"{folder}/") for path in self.paths)
+
 
 class OwnWrites:
     """Of one process, for all its handles of one clone. Safe for several threads."""
@@ -45,8 +49,11 @@ class OwnWrites:
             self._made[made] = write
             self._files = made, files
 
-    def since(self, older: CommitId, newer: CommitId) -> tuple[OwnWrite, ...] | None:
-        """Give the commits from `newer` back to `older`, which is none of them; None where not all of them are ours."""
+    def since(self, older: CommitId | None, newer: CommitId) -> tuple[OwnWrite, ...] | None:
+        """Give the commits from `newer` back to `older`, which is none of them; None where not all of them are ours.
+
+        `older` None: back to the first of the branch.
+        """
         found: list[OwnWrite] = []
         at: CommitId | None = newer
         with self._lock:

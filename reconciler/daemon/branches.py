@@ -266,7 +266,7 @@ class Branches:
             return None
         before, tip = known.read.history.commit, standing.tip
         written = None if before is None or tip is None else self._own.since(before, tip)
-        if not written or not all(path.startswith(f"{COMMANDS}/") for write in written for path in write.paths):
+        if not written or not all(write.is_below(COMMANDS) for write in written):
             return None
         return replace(known.read, history=replace(known.read.history, commit=tip), committed_at=written[0].when)
 

@@ -252,7 +252,7 @@ class Controller(RepositoryView):
 
         if request.new_history and leading.lease is None and not request.dry_run:
             return self._not_begun_anew(request, stop)
-        orphans = () if leading.lease is None else self._commands.orphans(reports.standing.tip, self.clock())
+        orphans = () if leading.lease is None else self._commands.orphans(reports.branch, self.clock())
         books = self._books(reports)
         done = reconcile(
             base,

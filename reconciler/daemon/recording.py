@@ -9,7 +9,7 @@ from pathlib import Path
 from reconciler.commands.dispatch import invocation_from
 from reconciler.commands.record import ROOT, CommandRecord, Invocation, command_in, decode_record, encode_record
 from reconciler.commands.statuses import Detail
-from reconciler.commit.branch import read_branch
+from reconciler.commit.branch import ReportsBranch, read_branch
 from reconciler.daemon.cancelling import is_being_sent
 from reconciler.errors import SourceError
 from reconciler.ids import CommitId, FleetId, NodeId
@@ -61,12 +61,20 @@ class OpenCommands:
         self._tip: CommitId | None = None
         self._open: tuple[CommandRecord, ...] = ()
 
-    def orphans(self, tip: CommitId | None, now: datetime) -> tuple[CommandRecord, ...]:
+    def orphans(self, branch: ReportsBranch, now: datetime) -> tuple[CommandRecord, ...]:
         """Give those whose sender does not live on this host. To be asked before the nodes are, and only by who leads."""
+        alone = {record.id for record in self._at(branch.tip(), now) if not is_being_sent(self._state_dir, record.id)}
+        if not alone:
+            return ()
+        # One that ended since the branch was looked at wrote its end to our clone before it let go.
+        self._repository.forget_refs()
+        return tuple(record for record in self._at(branch.tip(), now) if record.id in alone)
+
+    def _at(self, tip: CommitId | None, now: datetime) -> tuple[CommandRecord, ...]:
         if tip != self._tip:
             self._open = tuple(record for record in self._known(tip, now) if not record.verdict.detail.ended)
             self._tip = tip
-        return tuple(record for record in self._open if not is_being_sent(self._state_dir, record.id))
+        return self._open
 
     def _known(self, tip: CommitId | None, now: datetime) -> Iterator[CommandRecord]:
         """Give the records that read: one that does not is told by whoever asks for it, and ends no pass."""
@@ -89,14 +97,14 @@ def _months(now: datetime) -> Iterator[str]:
 def completed_records(
     repository: Repository,
     tip: CommitId | None,
-    settled: Iterable[RunRecord],
     *,
+    settled: Iterable[RunRecord],
     orphans: Iterable[CommandRecord] = (),
     facts: Mapping[NodeId, Facts],
     fleet: FleetId,
     now: datetime,
 ) -> Mapping[str, bytes]:
-    """Give the files of commands whose sender is gone, with what is known by now of their nodes.
+    """Give the files of commands whose sender is gone, with what is known by now of their nodes; `tip` is what they go upon.
 
     `facts` were collected after `orphans` had lost their senders: a node without the run never got it, and never will.
     """

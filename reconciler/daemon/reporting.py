@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
+from reconciler.commands.record import ROOT as COMMANDS
 from reconciler.commands.record import CommandRecord
 from reconciler.commit.branch import Publication, ReportsBranch
 from reconciler.commit.heartbeat import Heartbeat, NodeBeat, read_heartbeat
@@ -74,10 +76,10 @@ class Reporter:
             *changes_in_words(told.everyone, before),
             *ledger_words(reports.read, done.patches),
         )
-        commands = completed_records(
+        commands = partial(
+            completed_records,
             self._repository,
-            reports.branch.tip(),
-            done.settled,
+            settled=done.settled,
             orphans=told.orphans,
             facts={name: found.facts for name, found in done.before.items()},
             fleet=desired.fleet.id,
@@ -89,7 +91,6 @@ class Reporter:
             {
                 **dict.fromkeys(reports.forgotten),
                 **files,
-                **commands,
                 **_downloads(reports.read, told.base),
                 **ledger_files(done.patches.ledger, reports.read.ledger, restored=reports.read.ledger_differs),
             },
@@ -100,19 +101,21 @@ class Reporter:
             ),
             now=when,
             epoch=told.lease.epoch,
+            also=commands,
         )
         tip = reports.branch.tip()
         history = replace(
             done.history, commit=tip, state_commit=desired.commit, target_counts=told.summary.target_counts
         )
-        reports.read = Branch(
-            history=history,
-            reports=told.everyone,
-            pauses=told.summary.pauses,
-            downloads=told.base.downloads,
-            ledger=done.patches.ledger,
-            committed_at=reports.read.committed_at if made is None else when,
-        )
+        if _nobody_else_wrote(reports, tip, made):
+            reports.read = Branch(
+                history=history,
+                reports=told.everyone,
+                pauses=told.summary.pauses,
+                downloads=told.base.downloads,
+                ledger=done.patches.ledger,
+                committed_at=reports.read.committed_at if made is None else when,
+            )
         reports.standing = replace(reports.standing, tip=tip)
         reports.forgotten = ()
         publication = self._publish(reports.branch, told, tip, problems)
@@ -165,6 +168,17 @@ class Reporter:
         for name, found in told.done.collected.items():
             self._beats[name] = _beat(found, self._beats.get(name, NodeBeat()))
         return self._beats
+
+
+def _nobody_else_wrote(reports: Reports, tip: CommitId | None, made: CommitId | None) -> bool:
+    """Whether all that came to what we had read is this report, and records of commands by this process."""
+    before = reports.read.history.commit
+    if tip == before:
+        return True
+    writes = None if tip is None else reports.branch.own.since(before, tip)
+    if writes is None:
+        return False
+    return all(write.is_below(COMMANDS) for write in (writes if made is None else writes[1:]))
 
 
 def ledger_words(read: Branch, patches: PatchSurvey) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Several commands of one host write to one clone at once: each is on top of what the other wrote, whoever looked when."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 
 from reconciler.commit.branch import PUSH_TRIES, Publication
-from reconciler.errors import CommitError
+from reconciler.commit.lease import Held
+from reconciler.errors import CommitError, LeaseLost
 from reconciler.source import own_refs
 from reconciler.source.address import RepositoryAddress
 from reconciler.source.records import Person, WriteRequest
@@ -16,6 +18,7 @@ from reconciler.source.ref_files import all_refs
 from tests.commit.builders import NOON, Host, a_host, a_message
 from tests.support.git_remote import make_remote
 
+HOUR = timedelta(hours=1)
 QUEUE = "refs/queue/compliance"
 TRACKING = "refs/remote/home/heads/compliance"
 PUBLISHED = "refs/published/home/compliance"
@@ -199,3 +202,41 @@ def test_refs_that_moved_while_they_were_read_are_no_rewound_branch(
         monkeypatch.setattr(first.repository._remotes, "look", look)
         assert first.reports.look().lost is None
         assert first.reports.tip() == second.reports.tip()
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["its refs were read anew", "its refs are as they were"])
+def test_what_a_later_leader_wrote_stays_though_another_handle_brought_it(tmp_path: Path, *, knows: bool) -> None:
+    """A command's handle fetches the successor's report while a pass of the old leader is under way."""
+    repo = make_remote(tmp_path / "fleet.git")
+    with a_host("one", repo, tmp_path) as first, a_host("one", repo, tmp_path) as second:
+        assert isinstance(first.keeper.acquire(NOON, HOUR), Held)
+        first.report({"nodes/a": b"1", "nodes/b": b"1"}, "a", epoch=1)
+        first.reports.look()
+        with a_host("two", repo, tmp_path) as other:
+            lease = other.keeper.acquire(NOON, HOUR, take_over=True)
+            assert isinstance(lease, Held)
+            other.report({"nodes/a": b"2"}, "theirs", epoch=lease.lease.epoch)
+        assert_looked(second)
+        if knows:
+            first.repository.forget_refs()
+        made = first.reports.write({"nodes/a": b"old", "nodes/b": b"old"}, a_message("late"), now=NOON, epoch=1)
+        assert made is not None
+        assert first.repository.read_file(made, "nodes/a") == b"2"
+        assert first.repository.read_file(made, "nodes/b") == b"old"
+        with pytest.raises(LeaseLost):
+            first.reports.publish(epoch=1)
+    assert repo.show("nodes/a") == "2"
+
+
+def test_what_goes_upon_another_ones_commit_is_worked_out_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = make_remote(tmp_path / "fleet.git")
+    with a_host("one", repo, tmp_path) as first, a_host("one", repo, tmp_path) as second:
+        write(first, "a")
+        before(first.repository, "commit_to", lambda: write(second, "b"), monkeypatch)
+        made = first.reports.write({}, a_message("c"), now=NOON, also=lambda tip: {"upon": str(tip).encode()})
+        assert made is not None
+        (parent,) = first.repository.commit_record(made).parents
+        assert first.repository.read_file(made, "upon") == parent.encode()
+        assert first.repository.read_file(parent, "b") is not None

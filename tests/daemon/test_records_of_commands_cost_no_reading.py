@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -96,8 +97,7 @@ def test_a_client_of_the_daemon_goes_on_from_what_the_daemon_has_read(
         assert_reads_as_from_cold(site, branches)
 
 
-def test_what_another_host_or_a_person_wrote_is_read(site: Site, controller: Controller) -> None:
-    command(controller)
+def write_by_hand(site: Site) -> None:
     site.git("checkout", "-q", "compliance")
     (site.repo / "nodes").mkdir(exist_ok=True)
     name = "downloads.json"
@@ -105,7 +105,33 @@ def test_what_another_host_or_a_person_wrote_is_read(site: Site, controller: Con
     site.git("add", name)
     site.git("commit", "-q", "-m", "By hand")
     site.git("checkout", "-q", "main")
+
+
+def test_what_another_host_or_a_person_wrote_is_read(site: Site, controller: Controller) -> None:
     command(controller)
+    write_by_hand(site)
+    command(controller)
+    assert_reads_as_from_cold(site, controller.branches)
+
+
+@pytest.mark.parametrize("reports", [True, False], ids=["the pass reports", "the pass has nothing to report"])
+def test_what_a_client_brought_in_the_middle_of_a_pass_is_read_by_the_next_one(
+    site: Site, controller: Controller, monkeypatch: pytest.MonkeyPatch, *, reports: bool
+) -> None:
+    """The pass then commits upon what somebody else wrote, and never read it."""
+    lead = controller._leadership.lead
+
+    def meanwhile(*arguments: Any, **named: Any) -> object:
+        write_by_hand(site)
+        with controller.beside() as (_, branches, _):
+            branches.look(branches.in_force()[0].desired)
+        controller._leadership.drop()  # it is due to be renewed, which looks at the refs of the clone again
+        return lead(*arguments, **named)
+
+    if reports:
+        site.commit({"state/fleet.yaml": "Fleet: example\nInterval: rate(1 hour)\n"})
+    monkeypatch.setattr(controller._leadership, "lead", meanwhile)
+    assert (controller.one_pass(Request()).report_commit is not None) is reports
     assert_reads_as_from_cold(site, controller.branches)
 
 

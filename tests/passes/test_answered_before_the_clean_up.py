@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -47,14 +47,16 @@ def runs(node: TestNode) -> list[str]:
     return [folder.name for folder in (node.root / "var/lib/reconciler/runs").glob("[0-9a-f]*")]
 
 
-def sent_from(controller: Controller, answer: Callable[[Sent], None]) -> Sent:
+def sent_from(
+    controller: Controller, answer: Callable[[Sent], None], tell: Callable[..., None] = lambda *_: None, **office: Any
+) -> Sent:
     """Send a command as the daemon does for a client: passes may be made meanwhile."""
     return send(
-        replace(office_of(controller), alone=nullcontext),
+        replace(office_of(controller), alone=nullcontext, **office),
         read_request(SEND),
         who=this_process(),
         stop=Event(),
-        tell=lambda *_: None,
+        tell=tell,
         confirm=lambda _: None,
         answer=answer,
     )
@@ -86,6 +88,42 @@ def test_the_result_is_recorded_when_it_is_told_and_a_pass_meanwhile_leaves_the_
         assert [runs(node) for node in fleet.nodes] == [[], []]
         assert not is_being_sent(site.state_dir, sent.record.id)
         assert controller.one_pass(Request()).report_commit is None
+    assert marks(fleet) == [1, 1]
+
+
+def test_a_command_that_ends_while_a_pass_begins_keeps_its_result(
+    site: Site, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pass has looked at the branch, where the command has not ended, and then finds no sender of it any more."""
+    looked, over, passes = Event(), Event(), list[Thread]()
+
+    with site.controller() as controller:
+        controller.one_pass(Request())
+
+        def tell(*_: object) -> None:
+            if passes:
+                return
+            lead = controller._leadership.lead
+
+            def after_the_command(*arguments: Any, **named: Any) -> object:
+                looked.set()
+                assert over.wait(200)
+                return lead(*arguments, **named)
+
+            monkeypatch.setattr(controller._leadership, "lead", after_the_command)
+            passes.append(Thread(target=controller.one_pass, args=(Request(),)))
+            passes[0].start()
+            assert looked.wait(200)
+
+        try:
+            with controller.beside() as (_, branches, contents):
+                sent = sent_from(controller, lambda _: None, tell=tell, branches=branches, contents=contents)
+        finally:
+            over.set()
+            for each in passes:
+                each.join()
+    assert sent.record.verdict.detail.value == "Success"
+    assert only_record(site)["Command"]["StatusDetails"] == "Success"
     assert marks(fleet) == [1, 1]
 
 
