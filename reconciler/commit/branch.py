@@ -86,6 +86,8 @@ class ReportsBranch:
     _believed: set[CommitId] = field(default_factory=set, init=False)
     _known: CommitId | None = field(default=None, init=False)
     """Where it was when we looked or wrote last: what we write rests on that, wherever another handle moved it since."""
+    _seen: tuple[CommitId | None, ...] = field(default=(), init=False)
+    """What the places had at our last look."""
     _anew: tuple[datetime, CommitId | None] | None = field(default=None, init=False)
     """When a person had history begin anew, and upon what: until that is written, our clone knows nothing of it."""
 
@@ -109,8 +111,16 @@ class ReportsBranch:
             self.start_anew(self._anew[0])
             return Standing(tip=self.tip(), unreachable=tuple(unreachable))
         lost = _tried(self._joined)
-        self._known = self.tip()
+        self._known, self._seen = self.tip(), self._there()
         return Standing(tip=self.tip(), lost=lost, unreachable=tuple(unreachable))
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a place was seen to hold another commit than at our last look: who led before us may have pushed it."""
+        return self._anew is None and self._there() != self._seen
+
+    def _there(self) -> tuple[CommitId | None, ...]:
+        return tuple(self._commit(place.tracking(self.ref)) for place in self.places.all)
 
     def tip(self) -> CommitId | None:
         """Give the branch with what waits, as of the last look; asks nobody."""
@@ -188,7 +198,7 @@ class ReportsBranch:
             standing = self.look()
             if standing.lost is not None:
                 return Publication(tip=standing.tip, waiting=self._waiting(), reasons=(standing.lost,))
-            self._check_epoch(epoch)
+            self.check_epoch(epoch)
             if refused and not beating and ours is not None and self._is_everywhere(ours):
                 return Publication(tip=standing.tip, waiting=self._waiting(), reasons=standing.unreachable)
             refused, away = self._push(heartbeat, beating)
@@ -197,6 +207,11 @@ class ReportsBranch:
             if all(HOOK_SAYS_NO in reason for reason in refused):
                 break
         return Publication(tip=self.tip(), waiting=self._waiting(), reasons=refused)
+
+    def check_epoch(self, epoch: int | None) -> None:
+        """Raise `LeaseLost` where a place was last seen to have a leader of a later epoch; None: nobody leads for this."""
+        for place in self.places.all if epoch is not None else ():
+            check_epoch(self.repository, place, epoch or 0)
 
     def start_anew(self, now: datetime) -> None:
         """Take the places as they are for the truth: for `--new-history`, by a person's word.
@@ -303,10 +318,6 @@ class ReportsBranch:
         if there is not None and there != self.repository.ref(self._published(place)):
             self.repository.update_refs({self._published(place): (None, there)}, checked=False)
 
-    def _check_epoch(self, epoch: int | None) -> None:
-        for place in self.places.all if epoch is not None else ():
-            check_epoch(self.repository, place, epoch or 0)
-
     def _push(self, heartbeat: Heartbeat | None, beating: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Push to every place; give what was refused (worth another try) and what could not be asked (is not)."""
         refused: list[str] = []
@@ -330,8 +341,7 @@ class ReportsBranch:
 
     def _is_everywhere(self, ours: CommitId) -> bool:
         """Whether another handle of our clone pushed what we wanted to: it does so with what it writes itself upon it."""
-        there = [self._commit(place.tracking(self.ref)) for place in self.places.all]
-        return all(tip is not None and self.repository.is_ancestor(ours, tip) for tip in there)
+        return all(tip is not None and self.repository.is_ancestor(ours, tip) for tip in self._there())
 
     def _updates(self, place: Remote, heartbeat: Heartbeat | None) -> tuple[RefUpdate, ...]:
         tip = self.tip()

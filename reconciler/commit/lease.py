@@ -62,6 +62,8 @@ class LeaseKeeper:
     repository: Repository
     remote: Remote
     holder: str
+    reports: tuple[str, ...] = ()
+    """Refs that are asked for with the lease: who let go of it had pushed there before."""
 
     def acquire(self, now: datetime, ttl: timedelta, *, at_least: int = 1, take_over: bool = False) -> Held | HeldBy:
         """Take or renew the lease until `now + ttl`.
@@ -71,7 +73,8 @@ class LeaseKeeper:
         `CommitError` where no epoch is left: nothing is written that nobody could read.
         """
         try:
-            seen = read_held(self.repository, self.remote, LEASE_REF)
+            self.repository.fetch(self.remote, (LEASE_REF, *self.reports))
+            seen = read_held(self.repository, self.remote, LEASE_REF, fetch=False)
         except SourceError as exc:
             return self._unconfirmed(now, ttl, at_least, str(exc))
         current = lease_of(seen)

@@ -27,6 +27,7 @@ from reconciler.daemon.callers import Caller
 from reconciler.daemon.cancelling import sending
 from reconciler.daemon.contents import Contents
 from reconciler.daemon.controller import Controller
+from reconciler.daemon.host_errors import host_errors
 from reconciler.daemon.output_delivery import Put, deliver, ready
 from reconciler.daemon.patch_files import PatchFiles
 from reconciler.daemon.patch_orders import Books, patch_orders
@@ -35,8 +36,8 @@ from reconciler.daemon.reports import Reports
 from reconciler.daemon.tidying import Tidying
 from reconciler.drift.epochs import Heard, heard_from
 from reconciler.drift.lost_history import guarded
-from reconciler.errors import CommitError, LeaseLost, NodeError, UsageError
-from reconciler.ids import FleetId, NodeId
+from reconciler.errors import CommitError, LeaseLost, NodeError, ReconcilerError, UsageError
+from reconciler.ids import CommitId, FleetId, NodeId
 from reconciler.inventory.collect import ask
 from reconciler.inventory.observed import Facts
 from reconciler.model.command import Connect
@@ -225,7 +226,7 @@ def _send(
     record = begin_record(command, desired.commit)
     # From before the first word of it to the last: whoever makes a pass meanwhile leaves its runs to us.
     with sending(office.state_dir, command.id) as cancel, progress_told(office.state_dir, record) as note:
-        books.write(record, f"Send {command.document.name} to {len(command.nodes)} nodes")
+        books.begin(record, f"Send {command.document.name} to {len(command.nodes)} nodes")
         invocations = carry_out(
             command,
             desired,
@@ -253,7 +254,7 @@ def _send(
             record = record.with_undelivered(undelivered)
         record = record.with_invocations(invocations, cancelled=cancel.asked)
         words = f"{command.document.name}: {record.verdict.detail.value}, {record.verdict.reason}"
-        made, published = books.write(record, words)
+        made, published = books.end(record, words)
         sent = Sent(record=record, problems=tuple(problems), report_commit=made)
         known = record.invocations if published else ()
         runs = {each.node: each.run for each in known if each.run is not None and each.detail.ended}
@@ -327,19 +328,38 @@ class _Books:
         self._epoch = epoch
         self._problems = problems
 
-    def write(self, record: CommandRecord, subject: str) -> tuple[str | None, bool]:
-        """Commit and publish; gives the commit, and whether every place has it."""
+    def begin(self, record: CommandRecord, subject: str) -> None:
+        """Write it before anything is sent. Raises LeaseLost where somebody else leads by now, and what git raises."""
+        try:
+            self._branch.check_epoch(self._epoch)  # as last seen: then not even a record is made
+            self._write(record, subject)
+            publication = self._branch.publish(epoch=self._epoch)
+        except LeaseLost as exc:
+            raise LeaseLost(f"nothing was sent: {exc}") from exc
+        self._problems.extend(publication.reasons)
+
+    def end(self, record: CommandRecord, subject: str) -> tuple[str | None, bool]:
+        """Write what came of it; gives the commit, and whether every place has it. It ran, whatever hinders that: told as a problem."""
+        made: str | None = None
+        try:
+            with host_errors():
+                made = self._write(record, subject)
+                publication = self._branch.publish(epoch=self._epoch)
+        except LeaseLost as exc:
+            self._problems.append(str(exc))
+        except ReconcilerError as exc:
+            self._problems.append(
+                f"the result is not recorded: {exc}; the next pass completes it from what the nodes say"
+            )
+        else:
+            self._problems.extend(publication.reasons)
+            return made, publication.complete
+        return made, False
+
+    def _write(self, record: CommandRecord, subject: str) -> CommitId | None:
         message = Message(
             subject=subject,
             body=f"Sent by {record.login}",
             trailers={"State-Commit": str(record.state_commit), "Command": str(record.id)},
         )
-        files = {record.path: encode_record(record)}
-        made = self._branch.write(files, message, now=self._clock(), epoch=self._epoch)
-        try:
-            publication = self._branch.publish(epoch=self._epoch)
-        except LeaseLost as exc:
-            self._problems.append(str(exc))
-            return made, False
-        self._problems.extend(publication.reasons)
-        return made, publication.complete
+        return self._branch.write({record.path: encode_record(record)}, message, now=self._clock(), epoch=self._epoch)

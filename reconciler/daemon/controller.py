@@ -235,16 +235,17 @@ class Controller(RepositoryView):
 
     def _one_pass(self, request: Request, stop: Event | None) -> PassResult:
         began = monotonic()
-        reports, accepted, base = self.clone.kept_sound(lambda: self._synced(request), _trouble)
-        repaired = self.clone.told()
-        base, unfetched = self.contents.settled(self.patch_files.asking(base), self.clock(), patience=PATIENCE)
-        problems = [*repaired, *accepted.problems, *reports.standing.unreachable, *unfetched]
+        reports, accepted, base, unfetched = self._begun(request)
         leading = PassLead()
         if not request.dry_run:
             places, fleet = reports.branch.places, base.desired.fleet
             leading.take(
                 self.clone.kept_sound(lambda: self._leadership.lead(places, fleet, take_over=request.take_over))
             )
+            if leading.lease is not None and reports.branch.has_news:
+                reports, accepted, base, unfetched = self._begun(request)
+        repaired = self.clone.told()
+        problems = [*repaired, *accepted.problems, *reports.standing.unreachable, *unfetched]
 
         def lead(heard: Heard) -> Leading | None:
             leading.take(self._leadership.above(heard))
@@ -352,6 +353,12 @@ class Controller(RepositoryView):
         branch = self.branches.state_branch(base)
         if branch is not None:
             self.rights.ask(places, branch, reports.branch.person, self.clock())
+
+    def _begun(self, request: Request) -> tuple[Reports, Accepted, Ground, tuple[str, ...]]:
+        """Look at both branches, and fetch what documents download; gives what could not be fetched, too."""
+        reports, accepted, base = self.clone.kept_sound(lambda: self._synced(request), _trouble)
+        base, unfetched = self.contents.settled(self.patch_files.asking(base), self.clock(), patience=PATIENCE)
+        return reports, accepted, base, tuple(unfetched)
 
     def _synced(self, request: Request) -> tuple[Reports, Accepted, Ground]:
         """Fetch both branches, and decide what is in force and what was reported; no node is asked yet."""

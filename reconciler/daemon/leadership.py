@@ -54,7 +54,8 @@ class Leadership:
                 # Ours for long enough. Who took it from us meanwhile is met at the push, and by the nodes' epochs before that.
                 return held
         self._terms = terms
-        return self._taken(self.keeper(places).acquire(now, terms.ttl, take_over=take_over))
+        keeper = self.keeper(places, (f"refs/heads/{fleet.reports_branch}",))
+        return self._taken(keeper.acquire(now, terms.ttl, take_over=take_over))
 
     def above(self, heard: Heard) -> Held | HeldBy | None:
         """Lead with an epoch that nodes do not refuse, as far as they can be believed; None: we do not lead at all.
@@ -99,9 +100,9 @@ class Leadership:
             self.keeper(self._terms.places).release(self._lease, self._clock())
         self._lease = None
 
-    def keeper(self, places: Places) -> LeaseKeeper:
-        """Give who takes and releases the lease for us."""
-        return LeaseKeeper(repository=self._repository, remote=places.lease, holder=self.holder)
+    def keeper(self, places: Places, reports: tuple[str, ...] = ()) -> LeaseKeeper:
+        """Give who takes and releases the lease for us; `reports` are refs that it asks for as well."""
+        return LeaseKeeper(repository=self._repository, remote=places.lease, holder=self.holder, reports=reports)
 
 
 class PassLead:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,6 +157,26 @@ def test_a_daemon_that_does_not_lead_sends_nothing(site: Site, monkeypatch: pyte
     monkeypatch.setattr(command_socket, "FIRST_PASS_PATIENCE", 0.2)
     with listening(site, leads=False), line(site) as daemon, pytest.raises(LeaseLost, match="does not lead yet"):
         daemon.send(NOOP, stop=threading.Event(), tell=lambda *_: None, confirm=lambda _: None)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before the command", "once it was confirmed"])
+def test_a_daemon_whose_lease_was_taken_over_sends_nothing(site: Site, tmp_path: Path, *, late: bool) -> None:
+    """It has not made a pass since, and holds its old lease for good; what it fetches for the command knows better."""
+
+    def take_over(*_: object) -> None:
+        site.once(Request(take_over=True), state_dir=tmp_path / "another host")
+
+    with listening(site):
+        if not late:
+            take_over()
+        with line(site) as daemon, pytest.raises(LeaseLost, match=r"nothing was sent: .* epoch 2"):
+            daemon.send(
+                NOOP,
+                stop=threading.Event(),
+                tell=lambda *_: None,
+                confirm=take_over if late else lambda _: None,
+            )
+    assert "commands" not in site.git("ls-tree", "-r", "--name-only", "compliance")
 
 
 def test_slow_and_silent_clients_hold_up_nobody(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

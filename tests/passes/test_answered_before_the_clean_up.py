@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -91,39 +92,85 @@ def test_the_result_is_recorded_when_it_is_told_and_a_pass_meanwhile_leaves_the_
     assert marks(fleet) == [1, 1]
 
 
+class BegunPass:
+    """A pass that has looked at the branch of reports, and takes the lease once the command is over."""
+
+    def __init__(self, controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._controller = controller
+        self._patch = monkeypatch
+        self._looked, self._over = Event(), Event()
+        self._thread: Thread | None = None
+
+    def begin(self, *_: object) -> None:
+        """Make it look, once."""
+        if self._thread is not None:
+            return
+        self._patch.setattr(
+            self._controller._leadership, "lead", partial(self._late, self._controller._leadership.lead)
+        )
+        self._thread = Thread(target=self._controller.one_pass, args=(Request(),))
+        self._thread.start()
+        assert self._looked.wait(200)
+
+    def _late(self, lead: Callable[..., object], *arguments: Any, **named: Any) -> object:
+        self._looked.set()
+        assert self._over.wait(200)
+        return lead(*arguments, **named)
+
+    def go_on(self) -> None:
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+
+
 def test_a_command_that_ends_while_a_pass_begins_keeps_its_result(
     site: Site, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pass has looked at the branch, where the command has not ended, and then finds no sender of it any more."""
-    looked, over, passes = Event(), Event(), list[Thread]()
-
     with site.controller() as controller:
         controller.one_pass(Request())
-
-        def tell(*_: object) -> None:
-            if passes:
-                return
-            lead = controller._leadership.lead
-
-            def after_the_command(*arguments: Any, **named: Any) -> object:
-                looked.set()
-                assert over.wait(200)
-                return lead(*arguments, **named)
-
-            monkeypatch.setattr(controller._leadership, "lead", after_the_command)
-            passes.append(Thread(target=controller.one_pass, args=(Request(),)))
-            passes[0].start()
-            assert looked.wait(200)
-
+        begun = BegunPass(controller, monkeypatch)
         try:
             with controller.beside() as (_, branches, contents):
-                sent = sent_from(controller, lambda _: None, tell=tell, branches=branches, contents=contents)
+                sent = sent_from(controller, lambda _: None, tell=begun.begin, branches=branches, contents=contents)
         finally:
-            over.set()
-            for each in passes:
-                each.join()
+            begun.go_on()
     assert sent.record.verdict.detail.value == "Success"
     assert only_record(site)["Command"]["StatusDetails"] == "Success"
+    assert marks(fleet) == [1, 1]
+
+
+def test_a_command_that_ends_while_another_host_takes_the_lease_keeps_its_result(
+    site: Site, fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with site.controller(state_dir=tmp_path / "other") as other:
+        begun = BegunPass(other, monkeypatch)
+        try:
+            with site.controller() as controller:
+                assert sent_from(controller, lambda _: None, tell=begun.begin).problems == ()
+        finally:
+            begun.go_on()
+    assert only_record(site)["Command"]["StatusDetails"] == "Success"
+    assert marks(fleet) == [1, 1]
+
+
+def test_a_result_that_cannot_be_recorded_is_told_and_the_next_pass_records_it(site: Site, fleet: Fleet) -> None:
+    """A git of ours that was killed left a lock, and others live that keep it from being called stale."""
+    told: list[Sent] = []
+    with site.controller() as controller, controller.beside():
+        controller.one_pass(Request())
+        lock = controller.repository.folder / "refs/queue/compliance.lock"
+        sent = sent_from(controller, told.append, tell=lambda *_: lock.touch())
+        assert told == [sent]
+        assert sent.record.verdict.detail.value == "Success"
+        (problem,) = sent.problems
+        assert problem.startswith("the result is not recorded: refs of ")
+        assert sent.report_commit is None
+        assert [len(runs(node)) for node in fleet.nodes] == [1, 1], "they hold what is not recorded yet"
+    lock.unlink(missing_ok=True)
+    site.once()
+    assert only_record(site)["Command"]["StatusDetails"] == "Success"
+    assert [runs(node) for node in fleet.nodes] == [[], []]
     assert marks(fleet) == [1, 1]
 
 
