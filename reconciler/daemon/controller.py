@@ -294,9 +294,11 @@ class Controller(RepositoryView):
             told = Told(base=base, done=done, everyone=everyone, summary=summary, lease=lease.lease, orphans=orphans)
             connect = self.connections.pool(base.desired).connect
             met: list[str] = []
+            rests_on = reports.read, reports.forgotten
 
             def report() -> tuple[CommitId | None, str]:
                 met.clear()
+                reports.read, reports.forgotten = rests_on  # the first one may be lost with our clone
                 again, said = self._reporter.report(reports, told, connect, met)
                 return again or made, said
 

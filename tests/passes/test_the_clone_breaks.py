@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.commit.branch import ReportsBranch
+from reconciler.commit.branch import Publication, ReportsBranch
+from reconciler.compliance.paths import inventory_path, node_path
 from reconciler.daemon.passing import Request
+from reconciler.ids import CommitId, NodeId
 from tests.support.nodes import Fleet
 from tests.support.site import Site, bodies
 
@@ -138,3 +140,26 @@ def test_a_clone_breaks_while_a_document_runs(site: Site, fleet: Fleet, monkeypa
         assert any("was broken" in problem for problem in result.problems)
     assert bodies(node) == 2
     assert result.report_commit in site.git("rev-list", "compliance")
+
+
+def test_a_clone_breaks_between_a_report_and_its_push(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was committed is lost with it: the same pass commits all of it again, and not what is new against itself."""
+    publish, times = ReportsBranch.publish, list[CommitId]()
+
+    def breaking(self: ReportsBranch, *arguments: Any, **named: Any) -> Publication:
+        made = self.tip()
+        assert made is not None
+        if not times:
+            (self.repository.folder / "objects" / made[:2] / made[2:]).unlink()
+        times.append(made)
+        return publish(self, *arguments, **named)
+
+    with site.controller() as controller:
+        monkeypatch.setattr(ReportsBranch, "publish", breaking)
+        done = controller.one_pass(Request())
+        assert len(times) == 2
+        assert any("was broken" in problem and "made anew" in problem for problem in done.problems)
+        there = site.git("ls-tree", "-r", "--name-only", "compliance").splitlines()
+        web = NodeId("web-01")
+        assert {"README.md", inventory_path(web), node_path(web)} <= set(there)
+        assert controller.one_pass(Request()).problems == ()
