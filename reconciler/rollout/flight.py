@@ -240,6 +240,8 @@ def _cancel(flight: Flight, session: Session, tools: Tools) -> Outcome | None:
         sight = tools.runs.cancel(session, flight.item.run, become=flight.become, for_good=True)
         if sight.standing.goes_on and sight.why:
             tools.on_cancelling(flight.item, sight.why)
+        if sight.standing is Standing.REBOOTED:  # it goes on to where it hears of it
+            sight = _resume(flight, session, tools, wait=0)
         if not sight.nothing_ran:
             return _judge(flight, session, sight, tools)
     return cancelled(flight.item, tools.clock())

@@ -170,7 +170,8 @@ sub run {
         $began = (split " ", (<$stat> =~ /.*\) (.*)/)[0])[19];
     }
     # There before anything of the step runs: whoever asked may be killed by now.
-    if (open my $known, ">", "$place/pid") { syswrite $known, "$pid $began\n" }
+    my $note = sub { open my $known, ">", "$place/pid" or return; syswrite $known, "$pid $began\n" };
+    $note->() or open(my $room, ">", "reserve") && $note->() or undef $lets_go, waitpid($pid, 0), return;
     syswrite $lets_go, "1";
     $step = {
         tag => $tag, pid => $pid, began => $began, process => $process, at => $at, place => $place, streams => [@found],

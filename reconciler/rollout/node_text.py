@@ -271,6 +271,8 @@ tell_line() { # LINE: many of them leave in one write, and wake whoever reads th
 }
 report() {
     find_standing
+    # What looked as if it never began may be the rest of one whose end is known.
+    [ "$standing" != unbegun ] || is_run . || { printf 'absent\nend\n'; return; }
     told=
     tell_line "state $state"
     tell_line "standing $standing"
@@ -345,7 +347,7 @@ turn_done() { # needs the door: the last thousand marks stay, and those of the t
 remove_known() { # what it came to is known, and nobody starts it again: cut anywhere, the rest has ended, or is no run
     # On a full disk its files make room for the mark; without one it stays, and is settled again.
     mark_done || { rm -rf "$run/steps"; mark_done; } || return 0
-    rm -rf "$run"/[!ms]* "$run/steps" "$run"
+    rm -rf "$run"/[!ms]* "$run/steps" "$run/manifest" "$run"
 }
 """
 """How a run is told: lines, and after each `data` line as many bytes as it says."""

@@ -32,7 +32,10 @@ end_in_time() { # the time of the step at $pid is over: ends it, also when nobod
         is_alive "$pid" "$began" || exit 0
         find_transaction "$pid"
     done
-    kill -9 "-$pid"
+    until kill -9 "-$pid" 2>/dev/null; do # it has no group yet, or is over
+        is_alive "$pid" "$began" || exit 0
+        pause 0.2
+    done
 }
 finish() { # told to whoever waits for it by no trap: a child of bash that is ended early runs those of its parent
     [ -z "${is_told:-}" ] || { cd "$folder" 2>/dev/null && report; }
@@ -103,8 +106,10 @@ fi
 asked=$root/refresh/$fleet
 if [ -z "$resumed" ] && [ -f "$asked" ]; then # whoever wished for this run has it now
     {
-        grep -v -x -F -e "ask $association" -e "done $association" "$asked"
-        ! grep -q -x -F 'ask *' "$asked" || printf 'done %s\n' "$association"
+        # 1: nothing else is left of it; above that it was not read, or written, to its end.
+        { grep -v -x -F -e "ask $association" -e "done $association" "$asked" || [ "$?" = 1 ]; } && {
+            ! grep -q -x -F 'ask *' "$asked" || printf 'done %s\n' "$association"
+        }
     } 2>/dev/null >"$asked.tmp" && mv -f "$asked.tmp" "$asked"
 fi
 read -r up_start rest </proc/uptime
@@ -115,6 +120,7 @@ read -r by rest 2>/dev/null <"$folder/begun" && [ "$by $rest" = "$self $start $b
 
 record() { # LINE INTO FILE, whatever it takes: without it nobody knows how it ended
     until note "$2" "$1"; do
+        [ -e begun ] || leave # somebody removed its folder: nobody ever will
         printf '' >reserve
         pause 1
     done
@@ -171,6 +177,18 @@ by_hand() { # runs $step/script; 1 where the shell must, and nothing of it ran
     hear || finish
     code=$said
 }
+become_known() { # in the child that becomes the step: who it is stands there before anything of it runs, or nothing does
+    by=$self
+    self=
+    own_name
+    known="$self $self_start"
+    { printf '%s\n' "$known" >"$step/pid"; } 2>/dev/null || { printf '' >reserve; printf '%s\n' "$known" >"$step/pid"; } 2>/dev/null || {
+        printf 'its process cannot be noted in its run folder on the node: it was not begun\n' >&2
+        exit 1
+    }
+    # Whoever found our runner dead, and nobody here, has said that nothing of it goes on.
+    is_alive "$by" "$start" || exit 1
+}
 execute() { # runs $step/script; sets code and status
     [ ! -e "$step/timedout" ] || rm -f "$step/timedout"
     if [ -n "${hand:-}" ] && by_hand; then
@@ -188,6 +206,7 @@ execute() { # runs $step/script; sets code and status
         # This shell has no environment but PATH and what is unset here: two programs fewer.
         (
             exec </dev/null >&4 2>&6 3<&- 4>&- 5<&- 6>&- 9>&-
+            become_known
             trap - HUP PIPE
             set +u
             unset LC_ALL
@@ -196,7 +215,11 @@ execute() { # runs $step/script; sets code and status
             . "$1/launch"
         ) &
     else
-        setsid env -i PATH="$PATH" sh "$folder/$step/launch" </dev/null >&4 2>&6 3<&- 4>&- 5<&- 6>&- 9>&- &
+        (
+            exec </dev/null >&4 2>&6 3<&- 4>&- 5<&- 6>&- 9>&-
+            become_known
+            exec setsid env -i PATH="$PATH" sh "$folder/$step/launch"
+        ) &
     fi
     pid=$!
     exec 3<&- 4>&- 5<&- 6>&-
@@ -205,7 +228,6 @@ execute() { # runs $step/script; sets code and status
         set -- ${stat_line#*) } # it is named like this shell, or setsid
         began=${20}
     fi
-    printf '%s\n' "$pid $began" >"$step/pid"
     watch
     # A cancel that came while there was no process to kill yet.
     [ ! -e cancel ] || kill -9 "-$pid" 2>/dev/null

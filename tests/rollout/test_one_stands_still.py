@@ -1,15 +1,23 @@
 """Two programs of one run, of which one stands still between two of its steps, or is killed there, while the other does all of its work."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler.model.command import Program
-from reconciler.rollout.node_programs import Order, cancel_program, discard_program, forget_program, start_program
+from reconciler.rollout.node_programs import (
+    Order,
+    cancel_program,
+    discard_program,
+    forget_program,
+    look_program,
+    start_program,
+)
 from reconciler.rollout.sight import Refusal, Sight, Standing, read_report
-from tests.rollout.a_node import FLEET, RUNS, HomeNode, HomeSession, a_step, an_order, start, wait_for
+from tests.rollout.a_node import FLEET, MOTD, RUNS, HomeNode, HomeSession, a_step, an_order, start, wait_for
 from tests.support.waiting import wait_until
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -154,7 +162,7 @@ def test_a_start_beside_the_removal_of_what_is_known_says_no_other_content(locke
     order = an_order(a_step(f"echo ran >>{locked.log}\n"))
     start(locked, order)
     with stopped(locked, start_program(order, become=False, wait=60, held={}), b"    have=\n") as late:
-        killed = b'rm -rf "$run"/[!ms]* "$run/steps" "$run"'
+        killed = b'rm -rf "$run"/[!ms]* "$run/steps" '
         with locked.begin(with_instead(forgotten(order).text, killed, b'rm -f "$run/digest"; ' + killed)) as process:
             process.communicate()
         assert late.end() == Refusal(kind="done", words=order.run)
@@ -173,8 +181,8 @@ def test_a_runner_that_comes_when_its_run_is_known_runs_nothing_again(locked: Ho
     with subprocess.Popen(locked.command(slow)) as late:
         wait_for(folder / "slow.reached")
         assert start(locked, order).status == "Success"
-        removes = b'rm -rf "$run"/[!ms]* "$run/steps" "$run"'
-        told = with_instead(forgotten(order).text, removes, b'rm -f "$run/begun"; kill -9 "$$"')
+        removes = b'rm -rf "$run"/[!ms]* "$run/steps" '
+        told = with_instead(forgotten(order).text, removes, b'rm -f "$run/begun"; kill -9 "$$"; ' + removes)
         with locked.begin(told) as process:
             process.communicate()
         may_go.touch()
@@ -244,3 +252,92 @@ def test_a_run_that_was_resumed_in_time_is_not_ended_as_too_old(locked: HomeNode
     (locked.home / "release").touch()
     assert resume(locked, order, wait=60).status == "Success"
     assert locked.bodies() == ["ran"]
+
+
+FORKED = b"    pid=$!\n    exec 3<&- 4>&- 5<&- 6>&-\n"
+"""Where a runner has begun a step without a hand."""
+BECOMES = b"            become_known\n            exec setsid"
+"""Where its child becomes the step."""
+
+
+def standing(node: HomeNode, order: Order) -> Standing:
+    return RUNS.look(HomeSession(node), order.run, become=False).standing
+
+
+def test_a_step_whose_runner_is_killed_with_its_first_word_is_told_as_one_that_goes_on(starting: HomeNode) -> None:
+    begun, release = starting.home / "begun", starting.home / "release"
+    order = an_order(a_step(f"touch {begun}; until [ -e {release} ]; do sleep 0.05; done\n"))
+    told = start_program(order, become=False, wait=0, held={}).text
+    with starting.begin(with_instead(told, BECOMES, BECOMES.replace(b"exec", b'kill -9 "$by"; exec'))) as process:
+        process.communicate()
+    wait_for(begun)
+    assert standing(starting, order) is Standing.ORPHAN
+    release.touch()
+    wait_until(lambda: standing(starting, order) is Standing.KILLED, "its run is told as one that was killed")
+
+
+def test_a_step_that_comes_behind_the_end_of_its_runner_does_not_begin(starting: HomeNode) -> None:
+    order = an_order(a_step(f"echo ran >>{starting.log}\n"))
+    told = start_program(order, become=False, wait=0, held={}).text
+    reached, goes_on, ended = (starting.home / name for name in ("reached", "goes-on", "ended"))
+    stop = f'trap ": >{ended}" EXIT; : >{reached}; until [ -e {goes_on} ]; do pause 0.05; done; become_known'.encode()
+    told = with_instead(told, BECOMES, BECOMES.replace(b"become_known", stop))
+    told = with_instead(told, FORKED, FORKED + b'    kill -9 "$self"\n')
+    with starting.begin(told) as process:
+        process.communicate()
+    wait_for(reached)
+    wait_until(lambda: standing(starting, order) is Standing.KILLED, "its run is told as one that was killed")
+    goes_on.touch()
+    wait_for(ended)
+    assert starting.bodies() == []
+
+
+def test_a_step_whose_process_cannot_be_noted_does_not_begin(node: HomeNode) -> None:
+    """No cancel would ever find it."""
+    order = an_order(a_step(f"echo ran >>{node.log}\n"))
+    told = with_instead(
+        node.text_of(start_program(order, become=False, wait=60, held={})), b'"$1/steps/1"', b'"$1/steps/1/pid"'
+    )
+    with node.begin(told) as process:
+        found = read_report(process.communicate()[0])
+    assert isinstance(found, Sight), found
+    assert found.status == "Failed", found
+    assert node.bodies() == []
+    said = (node.root / "runs" / order.run / "steps/1/err").read_text()
+    assert "its process cannot be noted in its run folder on the node: it was not begun\n" in said
+
+
+def test_a_runner_whose_folder_was_removed_lets_go_of_the_node(locked: HomeNode) -> None:
+    order = an_order_to_wait(locked)
+    with locked.begin(locked.text_of(start_program(order, become=False, wait=0, held={}))) as process:
+        wait_for(locked.log)
+        shutil.rmtree(locked.root / "runs" / order.run)
+        (locked.home / "release").touch()
+        process.communicate()
+    other = an_order(a_step(f"echo next >>{locked.log}\n"), n=2)
+    wait_until(lambda: isinstance(start_again(locked, other), Sight), "another document runs")
+    assert locked.bodies() == ["ran", "next"]
+
+
+def test_no_wish_is_lost_where_the_others_cannot_be_written(locked: HomeNode) -> None:
+    order = an_order(a_step("true\n"))
+    claim(locked, order)
+    wishes = locked.root / "refresh" / FLEET
+    wishes.parent.mkdir()
+    wishes.write_text(f"ask {MOTD}\nask other\n")
+    os.chown(wishes.parent, locked.root.stat().st_uid, locked.root.stat().st_gid)
+    runner = locked.root / "runs" / order.run / "runner"
+    full = b'grep() { case $1 in -v) return 2 ;; *) command grep "$@" ;; esac; }\n'
+    runner.write_bytes(full + runner.read_bytes())
+    assert start(locked, order).status == "Success"
+    assert wishes.read_text() == f"ask {MOTD}\nask other\n"
+
+
+def test_a_look_at_what_is_being_forgotten_tells_its_end_or_that_it_is_gone(locked: HomeNode) -> None:
+    order = an_order(a_step(f"echo ran >>{locked.log}\n"))
+    start(locked, order)
+    with stopped(locked, look_program(order.run, become=False, wait=0, held={}), b"await_end\nreport\n") as late:
+        assert HomeSession(locked).run(forgotten(order)).stdout == b"end\n"
+        found = late.end()
+    assert isinstance(found, Sight), found
+    assert found.standing is Standing.ABSENT
