@@ -23,6 +23,10 @@ _FETCH_TRIES = 20
 _PUSH = ("--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no")
 
 
+class _Changing(SourceError):
+    """What a remote has is not what it had a moment before."""
+
+
 class Remotes:
     """The remotes of one clone; `state` is where the state branch is read."""
 
@@ -66,21 +70,24 @@ class Remotes:
         """
         tries = _FETCH_TRIES
         while True:
+            seen = self.look(remote, refs)
             known = self._tracked(remote)
             try:
-                return self._followed(remote, refs, known)
-            except (SourceError, CommitError):
+                self._follow(remote, refs, seen, known)
+            except (SourceError, CommitError) as exc:
                 tries -= 1
-                if not tries or self._tracked(remote) == known:
-                    raise  # it was no other handle of our clone that moved the same ones meanwhile
+                # Another handle of our clone may have moved the same ones meanwhile.
+                if not tries or not (isinstance(exc, _Changing) or self._tracked(remote) != known):
+                    raise
+            else:
+                return seen
 
     def _tracked(self, remote: Remote) -> Mapping[str, str]:
         self._refs.look_again()
         return self._refs.below(remote.tracking("refs/"))
 
-    def _followed(self, remote: Remote, refs: Sequence[str], known: Mapping[str, str]) -> RemoteRefs:
-        """Ask what the remote has, and bring what is not as it was `known`: read before, lest what another one brings is taken away."""
-        seen = self.look(remote, refs)
+    def _follow(self, remote: Remote, refs: Sequence[str], seen: RemoteRefs, known: Mapping[str, str]) -> None:
+        """Bring what was seen there and is not as it was known here."""
         wanted = {remote.tracking(ref): (ref, value) for ref, value in seen.ids.items()}
         if seen.head is not None and remote.name == self._state.name:
             wanted[remote.tracking(HEAD)] = ("HEAD", seen.head)
@@ -94,14 +101,18 @@ class Remotes:
             if name not in wanted and (name == prefix + HEAD or _asked_for("refs/" + name.removeprefix(prefix), refs))
         }
         if gone:
+            if self.look(remote, refs) != seen:
+                raise _Changing(
+                    f"{remote.address.shown} is being changed"
+                )  # maybe by another handle of ours, which brought that
             self._refs.update({name: (value, None) for name, value in gone.items()})
         moved = [f"+{ref}:{name}" for name, (ref, value) in wanted.items() if known.get(name) != value]
         for start in range(0, len(moved), _MAX_REFS_A_CALL):
             self.bring(remote.address, moved[start : start + _MAX_REFS_A_CALL])
-        self._refs.look_again()
+        if moved:
+            self._refs.look_again()
         if remote.name == self._state.name:
             self._remember_head(seen)
-        return seen
 
     def bring(self, where: RepositoryAddress, refspecs: Sequence[str]) -> None:
         """Fetch what refspecs say, commits by their ids among them. Raises SourceError."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -240,3 +241,24 @@ def test_what_goes_upon_another_ones_commit_is_worked_out_from_it(
         (parent,) = first.repository.commit_record(made).parents
         assert first.repository.read_file(made, "upon") == parent.encode()
         assert first.repository.read_file(parent, "b") is not None
+
+
+def test_what_another_handle_pushed_first_is_not_taken_for_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = make_remote(tmp_path / "fleet.git")
+    with a_host("one", repo, tmp_path) as first, a_host("one", repo, tmp_path) as second:
+        remotes = first.repository._remotes
+        asked, meanwhile = remotes.look, [partial(second.report, {"a": b"1"}, "a")]
+
+        def look(*arguments: Any) -> object:
+            answer = asked(*arguments)
+            if meanwhile:
+                meanwhile.pop()()
+            return answer
+
+        monkeypatch.setattr(remotes, "look", look)
+        standing = first.reports.look()
+        assert standing.lost is None
+        assert standing.tip == repo.tip("compliance")
+        assert first.repository.refs("refs/remote/home/") == {TRACKING: repo.tip("compliance")}
