@@ -87,7 +87,7 @@ claim() { # the lock is held from before the folder is there until the runner le
             return
         fi
         locked=
-        if [ -L "$root/lock.d" ]; then
+        if [ -n "$mine" ]; then
             let_go "$root/lock"
         else
             locked=1

@@ -27,6 +27,8 @@ umask 077
 LC_ALL=C
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
+# Of ours, and not of a login's surroundings.
+self= mine= hand= resident= rooted= setsid= reserve= is_told=
 refuse() { # KIND REASON
     printf 'refused %s %s\n' "$1" "$2"
     exit 0
@@ -87,35 +89,46 @@ take() { # FD FILE TENTHS [NAME]: lock FILE on FD; 1 where it is still held afte
         done
         return 0
     fi
-    # A link that says who made it: there from one moment to the next, with its holder's name, or not at all.
-    boot_id
-    own_name
-    lock=$2.d
-    mine="$self $self_start $boot"
-    until ln -s "$mine" "$lock" 2>/dev/null; do
-        if held=$(readlink "$lock" 2>/dev/null); then
-            set -- $held
-            if [ "${3:-}" != "$boot" ] || ! is_alive "$1" "$2"; then
-                mv "$lock" "$lock.$self" 2>/dev/null || continue
-                [ "$(readlink "$lock.$self")" = "$held" ] || ln -s "$(readlink "$lock.$self")" "$lock" 2>/dev/null
-                rm -f "$lock.$self"
-                continue
-            fi
-        fi
+    until take_link "$2.d"; do
         [ -z "$unless" ] || [ ! -s "$unless" ] || return 2
         [ "$tenths" -gt 0 ] || return 1
         tenths=$((tenths - 1))
         pause 0.1
     done
 }
-let_go() { # FILE
-    [ ! -L "$1.d" ] || rm -f "$1.d"
+take_link() { # LINK: that says who made it, there from one moment to the next, with its holder's name, or not at all
+    boot_id
+    own_name
+    mine="$self $self_start $boot"
+    place=$1
+    until ln -s "$mine" "$place" 2>/dev/null; do
+        if ! held=$(readlink "$place" 2>/dev/null); then
+            place=$1 # somebody has let go of it, or taken a dead one's place
+            continue
+        fi
+        set -- "$1" $held
+        [ "${4:-}" != "$boot" ] || ! is_alive "$2" "$3" || return 1
+        # Who died with it is followed by whoever makes this name first, and by nobody else.
+        place=$place.$2.$3
+    done
+    [ "$place" != "$1" ] || return 0
+    at=$1
+    while [ "$at" != "$place" ]; do
+        set -- "$1" $(readlink "$at" 2>/dev/null)
+        at=$at.${2:-}.${3:-}
+        # Others may have followed the dead one, and gone, before we made our name.
+        case $place. in "$at".*) ;; *) rm -f "$place"; return 1 ;; esac
+    done
+    mv -f "$place" "$1" 2>/dev/null || { rm -f "$place"; return 1; }
+}
+let_go() { # FILE: where it was taken by a link, of ours alone
+    [ ! -L "$1.d" ] || [ "$(readlink "$1.d")" != "$mine" ] || rm -f "$1.d"
 }
 """
 """Functions that programs and runner share. They touch nothing when read."""
 
 ROOT: Final = r"""
-[ -n "${me:-}" ] || me=$(id -u)
+me=$(id -u)
 if [ "$me" = 0 ]; then
     root=/var/lib/reconciler
 else
@@ -438,8 +451,8 @@ account_home=${account_home:-/}
 """What a login sets from the user's entry: scripts of package managers, git and language tools stop without it."""
 
 STAY: Final = rf"""
-resident=1
 eval "$runner_text"
+resident=1
 setsid=$(command -v setsid)
 reserve=$(printf '%32768s' '')
 # Looked up once: what is forked off from here need not search for them.

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from reconciler.model.command import Program
 from reconciler.rollout.node_programs import (
     Order,
@@ -341,3 +343,48 @@ def test_a_look_at_what_is_being_forgotten_tells_its_end_or_that_it_is_gone(lock
         found = late.end()
     assert isinstance(found, Sight), found
     assert found.standing is Standing.ABSENT
+
+
+DEAD_HOLDER = "1 1 00000000-another-boot"
+FOLLOWS = [b"        place=$place.$2.$3\n", b'    at=$1\n    while [ "$at"', b'    mv -f "$place" "$1" 2>/dev/null ||']
+"""Where a shell without flock is about to make its name, to look at it once more, and to take the dead one's place."""
+
+
+@pytest.mark.parametrize("place", FOLLOWS, ids=["to make its name", "to look again", "to take its place"])
+def test_of_several_that_find_the_dead_holder_of_a_lock_one_takes_its_place(folder: Path, place: bytes) -> None:
+    node = HomeNode(folder / "home", flock=False)
+    assert start(node, an_order(a_step("true\n"), n=9)).status == "Success"
+    (node.root / "lock.d").symlink_to(DEAD_HOLDER)
+    body = f"echo in >>{node.log}; until [ -e {node.home}/release ]; do sleep 0.05; done; echo out >>{node.log}\n"
+    slow, quick, third = (an_order(a_step(body), n=n) for n in (1, 2, 3))
+    told = start_program(slow, become=False, wait=60, held={})
+    # The first of these is the start's own, the others are its runner's.
+    reached, goes_on = node.home / "reached", node.home / "goes-on"
+    stop = f": >{reached}; until [ -e {goes_on} ]; do pause 0.05; done\n".encode()
+    with node.begin(told.text.replace(place, stop + place, 1)) as process:
+        wait_for(reached)
+        with node.begin(start_program(quick, become=False, wait=60, held={}).text) as other:
+            wait_until(lambda: other.poll() is not None or node.log.exists(), "it runs, or is refused")
+            refused = start_again(node, third)
+            if not node.log.exists():
+                (node.home / "release").touch()
+            goes_on.touch()
+            said = [read_report(process.communicate()[0])]
+            (node.home / "release").touch()
+            said.append(read_report(other.communicate()[0]))
+    kinds = [each.kind if isinstance(each, Refusal) else each.status for each in (refused, *said)]
+    assert sorted(kinds) == ["Success", "busy", "busy"]
+    assert node.bodies() == ["in", "out"]
+
+
+def test_nobody_lets_go_of_the_lock_of_another(folder: Path) -> None:
+    node = HomeNode(folder / "home", flock=False)
+    order = an_order_to_wait(node)
+    with a_run(node, order):
+        lock = (node.root / "lock.d").readlink()
+        told = with_instead(
+            look_program(order.run, become=False, wait=0, held={}).text, b"await_end\n", b'let_go "$root/lock"\n'
+        )
+        with node.begin(told) as process:
+            process.communicate()
+        assert (node.root / "lock.d").readlink() == lock

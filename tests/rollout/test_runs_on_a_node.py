@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.history import RunStatus
-from reconciler.rollout.node_programs import OUTPUT_CAP, Order
+from reconciler.rollout.node_programs import OUTPUT_CAP, Order, start_program
 from reconciler.rollout.node_run import NodeRuns
 from reconciler.rollout.output import OutputKeeper
-from reconciler.rollout.sight import Refusal, Standing
+from reconciler.rollout.sight import Refusal, Sight, Standing, read_report
 from tests.rollout.a_node import (
     FLEET,
     NOBODY,
@@ -349,6 +349,17 @@ def test_output_is_kept_where_here_documents_are_files() -> None:
         assert (found.steps[0].stdout, found.steps[0].stderr) == (b"out\n", b"err\n")
         kept = next((node.root / "runs").iterdir()) / "steps/1"
         assert not [path for path in kept.iterdir() if path.is_fifo()]
+
+
+def test_names_in_the_surroundings_of_a_login_are_not_taken_for_ours(starting: HomeNode) -> None:
+    names = ("self", "mine", "hand", "resident", "rooted", "setsid", "reserve", "is_told", "me")
+    leaks = "".join(f"export {name}=1\n" for name in names).encode()
+    order = an_order(a_step(f"echo ran >>{starting.log}\n"))
+    with starting.begin(leaks + start_program(order, become=False, wait=60, held={}).text) as process:
+        found = read_report(process.communicate()[0])
+    assert isinstance(found, Sight), found
+    assert found.status == "Success", found
+    assert starting.bodies() == ["ran"]
 
 
 def test_a_run_nobody_knows_is_absent(node: HomeNode) -> None:
