@@ -4,6 +4,7 @@ Real nodes: `require_nodes` skips where a machine cannot have them (under REQUIR
 them for one test, `shared_fleet` lends three that live as long as the worker (put them right again afterwards).
 """
 
+import gc
 import itertools
 import os
 import sys
@@ -43,6 +44,17 @@ class StartNodes(Protocol):
     """The keyword arguments of start_fleet."""
 
     def __call__(self, count: int = 1, *, systemd: int = 0, disk_mb: int | None = None) -> Fleet: ...
+
+
+def pytest_collection() -> None:
+    """Look for no garbage in what stays anyway: nine thousand tests and all modules, again and again."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
