@@ -47,14 +47,8 @@ class StartNodes(Protocol):
 
 
 def pytest_collection() -> None:
-    """Look for no garbage in what stays anyway: nine thousand tests and all modules, again and again."""
+    """Look for no garbage among nine thousand tests and all modules, again and again."""
     gc.disable()
-
-
-def pytest_collection_finish() -> None:
-    gc.collect()
-    gc.freeze()
-    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -73,6 +67,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Make the nodes' root now: inside a test it would count against that test's time limit."""
+    # All that is there so far stays, and is looked at no more.
+    gc.collect()
+    gc.freeze()
+    gc.enable()
     if any(_needs_nodes(item) for item in session.items) and not session.config.option.collectonly:
         try:
             ensure_root()

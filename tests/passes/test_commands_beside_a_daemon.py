@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from reconciler.daemon.callers import caller, login_name
 from tests.passes.test_commands import GO, HELD_UP, LOG, WEB, all_ended, details, let_go, marks, records, send, shell
 from tests.passes.test_the_daemon import daemon_of, end, passes, wait_until
 from tests.support.nodes import Fleet
-from tests.support.site import MOTD, Site
+from tests.support.site import MOTD, Background, Site
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
 NODES = 3
@@ -29,7 +28,7 @@ def site(tmp_path: Path, fleet: Fleet) -> Site:
 
 
 @pytest.fixture
-def daemon(site: Site) -> Iterator[subprocess.Popen[str]]:
+def daemon(site: Site) -> Iterator[Background]:
     started = daemon_of(site)
     try:
         wait_until(lambda: passes(site) > 0, "the daemon has made a pass")
@@ -48,7 +47,7 @@ def only_record(site: Site) -> dict[str, Any]:
     return record
 
 
-def begun(site: Site, fleet: Fleet, *options: str) -> subprocess.Popen[str]:
+def begun(site: Site, fleet: Fleet, *options: str) -> Background:
     """Start a sender in the background, and wait until its command runs on the first node."""
     sender = site.start("send-command", *options, "--repo", str(site.repo), log=site.folder / "sender.log")
     wait_until(lambda: marks(fleet)[0] == 1, "the command has begun")
@@ -56,7 +55,7 @@ def begun(site: Site, fleet: Fleet, *options: str) -> subprocess.Popen[str]:
 
 
 def test_it_runs_on_the_daemon_s_own_connections_and_says_beforehand_where_it_stops(
-    site: Site, fleet: Fleet, daemon: subprocess.Popen[str]
+    site: Site, fleet: Fleet, daemon: Background
 ) -> None:
     done = site.command(
         "send-command", *WEB, *shell("echo out"), "--max-errors", "1", "--repo", str(site.repo), check=0
@@ -93,7 +92,7 @@ def test_it_runs_on_the_daemon_s_own_connections_and_says_beforehand_where_it_st
 
 
 def test_the_dispatch_stops_where_it_said_and_wrong_usage_stays_wrong(
-    site: Site, fleet: Fleet, daemon: subprocess.Popen[str]
+    site: Site, fleet: Fleet, daemon: Background
 ) -> None:
     sent = send(site, *WEB, *shell("exit 3"), "--max-concurrency", "1", "--max-errors", "1", code=2)
     assert details(sent) == {"web-01": "Failed", "web-02": "Failed", "web-03": "Terminated"}
@@ -110,7 +109,7 @@ def test_the_dispatch_stops_where_it_said_and_wrong_usage_stays_wrong(
     assert marks(fleet) == [1, 1, 0]
 
 
-def test_pauses_holds_and_the_policy_bind_it(site: Site, fleet: Fleet, daemon: subprocess.Popen[str]) -> None:
+def test_pauses_holds_and_the_policy_bind_it(site: Site, fleet: Fleet, daemon: Background) -> None:
     site.command("pause", "--node", "web-01", "--reason", "moving", check=0)
     fleet.nodes[1].run(["sh", "-c", "mkdir -p /etc/reconciler && echo 'why: mine' > /etc/reconciler/hold"])
     sent = send(site, *WEB, *shell(), code=2)
@@ -135,7 +134,7 @@ def test_pauses_holds_and_the_policy_bind_it(site: Site, fleet: Fleet, daemon: s
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_client_that_leaves_or_dies_stops_nothing(
-    site: Site, fleet: Fleet, daemon: subprocess.Popen[str], number: signal.Signals
+    site: Site, fleet: Fleet, daemon: Background, number: signal.Signals
 ) -> None:
     sender = begun(site, fleet, *WEB, *shell(HELD_UP), "--max-concurrency", "1")
 
@@ -153,7 +152,7 @@ def test_a_client_that_leaves_or_dies_stops_nothing(
         assert "goes on: `reconciler list-commands` tells of it" in (site.folder / "sender.log").read_text()
 
 
-def test_cancel_command_works_through_it(site: Site, fleet: Fleet, daemon: subprocess.Popen[str]) -> None:
+def test_cancel_command_works_through_it(site: Site, fleet: Fleet, daemon: Background) -> None:
     sender = begun(site, fleet, *WEB, *shell("sleep 300 & echo $! > /var/log/child", "wait"), "--max-concurrency", "1")
     done = site.command(
         "cancel-command", "--command-id", only_record(site)["Command"]["CommandId"], "--repo", str(site.repo), check=0
@@ -168,7 +167,7 @@ def test_cancel_command_works_through_it(site: Site, fleet: Fleet, daemon: subpr
     assert "InvalidCommandId" in unknown.stderr
 
 
-def test_a_pass_in_the_middle_leaves_its_runs_to_it(site: Site, fleet: Fleet, daemon: subprocess.Popen[str]) -> None:
+def test_a_pass_in_the_middle_leaves_its_runs_to_it(site: Site, fleet: Fleet, daemon: Background) -> None:
     sender = begun(site, fleet, "--instance-ids", "web-01", *shell("seq 20000", HELD_UP, "echo last"))
     before = passes(site)
     better = MOTD.replace("managed by git\\n", "better\\n") + "Parameters: {text: [better]}\n"
@@ -185,7 +184,7 @@ def test_a_pass_in_the_middle_leaves_its_runs_to_it(site: Site, fleet: Fleet, da
 
 
 def test_a_daemon_killed_in_the_middle_leaves_a_record_that_ends_true(
-    site: Site, fleet: Fleet, daemon: subprocess.Popen[str]
+    site: Site, fleet: Fleet, daemon: Background
 ) -> None:
     sender = begun(site, fleet, *WEB, *shell(HELD_UP, f"echo done >> {LOG}"), "--max-concurrency", "1")
     end(daemon, signal.SIGKILL)
@@ -210,9 +209,7 @@ def test_a_daemon_killed_in_the_middle_leaves_a_record_that_ends_true(
         end(again)
 
 
-def test_a_daemon_that_is_told_to_end_records_how_far_it_came(
-    site: Site, fleet: Fleet, daemon: subprocess.Popen[str]
-) -> None:
+def test_a_daemon_that_is_told_to_end_records_how_far_it_came(site: Site, fleet: Fleet, daemon: Background) -> None:
     sender = begun(site, fleet, *WEB, *shell(HELD_UP, f"echo done >> {LOG}"), "--max-concurrency", "1")
     assert end(daemon) == 0
     assert sender.wait(60) == 2
@@ -234,7 +231,7 @@ mainSteps:
 
 
 def test_a_document_from_a_file_is_run_on_one_node_with_or_without_a_daemon(
-    site: Site, fleet: Fleet, daemon: subprocess.Popen[str]
+    site: Site, fleet: Fleet, daemon: Background
 ) -> None:
     file = site.folder / "Mine.yaml"
     file.write_text(FROM_A_FILE.replace("LOG", LOG))

@@ -4,7 +4,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import pytest
 from reconciler.daemon.controller import Controller
 from reconciler.daemon.passing import Request
 from tests.support.nodes import Fleet, TestNode, start_fleet
-from tests.support.site import APPEND_DOCUMENT, MOTD, Site, bodies
+from tests.support.site import APPEND_DOCUMENT, MOTD, Background, Site, bodies
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(900)]
 
@@ -82,7 +81,7 @@ class Watched:
         return found or {Moment.NOTHING}
 
 
-def kill_at(daemon: subprocess.Popen[str], watched: Watched, wanted: Moment, chance: random.Random) -> set[Moment]:
+def kill_at(daemon: Background, watched: Watched, wanted: Moment, chance: random.Random) -> set[Moment]:
     """Kill the daemon when the wanted moment is seen; gives what was seen then."""
     if wanted is Moment.NOTHING:
         time.sleep(chance.uniform(0.05, 1.0))

@@ -210,7 +210,7 @@ def _daemon_log(made: Site, how: str) -> str:
     """Let the daemon make one pass, and give what it logged."""
     log = made.folder / "daemon.log"
     log.unlink(missing_ok=True)
-    daemon = made.start("daemon", str(made.repo), "--log-format", how)
+    daemon = made.start("daemon", str(made.repo), "--log-format", how, anew=True)
     try:
         ends = time.monotonic() + 60
         while "report" not in log.read_text() or "pass" not in log.read_text():

@@ -3,14 +3,13 @@
 import json
 import random
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.nodes import Fleet, start_fleet
-from tests.support.site import APPEND_DOCUMENT, MOTD, Site, bodies
+from tests.support.site import APPEND_DOCUMENT, MOTD, Background, Site, bodies
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
@@ -31,7 +30,7 @@ def site(tmp_path: Path, fleet: Fleet) -> Site:
     return made
 
 
-def end(daemon: subprocess.Popen[str], number: int = signal.SIGTERM) -> int:
+def end(daemon: Background, number: int = signal.SIGTERM) -> int:
     daemon.send_signal(number)
     return daemon.wait(timeout=60)
 
@@ -45,7 +44,7 @@ def passes(site: Site) -> int:
     return 0 if not log.exists() else sum(line.get("event") == "pass" for line in log_lines(site))
 
 
-def daemon_of(site: Site) -> subprocess.Popen[str]:
+def daemon_of(site: Site) -> Background:
     return site.start("daemon", str(site.repo), "--log-format", "json")
 
 

@@ -2,7 +2,6 @@
 
 import random
 import signal
-import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from tests.passes.test_the_daemon import end, wait_until
 from tests.passes.test_writers import Second, lease
 from tests.support.nodes import Fleet, TestNode
-from tests.support.site import APPEND_DOCUMENT, MOTD, Site
+from tests.support.site import APPEND_DOCUMENT, MOTD, Background, Site
 
 pytestmark = [pytest.mark.nodes]
 NODES = 3
@@ -53,7 +52,7 @@ def stop_leaders(site: Site, fleet: Fleet, *, passes: int, seed: int) -> None:
     """Each turn is a new definition, and a leader that is stopped somewhere in it, for longer than its lease or not."""
     chance = random.Random(seed)
     hosts = [Second(site, "one"), Second(site, "two")]
-    daemons: list[subprocess.Popen[str]] = [host.daemon() for host in hosts]
+    daemons: list[Background] = [host.daemon() for host in hosts]
     turn, stopped, epochs = 0, 0, set[object]()
     try:
         while sum(len(host.events("pass")) for host in hosts) < passes or turn < 2:

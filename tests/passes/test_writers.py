@@ -11,7 +11,7 @@ import pytest
 from reconciler.daemon.passing import Request
 from tests.passes.test_the_daemon import end, wait_until
 from tests.support.nodes import Fleet
-from tests.support.site import APPEND_DOCUMENT, MOTD, Site, bodies
+from tests.support.site import APPEND_DOCUMENT, MOTD, Background, Site, bodies
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(300)]
 NODES = 3
@@ -56,7 +56,7 @@ class Second:
         self.state_dir = site.folder / f"state-of-{name}"
         self.log = site.folder / f"{name}.log"
 
-    def daemon(self, *options: str) -> subprocess.Popen[str]:
+    def daemon(self, *options: str) -> Background:
         return self.site.start(
             "daemon", str(self.site.repo), "--log-format", "json", *options, state_dir=self.state_dir, log=self.log
         )
@@ -98,7 +98,7 @@ def test_a_leader_that_was_stopped_and_goes_on_is_refused_by_the_nodes_and_obser
     )
     one, two = Second(site, "one"), Second(site, "two")
     old = one.daemon()
-    new: subprocess.Popen[str] | None = None
+    new: Background | None = None
     try:
         wait_until(lambda: bool(one.events("pass")) and ran(fleet) == [1, 1, 1], "the old leader's first pass")
         drift_everywhere(fleet)

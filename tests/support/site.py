@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 from reconciler.daemon.controller import Controller
 from reconciler.daemon.passing import PassResult, Request
 from reconciler.settings import read_host_settings
 from tests.support.nodes import Fleet, TestNode
-from tests.support.warm_program import run_warm
+from tests.support.warm_program import WarmProcess, run_warm, start_warm
 
 GIT = (
     "git",
@@ -30,6 +31,8 @@ GIT = (
     "maintenance.auto=false",
 )
 """As an operator, without copies of sample hooks and looks for garbage, which cost more than what is asked for."""
+
+Background: TypeAlias = "subprocess.Popen[str] | WarmProcess"
 
 APPEND_DOCUMENT = """\
 schemaVersion: '2.2'
@@ -171,17 +174,16 @@ class Site:
         )
         return done
 
-    def start(self, *arguments: str, state_dir: Path | None = None, log: Path | None = None) -> subprocess.Popen[str]:
-        """Start `reconciler ...` in the background; the caller ends it."""
-        with (log or self.folder / "daemon.log").open("a") as said:
-            return subprocess.Popen(
-                [sys.executable, "-m", "reconciler", *arguments],
-                cwd=self.repo,
-                stdout=subprocess.DEVNULL,
-                stderr=said,
-                text=True,
-                env=self.environment(state_dir),
-            )
+    def start(
+        self, *arguments: str, state_dir: Path | None = None, log: Path | None = None, anew: bool = False
+    ) -> Background:
+        """Start `reconciler ...` in the background, `anew` as for `command`; the caller ends it."""
+        env = self.environment(state_dir)
+        with (log or self.folder / "daemon.log").open("a") as said, Path(os.devnull).open("w") as nothing:
+            if not anew:
+                return start_warm(arguments, cwd=self.repo, env=env, out=nothing, err=said)
+            program = [sys.executable, "-m", "reconciler", *arguments]
+            return subprocess.Popen(program, cwd=self.repo, stdout=nothing, stderr=said, text=True, env=env)
 
     def environment(self, state_dir: Path | None = None) -> Mapping[str, str]:
         """What a command of ours sees: this site, whom a test trusts to sign for web servers, and nobody's home."""

@@ -22,9 +22,10 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Self
 
 import reconciler
 from tests.support.patience import be_patient
@@ -36,23 +37,69 @@ def run_warm(
     arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
     """Run `reconciler ARGUMENTS`; gives how it ended and what it said. Raises TimeoutExpired, and it is killed then."""
-    asked = json.dumps({"arguments": arguments, "cwd": str(cwd), "env": dict(env)})
-    with (
-        tempfile.TemporaryFile() as out,
-        tempfile.TemporaryFile() as err,
-        Path(os.devnull).open("rb") as nothing,
-        socket.socket(socket.AF_UNIX) as call,
-    ):
-        call.settimeout(timeout)
-        call.connect(_server())
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with start_warm(arguments, cwd=cwd, env=env, out=out, err=err) as process:
+            status = process.wait(timeout)
+        return subprocess.CompletedProcess(("reconciler", *arguments), status, _text(out), _text(err))
+
+
+def start_warm(
+    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], out: IO[Any], err: IO[Any]
+) -> "WarmProcess":
+    """Start `reconciler ARGUMENTS` in the background, with nothing to read."""
+    call = socket.socket(socket.AF_UNIX)
+    call.connect(_server())
+    with Path(os.devnull).open("rb") as nothing:
         socket.send_fds(call, [b"."], [nothing.fileno(), out.fileno(), err.fileno()])
-        call.sendall(asked.encode())
-        call.shutdown(socket.SHUT_WR)
-        try:
-            status = call.makefile("rb").read()
-        except TimeoutError as exc:
-            raise subprocess.TimeoutExpired(("reconciler", *arguments), timeout) from exc
-        return subprocess.CompletedProcess(("reconciler", *arguments), int(status), _text(out), _text(err))
+    call.sendall(json.dumps({"arguments": arguments, "cwd": str(cwd), "env": dict(env)}).encode())
+    call.shutdown(socket.SHUT_WR)
+    return WarmProcess(call, ("reconciler", *arguments))
+
+
+class WarmProcess:
+    """One that was forked, in the words of `subprocess.Popen`. It is killed once nobody holds this any longer."""
+
+    def __init__(self, call: socket.socket, args: Sequence[str]) -> None:
+        self.args = args
+        self.returncode: int | None = None
+        self._call = call
+        self._told = call.makefile("rb", buffering=0)  # what is not read yet is to be seen by select
+        self.pid = int(self._told.readline())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._told.close()
+        self._call.close()
+
+    def poll(self) -> int | None:
+        """Give its exit code, if it has ended."""
+        if self.returncode is None and select.select([self._call], [], [], 0)[0]:
+            self.wait()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Give its exit code once it has ended. Raises TimeoutExpired."""
+        if self.returncode is None:
+            if not select.select([self._call], [], [], timeout)[0]:
+                assert timeout is not None
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            self.returncode = int(self._told.readline())
+            self.__exit__()
+        return self.returncode
+
+    def send_signal(self, sig: int) -> None:
+        """As os.kill, as long as it has not ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, sig)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 def _text(file: IO[bytes]) -> str:
@@ -123,13 +170,15 @@ def _answer(call: socket.socket) -> None:
     if program == 0:
         call.close()
         return _become(descriptors, asked)
+    with suppress(OSError):  # a caller that has gone already is one that hung up
+        call.sendall(b"%d\n" % program)
     ended = os.pidfd_open(program)
     waiting = select.poll()
     waiting.register(ended, select.POLLIN)
     waiting.register(call, 0)  # tells of a hang-up only
     if ended in dict(waiting.poll()):
         _, status = os.waitpid(program, 0)
-        call.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+        call.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
     else:
         os.kill(program, signal.SIGKILL)
     os._exit(0)
