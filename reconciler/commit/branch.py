@@ -110,7 +110,8 @@ class ReportsBranch:
         if self._anew is not None:
             self.start_anew(self._anew[0])
             return Standing(tip=self.tip(), unreachable=tuple(unreachable))
-        lost = _tried(self._joined)
+        with self.own.turn:  # else each handle makes again what waits, and one of them is heard
+            lost = _tried(self._joined)
         self._known, self._seen = self.tip(), self._there()
         return Standing(tip=self.tip(), lost=lost, unreachable=tuple(unreachable))
 

@@ -29,6 +29,13 @@ class OwnRefs:
         self._scratch.append(f"{SCRATCH}{uuid4().hex}")
         return self._scratch[-1]
 
+    def sweep(self) -> None:
+        """Remove the scratch refs that no `update` has: what they named is named otherwise, or was made in vain."""
+        if self._scratch:
+            commands = "".join(_ref_command(name, None, None, checked=False) for name in self._scratch)
+            self._git.run("update-ref", "--no-deref", "--stdin", "-z", stdin=commands.encode("ascii"))
+            self._scratch.clear()
+
     def below(self, prefix: str) -> Mapping[str, str]:
         """Give our clone's refs whose names start with `prefix`, with their ids, as of the last fetch or change of ours."""
         if self._refs is None:

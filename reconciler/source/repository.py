@@ -46,7 +46,14 @@ from reconciler.source.records import (
 )
 from reconciler.source.remotes import Remotes
 from reconciler.source.revisions import Revisions
-from reconciler.source.salvage import Wreck, move_into_place, named_branches, named_refs, what_is_broken
+from reconciler.source.salvage import (
+    Wreck,
+    is_still_broken,
+    move_into_place,
+    named_branches,
+    named_refs,
+    what_is_broken,
+)
 from reconciler.source.signature import check_signature, signature_kind, signed
 from reconciler.source.signature_tools import Signature
 from reconciler.source.snapshot import STATE_ROOTS, Snapshot
@@ -99,6 +106,8 @@ class Repository:
     def close(self) -> None:
         """Let go of the clone."""
         self._objects.close()
+        with suppress(SourceError):
+            self._refs.sweep()
         close_clone(self._git)
 
     def __enter__(self) -> Self:
@@ -131,6 +140,8 @@ class Repository:
         if why is None:
             return None
         if not take_alone(self._git):
+            if not is_still_broken(self._git, why):
+                return None  # others write to it: what came after git had listed the objects was missing to it
             raise SourceError(f"{self._broken(why)}; another process uses it: it is made anew once that one has ended")
         folder, fresh = self.folder, fresh_folder(self.folder)
         shutil.rmtree(fresh, ignore_errors=True)

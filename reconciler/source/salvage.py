@@ -22,6 +22,7 @@ _MOST_REFS = 10_000
 _MOST_COMMITS = 50
 """How far back from an unreadable tip we look for a commit that reads: each costs a process."""
 _MOST_WORDS = 300
+_BETWEEN = " / "
 _NOT_THE_CLONES = (b"out of memory", b"annot allocate memory", b"Permission denied", b"Too many open files")
 """What a healthy clone is told by a machine in trouble: nothing is made anew for that."""
 
@@ -46,9 +47,16 @@ def what_is_broken(git: GitProcess) -> str | None:
     return None
 
 
+def is_still_broken(git: GitProcess, why: str) -> bool:
+    """Whether git says once more something of what it said."""
+    again = what_is_broken(git)
+    said = (line for line in why.split(_BETWEEN) if not line.startswith("notice:"))
+    return again is not None and any(line in again for line in said)
+
+
 def _words(finished: Finished) -> str:
     lines = (finished.stderr + b"\n" + finished.stdout).decode("utf-8", "replace").splitlines()
-    said = " / ".join(line.strip() for line in lines if line.strip())
+    said = _BETWEEN.join(line.strip() for line in lines if line.strip())
     return said[:_MOST_WORDS] or f"git fsck ended with status {finished.status}"
 
 

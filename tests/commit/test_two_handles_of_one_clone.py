@@ -129,6 +129,21 @@ def test_two_that_put_what_waits_on_top_of_a_push_at_once_both_go_on(
     assert sorted(repo.log()) == ["By hand", "a", "b"]
 
 
+def test_what_was_made_in_vain_is_named_by_no_ref_once_its_handle_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = make_remote(tmp_path / "fleet.git")
+    with a_host("one", repo, tmp_path) as other:
+        with a_host("one", repo, tmp_path) as host:
+            host.report({"a": b"1"}, "a")
+            write(host, "b")
+            repo.commit({"note": b"a person's"}, "By hand", branch="compliance")
+            before(host.repository, "update_refs", lambda: assert_looked(other), monkeypatch)
+            assert_looked(host)
+        other.repository.forget_refs()
+        assert other.repository.refs("refs/writing/") == {}
+
+
 def assert_looked(host: Host) -> None:
     assert host.reports.look().lost is None
 

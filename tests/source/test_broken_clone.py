@@ -232,6 +232,17 @@ def test_a_clone_that_another_of_ours_uses_is_left_until_that_ends(remote: GitRe
         assert repository.ref(QUEUE) == made[-1]
 
 
+def test_what_git_missed_while_another_of_ours_wrote_it_is_not_broken(
+    remote: GitRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git lists the objects, another handle makes one and a ref of it, and git reads the refs."""
+    with_a_queue(remote)
+    said = "notice: HEAD points to an unborn branch (main) / missing commit 8fa2da786b75177df7897610790d417c2d8d1c92"
+    with opened(remote), opened(remote) as other:
+        monkeypatch.setattr("reconciler.source.repository.what_is_broken", lambda _: said)
+        assert other.repair() is None
+
+
 def test_killed_while_it_was_made_anew(remote: GitRemote) -> None:
     """Killed before the broken one was moved away, and after it."""
     folder, made = with_a_queue(remote)
