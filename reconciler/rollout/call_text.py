@@ -135,13 +135,7 @@ report
 """
 
 CANCEL: Final = r"""
-never_again() { # an association's run that never began keeps its number, and a later pass starts it
-    [ "$for_good" = 1 ] || return 0
-    own_root
-    mark_done || cannot_write
-}
-is_run "$root/runs/$run" || never_again
-enter_run
+find_run || { never_again; enter_run; }
 printf '' >>cancel || cannot_write
 if [ ! -e begun ]; then
     make_first begun 'discarded 0 0' && {
@@ -189,6 +183,7 @@ done
 case $standing in going | orphan) ;; *) rm -f why ;; esac
 # Its runner was killed, or stopped, in the moment of beginning: without its folder it begins nothing any more.
 [ "$standing" != unbegun ] || { never_again; remove_run; exit 0; }
+case $standing:$state in ended:"ended NotStarted "* | killed: | killed:waiting* | down: | down:waiting*) never_again ;; esac
 report
 """
 
@@ -199,7 +194,10 @@ enter_run
 }
 find_standing
 case $standing:$state in
-unbegun:* | ended:"ended NotStarted "* | killed: | killed:waiting* | down: | down:waiting*) remove_run ;;
+unbegun:* | ended:"ended NotStarted "* | killed: | killed:waiting* | down: | down:waiting*)
+    never_again
+    remove_run
+    ;;
 *) report ;;
 esac
 """

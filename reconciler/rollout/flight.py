@@ -283,7 +283,8 @@ def _judge(flight: Flight, session: Session, sight: Sight, tools: Tools) -> Outc
     if sight.standing is Standing.UNBEGUN and time.monotonic() - flight.born < BEGIN_PATIENCE:
         return None
     if sight.nothing_ran and sight.standing is not Standing.ABSENT:
-        sight = tools.runs.discard(session, flight.item.run, become=flight.become)
+        is_last = tools.delivery is not None  # a command is told as one that did not run, and never is any more
+        sight = tools.runs.discard(session, flight.item.run, become=flight.become, for_good=is_last)
         if not sight.nothing_ran:
             flight.sight = sight
             return None

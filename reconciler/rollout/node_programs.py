@@ -148,9 +148,9 @@ def cancel_program(run: RunId, *, become: bool, held: Held, for_good: bool = Fal
     return _program(run, f"for_good={int(for_good)}\n", CANCEL, become=become, wait=0, held=held)
 
 
-def discard_program(run: RunId, *, become: bool, held: Held) -> Program:
-    """Remove a run that never began, so that it never will; report it where it did begin."""
-    return _program(run, "", DISCARD, become=become, wait=0, held=held)
+def discard_program(run: RunId, *, become: bool, held: Held, for_good: bool = False) -> Program:
+    """Remove a run that never began, so that it never will; report it where it did begin. `for_good`: as in `cancel_program`."""
+    return _program(run, f"for_good={int(for_good)}\n", DISCARD, become=become, wait=0, held=held)
 
 
 def acknowledge_program(

@@ -100,9 +100,10 @@ class NodeRuns:
         held = self.output.held(run)
         return self._ask(session, run, cancel_program(run, become=become, held=held, for_good=for_good))
 
-    def discard(self, session: Session, run: RunId, *, become: bool) -> Sight:
-        """Remove a run of which nothing ran; where it did begin after all, tell where it stands."""
-        return self._ask(session, run, discard_program(run, become=become, held=self.output.held(run)))
+    def discard(self, session: Session, run: RunId, *, become: bool, for_good: bool = False) -> Sight:
+        """Remove a run of which nothing ran; where it did begin after all, tell where it stands. `for_good`: as in `cancel`."""
+        held = self.output.held(run)
+        return self._ask(session, run, discard_program(run, become=become, held=held, for_good=for_good))
 
     def _ask(self, session: Session, run: RunId, program: Program) -> Sight:
         found = self._read(session, run, session.run(program).stdout)

@@ -322,9 +322,11 @@ await_end() { # until the run has ended, or `wait` seconds
 is_run() { # FOLDER: and not one that is being made, or removed
     [ -s "$1/manifest" ] || [ -e "$1/begun" ]
 }
+find_run() {
+    [ ! -L "$root" ] && [ ! -L "$root/runs" ] && [ ! -L "$root/runs/$run" ] && cd "$root/runs/$run" 2>/dev/null && is_run .
+}
 enter_run() {
-    [ ! -L "$root" ] && [ ! -L "$root/runs" ] && [ ! -L "$root/runs/$run" ] && cd "$root/runs/$run" 2>/dev/null && is_run . ||
-        { printf 'absent\nend\n'; exit 0; }
+    find_run || { printf 'absent\nend\n'; exit 0; }
 }
 has_other() { # FOLDER: begun by another process than the one of the folder that was looked at
     read -r by rest 2>/dev/null <"$1/begun" && [ "$by" != discarded ] && [ "$by $rest" != "$judged" ]
@@ -352,6 +354,11 @@ mark_done() { # before anybody is told that it is not there: a start of it may s
     printf '' 2>/dev/null >"$root/done/$run" && return
     mkdir "$root/done" 2>/dev/null
     printf '' 2>/dev/null >"$root/done/$run"
+}
+never_again() { # an association's run that never began keeps its number, and a later pass starts it
+    [ "$for_good" = 1 ] || return 0
+    own_root
+    mark_done || cannot_write
 }
 turn_done() { # needs the door: the last thousand marks stay, and those of the thousand before
     set -- "$root"/done/*

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.command import Program
+from reconciler.model.outcome import Disposition
+from reconciler.rollout.flight import advance
 from reconciler.rollout.node_programs import (
     Order,
     cancel_program,
@@ -20,6 +22,7 @@ from reconciler.rollout.node_programs import (
 )
 from reconciler.rollout.sight import Refusal, Sight, Standing, read_report
 from tests.rollout.a_node import FLEET, MOTD, RUNS, HomeNode, HomeSession, a_step, an_order, start, wait_for
+from tests.rollout.test_a_cancel_is_heard import a_command
 from tests.support.waiting import wait_until
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -100,7 +103,7 @@ def test_who_was_to_remove_a_run_leaves_the_one_that_was_started_anew_meanwhile(
     order = an_order_to_wait(locked)
     begin_and_die(claim(locked, order))
     removes = discard_program(order.run, become=False, held={})
-    with stopped(locked, removes, b"remove_run ;;") as late:
+    with stopped(locked, removes, b"never_again\n    remove_run\n    ;;") as late:
         assert RUNS.discard(HomeSession(locked), order.run, become=False).standing is Standing.ABSENT
         with a_run(locked, order):
             found = late.end()
@@ -388,3 +391,37 @@ def test_nobody_lets_go_of_the_lock_of_another(folder: Path) -> None:
         with node.begin(told) as process:
             process.communicate()
         assert (node.root / "lock.d").readlink() == lock
+
+
+def test_what_a_cancel_finds_removed_by_another_is_started_by_nobody(locked: HomeNode) -> None:
+    order = an_order(a_step(f"echo ran >>{locked.log}\n"))
+    claim(locked, order)
+    cancels = cancel_program(order.run, become=False, held={}, for_good=True)
+    with stopped(locked, cancels, b'cd "$root/runs/$run" 2>/dev/null && is_run .') as late:
+        RUNS.discard(HomeSession(locked), order.run, become=False)
+        assert late.end() == Sight(standing=Standing.ABSENT)
+    assert start_again(locked, order) == Refusal(kind="done", words=order.run)
+    assert locked.bodies() == []
+
+
+@pytest.mark.parametrize("tells", ["cancel", "discard"])
+def test_a_command_that_is_told_as_one_that_never_began_is_started_by_nobody(locked: HomeNode, tells: str) -> None:
+    """Its start stood still on the node, and whoever settles what is left there removes the rest of it."""
+    order = an_order(a_step(f"echo ran >>{locked.log}\n"))
+    begin_and_die(claim(locked, order))
+    told = RUNS.cancel if tells == "cancel" else RUNS.discard
+    assert told(HomeSession(locked), order.run, become=False, for_good=True).nothing_ran
+    RUNS.discard(HomeSession(locked), order.run, become=False)
+    assert start_again(locked, order) == Refusal(kind="done", words=order.run)
+    assert locked.bodies() == []
+
+
+def test_a_command_whose_run_was_killed_before_it_began_is_never_run(locked: HomeNode) -> None:
+    order = an_order(a_step(f"echo ran >>{locked.log}\n"))
+    begin_and_die(claim(locked, order))
+    flight, tools = a_command(order, locked.connect, lambda: False)
+    outcome = advance(flight, tools, 0)
+    assert outcome is not None
+    assert outcome.disposition is Disposition.HELD_BACK
+    assert start_again(locked, order) == Refusal(kind="done", words=order.run)
+    assert locked.bodies() == []
