@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -99,38 +99,24 @@ def an_order_to_wait(node: HomeNode) -> Order:
     return an_order(a_step(f"echo ran >>{node.log}; until [ -e {node.home}/release ]; do sleep 0.05; done\n"))
 
 
-def test_who_was_to_remove_a_run_leaves_the_one_that_was_started_anew_meanwhile(locked: HomeNode) -> None:
+@pytest.mark.parametrize(
+    ("has_begun", "program", "before"),
+    [
+        pytest.param(True, discard_program, b"never_again\n    remove_run\n    ;;", id="removes it"),
+        pytest.param(False, cancel_program, b"never_again\n        remove_run", id="cancels it before it began"),
+        pytest.param(
+            True, discard_program, b'mv "$run" "$old"', id="moves it, behind its last look at where the name leads"
+        ),
+    ],
+)
+def test_who_was_to_take_a_run_away_leaves_the_one_that_was_started_anew_meanwhile(
+    locked: HomeNode, has_begun: bool, program: Callable[..., Program], before: bytes
+) -> None:
     order = an_order_to_wait(locked)
-    begin_and_die(claim(locked, order))
-    removes = discard_program(order.run, become=False, held={})
-    with stopped(locked, removes, b"never_again\n    remove_run\n    ;;") as late:
-        assert RUNS.discard(HomeSession(locked), order.run, become=False).standing is Standing.ABSENT
-        with a_run(locked, order):
-            found = late.end()
-            assert isinstance(found, Sight), found
-            assert found.standing is Standing.GOING, found
-    assert start(locked, order).status == "Success"
-
-
-def test_who_was_to_cancel_a_run_that_never_began_removes_none_that_did(locked: HomeNode) -> None:
-    order = an_order_to_wait(locked)
-    claim(locked, order)
-    cancels = cancel_program(order.run, become=False, held={})
-    with stopped(locked, cancels, b"never_again\n        remove_run") as late:
-        assert RUNS.discard(HomeSession(locked), order.run, become=False).standing is Standing.ABSENT
-        with a_run(locked, order):
-            found = late.end()
-            assert isinstance(found, Sight), found
-            assert found.standing is Standing.GOING, found
-    assert start(locked, order).status == "Success"
-
-
-def test_a_run_that_was_moved_away_by_mistake_is_brought_back(locked: HomeNode) -> None:
-    """Who removes stands still once more: behind its last look at where the name leads to."""
-    order = an_order_to_wait(locked)
-    begin_and_die(claim(locked, order))
-    removes = discard_program(order.run, become=False, held={})
-    with stopped(locked, removes, b'mv "$run" "$old"') as late:
+    claimed = claim(locked, order)
+    if has_begun:
+        begin_and_die(claimed)
+    with stopped(locked, program(order.run, become=False, held={}), before) as late:
         assert RUNS.discard(HomeSession(locked), order.run, become=False).standing is Standing.ABSENT
         with a_run(locked, order):
             found = late.end()
