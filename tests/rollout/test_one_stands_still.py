@@ -100,22 +100,20 @@ def an_order_to_wait(node: HomeNode) -> Order:
 
 
 @pytest.mark.parametrize(
-    ("has_begun", "program", "before"),
+    ("first", "program", "before"),
     [
-        pytest.param(True, discard_program, b"never_again\n    remove_run\n    ;;", id="removes it"),
-        pytest.param(False, cancel_program, b"never_again\n        remove_run", id="cancels it before it began"),
+        pytest.param(begin_and_die, discard_program, b"never_again\n    remove_run\n    ;;", id="removes it"),
+        pytest.param(Path.exists, cancel_program, b"never_again\n        remove_run", id="cancels it before it began"),
         pytest.param(
             True, discard_program, b'mv "$run" "$old"', id="moves it, behind its last look at where the name leads"
         ),
     ],
 )
 def test_who_was_to_take_a_run_away_leaves_the_one_that_was_started_anew_meanwhile(
-    locked: HomeNode, has_begun: bool, program: Callable[..., Program], before: bytes
+    locked: HomeNode, first: Callable[[Path], object], program: Callable[..., Program], before: bytes
 ) -> None:
     order = an_order_to_wait(locked)
-    claimed = claim(locked, order)
-    if has_begun:
-        begin_and_die(claimed)
+    first(claim(locked, order))
     with stopped(locked, program(order.run, become=False, held={}), before) as late:
         assert RUNS.discard(HomeSession(locked), order.run, become=False).standing is Standing.ABSENT
         with a_run(locked, order):
