@@ -105,7 +105,10 @@ def an_order_to_wait(node: HomeNode) -> Order:
         pytest.param(begin_and_die, discard_program, b"never_again\n    remove_run\n    ;;", id="removes it"),
         pytest.param(Path.exists, cancel_program, b"never_again\n        remove_run", id="cancels it before it began"),
         pytest.param(
-            True, discard_program, b'mv "$run" "$old"', id="moves it, behind its last look at where the name leads"
+            begin_and_die,
+            discard_program,
+            b'mv "$run" "$old"',
+            id="moves it, behind its last look at where the name leads",
         ),
     ],
 )
