@@ -171,10 +171,12 @@ watch() { # ends the step at its time-out
 by_hand() { # runs $step/script; 1 where the shell must, and nothing of it ran
     ask run "$folder" "$step" "$timeout" "$((cap * 512))" "$account_home"
     case $? in 1) return 1 ;; 2) finish ;; esac
+    pid=${said% *}
+    began=${said#* }
     # A cancel that came while there was no process to kill yet.
-    [ ! -e cancel ] || kill -9 "-${said% *}" 2>/dev/null
-    # Where it was killed nobody knows how the step ended: as if we were killed ourselves.
-    hear || finish
+    [ ! -e cancel ] || kill -9 "-$pid" 2>/dev/null
+    # Where it was killed nobody knows how the step ended: as if we were killed ourselves. Its time is counted anew.
+    hear || { watch; finish; }
     code=$said
 }
 become_known() { # in the child that becomes the step: who it is stands there before anything of it runs, or nothing does
@@ -303,7 +305,7 @@ go_down() { # the script asks for a reboot: this comes back only where the node 
     read -r up rest </proc/uptime
     record "reboot $number $epoch ${up%%.*}" state
     rm -f reserve "$root/holder"
-    durable state reboots begun steps/*/* .
+    durable state reboots begun plan digest steps/*/* .
     said=$(shutdown -r now 2>&1 9>&-) || said=$(reboot 2>&1 9>&-) || {
         printf 'the script ended with 194, and the node cannot be rebooted: %s\n' "$said" >>"$step/err"
         return

@@ -219,6 +219,17 @@ def test_a_hand_that_is_killed_during_a_step_ends_its_run_and_not_the_script(wat
     assert watched.bodies() == ["ran"]
 
 
+def test_a_step_whose_hand_was_killed_still_has_a_time_limit(watched: WatchedNode) -> None:
+    order = an_order(a_step(f"echo ran >>{watched.log}\nexec /usr/bin/sleep 600\n", timeout=timedelta(seconds=8)))
+    found = RUNS.start(HomeSession(watched), order, become=False, wait=0, on_claimed=lambda: None)
+    assert isinstance(found, Sight), found
+    wait_for(watched.log)
+    os.kill(hand_of(watched, order), signal.SIGKILL)
+    step = watched.root / "runs" / order.run / "steps/1"
+    wait_for_death(int((step / "pid").read_text().split()[0]))
+    assert (step / "timedout").exists()
+
+
 def test_whose_shell_was_killed_keeps_output_and_its_time_and_gives_others_no_answer_of_it(
     watched: WatchedNode,
 ) -> None:
