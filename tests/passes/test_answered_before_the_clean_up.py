@@ -21,7 +21,7 @@ from reconciler.daemon.cancelling import is_being_sent
 from reconciler.daemon.commanding import Sent, office_of, send
 from reconciler.daemon.controller import Controller
 from reconciler.daemon.passing import Request
-from tests.passes.test_commands import LOG, WEB, marks, records, shell
+from tests.passes.sent import LOG, WEB, marks, records, shell
 from tests.support.nodes import Fleet, TestNode
 from tests.support.site import Site
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler.daemon.callers import caller, login_name
-from tests.passes.test_commands import GO, HELD_UP, LOG, WEB, all_ended, details, let_go, marks, records, send, shell
+from tests.passes.sent import GO, HELD_UP, LOG, WEB, all_ended, details, let_go, marks, records, send, shell
 from tests.passes.test_the_daemon import daemon_of, end, passes, wait_until
 from tests.support.nodes import Fleet
 from tests.support.site import MOTD, Background, Site
