@@ -344,7 +344,9 @@ FOLLOWS = [b"        place=$place.$2.$3\n", b'    at=$1\n    while [ "$at"', b' 
 def test_of_several_that_find_the_dead_holder_of_a_lock_one_takes_its_place(folder: Path, place: bytes) -> None:
     node = HomeNode(folder / "home", flock=False)
     assert start(node, an_order(a_step("true\n"), n=9)).status == "Success"
-    (node.root / "lock.d").symlink_to(DEAD_HOLDER)
+    lock = node.root / "lock.d"
+    wait_until(lambda: not lock.is_symlink(), "its runner has let go of the lock, too")
+    lock.symlink_to(DEAD_HOLDER)
     body = f"echo in >>{node.log}; until [ -e {node.home}/release ]; do sleep 0.05; done; echo out >>{node.log}\n"
     slow, quick, third = (an_order(a_step(body), n=n) for n in (1, 2, 3))
     told = start_program(slow, become=False, wait=60, held={})
