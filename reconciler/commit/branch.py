@@ -5,7 +5,6 @@ somebody else pushed first, our commits are made again on top of theirs.
 """
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -36,6 +35,8 @@ PUSH_TRIES = 6
 """Each try loses only to a push that somebody else got through; six in a row is not a race any more."""
 QUEUE_TRIES = 50
 """Each try loses only to another handle of our clone that moved the queue: a daemon has one for each command, and writes quickly."""
+LOCKED_TRIES = 5
+"""How many of them lose though nothing moved: git itself waits for each lock, and holds one for milliseconds."""
 
 
 def nothing_else(_tip: CommitId | None) -> Mapping[str, bytes | None]:
@@ -83,6 +84,8 @@ class ReportsBranch:
     """Why a commit that we did not make is not believed; None: it is. Left out: signatures are not asked for."""
     own: OwnWrites = field(default_factory=OwnWrites)
     """What this process committed; other handles of it on this clone may have the same."""
+    _me: object = field(default_factory=object, init=False)
+    """Who takes a turn: `own` remembers that, and keeps no handle alive with it."""
     _believed: set[CommitId] = field(default_factory=set, init=False)
     _known: CommitId | None = field(default=None, init=False)
     """Where it was when we looked or wrote last: what we write rests on that, wherever another handle moved it since."""
@@ -110,8 +113,7 @@ class ReportsBranch:
         if self._anew is not None:
             self.start_anew(self._anew[0])
             return Standing(tip=self.tip(), unreachable=tuple(unreachable))
-        with self.own.turn:  # else each handle makes again what waits, and one of them is heard
-            lost = _tried(self._joined)
+        lost = self._in_turn(self._joined)  # else each handle makes again what waits, and one of them is heard
         self._known, self._seen = self.tip(), self._there()
         return Standing(tip=self.tip(), lost=lost, unreachable=tuple(unreachable))
 
@@ -151,8 +153,7 @@ class ReportsBranch:
             wanted = {path: content for path, content in {**changes, **also(tip)}.items() if path not in later}
             return self._write(tip, wanted, message, now, epoch)
 
-        with self.own.turn:
-            made = _tried(written)
+        made = self._in_turn(written)
         self._known = self.tip()
         return made
 
@@ -294,6 +295,31 @@ class ReportsBranch:
             return None
         return f"{self.branch} at {place.address.shown} is the branch of another history; name another branch or remote"
 
+    def _in_turn(self, move: Callable[[], T]) -> T:
+        """Move refs of our clone. Another process may move the same ones meanwhile: then once more, behind whoever waits here.
+
+        Where none of them moved, something keeps them locked: that is told soon, for each try makes again what waits.
+        """
+        locked = 0
+        for left in reversed(range(QUEUE_TRIES)):
+            with self.own.turn.of(self._me) as again:
+                if not again:  # what they held before our turn is not what they hold, and all made upon it is in vain
+                    self.repository.forget_refs()
+                held = self._held()
+                try:
+                    return move()
+                except CommitError:
+                    self.repository.forget_refs()
+                    locked += self._held() == held
+                    if not left or locked == LOCKED_TRIES:
+                        raise
+        raise AssertionError
+
+    def _held(self) -> tuple[str | None, ...]:
+        places = self.places.all
+        mine = (self._queue, *map(self._published, places), *(place.tracking(self.ref) for place in places))
+        return tuple(map(self.repository.ref, mine))
+
     def _joined(self) -> str | None:
         """Put what waits on top of what the places have; or say why home's history cannot be trusted."""
         lost = self._lost(self.places.home)
@@ -369,14 +395,6 @@ class ReportsBranch:
             known = self.repository.blob_ids(tip)
             self.own.keep_files(tip, known)
         return known
-
-
-def _tried(move: Callable[[], T]) -> T:
-    """Move refs of our clone; another handle may move the same ones meanwhile, and what they hold is known then."""
-    for _ in range(QUEUE_TRIES - 1):
-        with suppress(CommitError):
-            return move()
-    return move()
 
 
 def known_tip(repository: Repository) -> CommitId | None:

@@ -10,6 +10,7 @@ from itertools import islice
 from threading import Lock
 from typing import Final
 
+from reconciler.commit.turn import Turn
 from reconciler.ids import CommitId
 
 MOST_KEPT: Final = 256
@@ -36,7 +37,7 @@ class OwnWrites:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self.turn = Lock()
+        self.turn = Turn()
         """Who commits has it: of several handles one goes after the other. Other processes are met by what the refs hold."""
         self._made: dict[CommitId, OwnWrite] = {}
         self._files: tuple[CommitId, Mapping[str, str]] | None = None

@@ -1,6 +1,7 @@
 """Several commands of one host write to one clone at once: each is on top of what the other wrote, whoever looked when."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.commit.branch import PUSH_TRIES, Publication
+from reconciler.commit.branch import LOCKED_TRIES, PUSH_TRIES, QUEUE_TRIES, Publication
 from reconciler.commit.lease import Held
 from reconciler.errors import CommitError, LeaseLost
 from reconciler.source import own_refs
@@ -18,6 +19,7 @@ from reconciler.source.records import Person, WriteRequest
 from reconciler.source.ref_files import all_refs
 from tests.commit.builders import NOON, Host, a_host, a_message
 from tests.support.git_remote import make_remote
+from tests.support.waiting import wait_until
 
 HOUR = timedelta(hours=1)
 QUEUE = "refs/queue/compliance"
@@ -114,6 +116,71 @@ def test_who_loses_the_queue_again_and_again_writes_all_the_same(
         write(first, "mine")
         assert first.reports.publish().complete
     assert sorted(repo.log()) == [*"abcde", "mine"]
+
+
+def in_line(host: Host, work: Callable[[], object]) -> Thread:
+    """Have a thread do what needs a turn, and wait until it waits for it."""
+    begun = Thread(target=work)
+    begun.start()
+    wait_until(lambda: host.reports.own.turn.waiting > 0, "it waits for its turn")
+    return begun
+
+
+def test_who_waits_for_its_turn_has_it_between_two_tries_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = make_remote(tmp_path / "fleet.git")
+    with ExitStack() as stack:
+        first, second, stranger = [stack.enter_context(a_host("one", repo, tmp_path)) for _ in range(3)]
+        second.reports.own = first.reports.own
+        begun: list[Thread] = []
+
+        def lose() -> None:
+            begun.append(in_line(second, partial(write, second, "second")))
+            write(stranger, "stranger")
+
+        before(first.repository, "commit_to", lose, monkeypatch)
+        write(first, "first")
+        begun[0].join()
+        assert first.reports.publish().complete
+    assert repo.log() == ["first", "second", "stranger"]
+
+
+def test_who_waited_for_its_turn_makes_nothing_in_vain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = make_remote(tmp_path / "fleet.git")
+    with a_host("one", repo, tmp_path) as first, a_host("one", repo, tmp_path) as second:
+        second.reports.own = first.reports.own
+        first.report({"a": b"1"}, "a")
+        write(first, "b")
+        repo.commit({"note": b"a person's"}, "By hand", branch="compliance")
+        begun: list[Thread] = []
+        made: list[None] = []
+        before(second.repository, "write_commit", lambda: made.append(None), monkeypatch)
+
+        def wait() -> None:
+            begun.append(in_line(second, partial(assert_looked, second)))
+
+        before(first.repository, "write_commit", wait, monkeypatch)
+        assert_looked(first)
+        begun[0].join()
+        assert made == []
+        assert second.reports.tip() == first.reports.tip()
+
+
+def test_a_lock_that_stays_is_told_after_a_few_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While others use the clone nobody takes a lock for stale: it may be theirs."""
+    repo = make_remote(tmp_path / "fleet.git")
+    with a_host("one", repo, tmp_path) as first, a_host("one", repo, tmp_path) as second:
+        first.report({"a": b"1"}, "a")
+        lock = first.repository.folder / f"{QUEUE}.lock"
+        lock.touch()
+        tries: list[None] = []
+        before(first.repository, "commit_to", lambda: tries.append(None), monkeypatch, times=QUEUE_TRIES)
+        with pytest.raises(CommitError):
+            first.reports.write({"b": b"1"}, a_message("b"), now=NOON)
+        assert len(tries) == LOCKED_TRIES
+        lock.unlink()
+        write(second, "c")
 
 
 def test_two_that_put_what_waits_on_top_of_a_push_at_once_both_go_on(
