@@ -5,6 +5,7 @@ commands="yum update -y"            commands=["echo a, b",id],workingDirectory=/
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -66,6 +67,9 @@ def shorthand(text: str, option: str) -> Given:
     return _Shorthand(text, option).read()
 
 
+_NAME = re.compile(r"\s*[A-Za-z0-9]+=")
+
+
 class _Shorthand:
     """Reads `name=value,name=[a,"b c"]`; a value that holds no `=` goes on the list before it, as in the AWS CLI."""
 
@@ -119,15 +123,15 @@ class _Shorthand:
         """Whether the next value belongs to the same name: no NAME= stands behind the comma."""
         if self._text[self._at] != ",":
             return False
-        rest = self._text[self._at + 1 :].lstrip()
-        word = rest[: rest.find("=")] if "=" in rest else ""
-        return not (word and word.isascii() and word.isalnum())
+        return _NAME.match(self._text, self._at + 1) is None
 
     def _end_of_value(self) -> None:
         rest = self._next()
         if rest == ",":
             self._at += 1
-            if not self._text[self._at :].strip():
+            behind = self._at
+            if not self._next():
+                self._at = behind
                 self._wrong("nothing follows this comma")
         elif rest:
             self._wrong("a comma is missing")

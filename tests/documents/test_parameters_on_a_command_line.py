@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies
 
 from reconciler.documents.error import RenderError
-from reconciler.documents.given import given_parameters
+from reconciler.documents.given import given_parameters, shorthand
 from tests.support.cases import read_cases
 
 CASES = read_cases(Path(__file__).parent / "cases/given.yaml")
@@ -48,3 +48,11 @@ def test_quoted_shorthand_comes_back_as_it_was_given(wanted: dict[str, list[str]
 def test_whatever_is_given_is_read_or_refused_in_words(text: str) -> None:
     with contextlib.suppress(RenderError):
         given_parameters([text])
+
+
+def test_a_megabyte_of_values_and_of_names_is_read() -> None:
+    """Each value looks behind its comma no further than to the end of what may be a name."""
+    listed = shorthand("a=" + '"b", ' * 150_000 + "c", "--parameters")
+    assert listed == {"a": ("b",) * 150_000 + ("c",)}
+    named = shorthand(",".join(f"k{number}=v" for number in range(100_000)), "--parameters")
+    assert len(named) == 100_000
